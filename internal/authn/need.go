@@ -1,0 +1,76 @@
+package authn
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// Store is what the engine needs of the replicated database. Reads come from the local
+// view; with fresh set they are read through at the master first. All are safe for
+// concurrent use.
+type Store interface {
+	// Application returns the application, or mfa.ErrNotFound.
+	Application(id mfa.ApplicationID) (mfa.Application, error)
+	// UserByForm resolves a normalised login form (package login) to a user. It returns
+	// mfa.ErrNotFound, or mfa.AmbiguousUser if the form belongs to more than one.
+	UserByForm(ctx context.Context, form string) (mfa.UserID, error)
+	// Account returns what a decision about the user is made from, or mfa.ErrNotFound.
+	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
+	// Settle writes next as a's user's record if the record, the user and the credentials
+	// in used are still at the revisions in a, and reports whether they were. With an
+	// error that wraps mfa.ErrUnknownOutcome the write may or may not have happened.
+	Settle(ctx context.Context, a settlement.Account, used []mfa.CredentialID, next settlement.Record) (rev int64, ok bool, err error)
+	// Epoch is the generation of the database.
+	Epoch() uint64
+}
+
+// FirstFactor checks passwords. It returns nil, a mfa.Reason for what the user did
+// wrong, or another error for what we did.
+type FirstFactor interface {
+	// Check checks password for the user in the directory named (or "local"). login is
+	// the normalised form that was typed. creds are the user's credentials; a local
+	// password is one of them. groups are those that the directory told.
+	Check(ctx context.Context, directory string, u mfa.User, creds []mfa.Credential, login string, password secret.Text) (groups []string, err error)
+}
+
+// Method is one kind of second factor. A Method keeps no state between calls and writes
+// nothing: the method proves, the engine records.
+type Method interface {
+	ID() mfa.MethodID
+	// Needs says what the front-end must be able to carry if the code does not come with
+	// the first leg; policy skips the method otherwise.
+	Needs() mfa.Caps
+	// Begin prepares an attempt with one credential.
+	Begin(ctx context.Context, c mfa.Credential) (mfa.Step, error)
+	// Finish checks answer against c and s. f is what the settlement record knows of c.
+	// It returns the proof whose Floor is the new one, or a mfa.Reason: WrongCode if
+	// the answer is none of c's, ReplayedCode if it was used, CodeOutsideWindow if it is
+	// c's but too old or too new, and so on; any other error is a fault of ours.
+	// It takes the same time for every answer of the same length.
+	Finish(ctx context.Context, c mfa.Credential, f mfa.Floor, s mfa.Step, answer secret.Text) (mfa.Proof, error)
+}
+
+// Trail keeps the records. Append returns when they are durable.
+type Trail interface {
+	Append(ctx context.Context, records ...mfa.Record) error
+}
+
+// Sealer makes and opens challenge handles (package challenge).
+type Sealer interface {
+	// Seal returns at most 200 bytes.
+	Seal(h Handle) ([]byte, error)
+	// Open returns mfa.ChallengeInvalid for anything that Seal of this group did not
+	// make. It does not look at the expiry.
+	Open(b []byte) (Handle, error)
+}
+
+// Handle is what a challenge carries from one leg to the next, on whatever server that
+// is answered.
+type Handle = mfa.Handle
+
+// Clock returns the time; time.Now outside tests.
+type Clock func() time.Time

@@ -1,0 +1,22 @@
+package mfa
+
+import "errors"
+
+// Sentinels that callers branch on. All of them are faults or states of ours, never a
+// user's: those are Reasons.
+var (
+	// ErrNotFound: there is no such object.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: an object of that name, or a login form of it, is taken.
+	ErrExists = errors.New("exists already")
+	// ErrConflict: somebody else changed the object at the same time.
+	ErrConflict = errors.New("changed by somebody else at the same time")
+	// ErrUnavailable: no acknowledged write or read is possible now.
+	ErrUnavailable = errors.New("database not available")
+	// ErrUnknownOutcome: a write was sent and its fate is open.
+	ErrUnknownOutcome = errors.New("outcome of the write is not known")
+	// ErrReadOnly: the disk is nearly full or the database refuses writes.
+	ErrReadOnly = errors.New("writes are refused")
+	// ErrInvalid: what was asked for cannot be, whatever the state.
+	ErrInvalid = errors.New("invalid")
+)

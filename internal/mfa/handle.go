@@ -1,0 +1,19 @@
+package mfa
+
+import "time"
+
+// Handle is what a challenge carries from one leg to the next. It travels sealed under
+// a group key, so that any server of the group can finish the attempt.
+type Handle struct {
+	Attempt     AttemptID
+	Application ApplicationID
+	User        UserID
+	Nonce       uint64       // spent by the first answer, right or wrong
+	Started     time.Time    // of the attempt, whole milliseconds
+	Expires     time.Time    // whole seconds
+	Epoch       uint64       // of the database when it was sealed
+	Credential  CredentialID // the one credential that is asked for; empty: any passcode
+	State       []byte       // of the method's Step, at most 64 bytes
+	Wrong       uint8        // wrong answers so far within this attempt
+	Groups      []string     // told by the directory; those that a reply rule names, no others
+}

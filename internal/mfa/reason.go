@@ -1,0 +1,156 @@
+package mfa
+
+import "fmt"
+
+// Reason says exactly why an attempt ended as it did. It goes to trail, metrics and
+// console, never to the user. Its number is kept on disk: add at the end, change none.
+// A Reason is an error, so that a method or a directory returns it as one; an error that
+// holds no Reason is a fault of ours (DESIGN law 6).
+type Reason uint16
+
+// The reasons. Verdict is Accept for those marked accept and Reject for the others.
+const (
+	ReasonNone               Reason = iota // undecided; refuses
+	OK                                     // accept: both factors
+	ExemptUser                             // accept: the user's state is exempt
+	ExemptNetwork                          // accept: the source lies in an exempt network of the application
+	UnknownUserPassed                      // accept: unknown user of an application that lets these pass on the first factor
+	FirstFactorOnly                        // accept: the application asks no second factor
+	WrongPassword                          // first factor: mismatch
+	EmptyPassword                          // first factor: nothing was sent
+	PasswordExpired                        // first factor: the directory says expired (AD 532, 701)
+	PasswordMustChange                     // first factor: must be changed first (AD 773)
+	AccountDisabled                        // first factor: disabled in the directory (AD 533)
+	AccountExpired                         // first factor: account expired in the directory (AD 701)
+	AccountLockedInDirectory               // first factor: locked in the directory (AD 775)
+	LogonNotAllowed                        // first factor: hours or workstation (AD 530, 531)
+	NotInDirectory                         // first factor: the directory does not know the user
+	AmbiguousInDirectory                   // first factor: more than one entry matches
+	NoLocalPassword                        // first factor: the user has no local password
+	UnknownUser                            // the login resolves to nobody
+	AmbiguousUser                          // the login resolves to more than one user
+	InvalidLogin                           // empty, oversized, NUL, not UTF-8, not a PRECIS user name
+	Denied                                 // the user's state is denied (or unclear)
+	Blocked                                // blocked by an administrator
+	Locked                                 // too many wrong second factors
+	FirstFactorLocked                      // too many wrong passwords
+	SourceThrottled                        // too many failures from this source
+	TooManyAttempts                        // the settlement record is full of unexpired entries
+	ApplicationUnknown                     // no such application
+	ApplicationDisabled                    // switched off
+	NoCredential                           // no usable second factor that policy allows here
+	PromptImpossible                       // a code is needed and this client cannot be asked for one
+	WrongCode                              // no credential matches
+	ReplayedCode                           // the code was used before
+	CodeOutsideWindow                      // right code of a time step or counter outside the window
+	CodeOfOtherUser                        // reserved
+	EmptyCode                              // an answer without a code
+	RepeatedWrongCode                      // the same wrong answer within a minute: not evaluated, not counted
+	CredentialExpired                      // the credential is past its expiry
+	CredentialDisabled                     // the credential is disabled
+	ResyncRequired                         // the credential is held until it is resynchronised
+	HeldAfterPromotion                     // the credential is held until a lost trail is merged
+	ChallengeInvalid                       // the handle is forged or damaged
+	ChallengeExpired                       // the handle is too old
+	ChallengeReplayed                      // the handle was answered before
+	ChallengeOtherClient                   // the handle belongs to another application
+	ChallengeOtherUser                     // the handle belongs to another user than the login given with it
+	ChallengeUnanswered                    // the user was asked for a code and none came
+	Interrupted                            // settled, but the server stopped before it was recorded
+	PasswordTooLong                        // first factor: over the limit
+	MalformedRequest                       // a field that cannot be used: bad password padding and the like
+	WrongScope                             // the pass is not valid for this application
+	DegradedRefused                        // no master, and the application refuses to go on without one
+	reasonEnd
+)
+
+var reasonNames = [reasonEnd]string{
+	"none", "ok", "exempt_user", "exempt_network", "unknown_user_passed", "first_factor_only",
+	"wrong_password", "empty_password", "password_expired", "password_must_change", "account_disabled",
+	"account_expired", "account_locked_in_directory", "logon_not_allowed", "not_in_directory",
+	"ambiguous_in_directory", "no_local_password", "unknown_user", "ambiguous_user", "invalid_login",
+	"denied", "blocked", "locked", "first_factor_locked", "source_throttled", "too_many_attempts",
+	"application_unknown", "application_disabled", "no_credential", "prompt_impossible", "wrong_code",
+	"replayed_code", "code_outside_window", "code_of_other_user", "empty_code", "repeated_wrong_code",
+	"credential_expired", "credential_disabled", "resync_required", "held_after_promotion",
+	"challenge_invalid", "challenge_expired", "challenge_replayed", "challenge_other_client",
+	"challenge_other_user", "challenge_unanswered", "interrupted", "password_too_long",
+	"malformed_request", "wrong_scope", "degraded_refused",
+}
+
+// String returns the name used in trail, metrics and JSON.
+func (r Reason) String() string {
+	if r < reasonEnd {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason_%d", uint16(r))
+}
+
+// Error makes a Reason an error: the user's fault, not ours.
+func (r Reason) Error() string { return r.String() }
+
+// Accepts reports whether r is a reason to accept.
+func (r Reason) Accepts() bool { return r >= OK && r <= FirstFactorOnly }
+
+// Reasons returns every reason, for lists and completions.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasonEnd)
+	for r := ReasonNone; r < reasonEnd; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. An unknown name is an error.
+func (r *Reason) UnmarshalText(b []byte) error {
+	for i, name := range reasonNames {
+		if name == string(b) {
+			*r = Reason(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("reason %q is not known", b)
+}
+
+// Verdict is the outcome of one leg. The zero value rejects.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Reject Verdict = iota
+	Accept
+	Challenge
+)
+
+// String returns "reject", "accept" or "challenge".
+func (v Verdict) String() string {
+	switch v {
+	case Accept:
+		return "accept"
+	case Challenge:
+		return "challenge"
+	}
+	return "reject"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler; what it does not know is Reject.
+func (v *Verdict) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "accept":
+		*v = Accept
+	case "challenge":
+		*v = Challenge
+	case "reject":
+		*v = Reject
+	default:
+		*v = Reject
+		return fmt.Errorf("verdict %q is not known", b)
+	}
+	return nil
+}

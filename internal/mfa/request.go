@@ -1,0 +1,60 @@
+package mfa
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"countersign/internal/secret"
+)
+
+// Caps says what a front-end can carry.
+type Caps uint8
+
+// The capabilities.
+const (
+	CanPrompt Caps = 1 << iota // ask the user for a code in a later leg
+)
+
+// Has reports whether c includes all of want.
+func (c Caps) Has(want Caps) bool { return c&want == want }
+
+// Request is one leg of an authentication, stripped of its protocol.
+type Request struct {
+	Application ApplicationID  // who asks, as the front-end knows it
+	FrontEnd    string         // "radius", "ldap", "api", "test"
+	Leg         LegID          // identifies this leg; a retransmit has the same
+	Login       string         // as typed; the engine normalises it
+	Password    secret.Text    // first leg: first factor, possibly with a passcode appended
+	Handle      []byte         // later leg: the challenge that is answered
+	Answer      secret.Text    // later leg: the user's answer
+	Caps        Caps           // what the front-end can carry
+	Peer        netip.AddrPort // who sent the packet
+	Source      string         // the end user's address or station as told by the client (Calling-Station-Id); "" if untold
+	Malformed   bool           // a field could not be decoded (password padding); refused as MalformedRequest
+}
+
+// Decision is the outcome of one leg. Its zero value refuses.
+type Decision struct {
+	Verdict Verdict
+	Reason  Reason           // for trail and metrics; never shown to the user
+	Message string           // neutral text for the user: prompt of a challenge, or one sentence with the attempt id
+	Handle  []byte           // Challenge: to be sent back with the answer; at most 200 bytes
+	Expires time.Time        // Challenge: when Handle dies
+	Attempt AttemptID        // the same in message and trail
+	Reply   []ReplyAttribute // Accept: what the application's rules add
+}
+
+// ReplyAttribute is one attribute that a front-end adds to an accept. Name is of the
+// front-end's own dictionary: "Filter-Id", "Class", "Cisco-AVPair".
+type ReplyAttribute struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// An Authenticator decides one leg. The error is ours, never the user's: with a non-nil
+// error radiusd stays silent so that the NAS tries the next server, ldapd answers
+// unavailable(52), HTTP 503.
+type Authenticator interface {
+	Authenticate(ctx context.Context, r Request) (Decision, error)
+}

@@ -1,0 +1,67 @@
+package mfa
+
+import "time"
+
+// Record is one line of the trail. Exactly one field is set.
+type Record struct {
+	Settled *Settled `json:"settled,omitempty"`
+	Attempt *Attempt `json:"attempt,omitempty"`
+	Act     *Act     `json:"act,omitempty"`
+}
+
+// How durable a settlement is.
+const (
+	Committed = "committed" // acknowledged by the group's database
+	Local     = "local"     // by this server alone, to be merged
+	Unknown   = "unknown"   // the write's outcome is open
+)
+
+// Settled is a ledger entry: what one settlement did to a user's record. It holds all
+// that merging it into another copy of the record needs.
+type Settled struct {
+	Leg        LegID        `json:"leg"`
+	Attempt    AttemptID    `json:"attempt"`
+	User       UserID       `json:"user"`
+	Time       time.Time    `json:"time"`
+	Server     string       `json:"server"`
+	Credential CredentialID `json:"credential,omitempty"` // whose floor rose
+	Floor      Floor        `json:"floor,omitzero"`       // to what
+	Nonce      uint64       `json:"nonce,omitempty"`      // handle spent
+	NonceUntil time.Time    `json:"nonce_until,omitzero"`
+	Failures   int          `json:"failures,omitempty"`       // second-factor failures booked by this settlement (0 or 1)
+	FirstFails int          `json:"first_failures,omitempty"` // first-factor failures booked by it (0 or 1)
+	Reason     Reason       `json:"reason"`
+	State      string       `json:"state"` // Committed, Local or Unknown
+	Epoch      uint64       `json:"epoch"`
+	Revision   int64        `json:"revision,omitempty"`
+}
+
+// Attempt is a verdict record: one per answered attempt.
+type Attempt struct {
+	ID          AttemptID     `json:"attempt_id"`
+	Time        time.Time     `json:"time"`
+	Server      string        `json:"server"`
+	Application string        `json:"application"` // its name
+	FrontEnd    string        `json:"front_end"`
+	User        UserID        `json:"user,omitempty"` // empty: unknown
+	Login       string        `json:"login"`          // as typed, made printable, at most 253 bytes
+	Source      string        `json:"source,omitempty"`
+	Peer        string        `json:"peer,omitempty"`
+	Verdict     Verdict       `json:"verdict"`
+	Reason      Reason        `json:"reason"`
+	Method      MethodID      `json:"method,omitempty"`
+	Credential  CredentialID  `json:"credential,omitempty"`
+	Degraded    bool          `json:"degraded"`
+	Duration    time.Duration `json:"duration_ns"`
+	Trace       []string      `json:"trace,omitempty"` // what was decided on the way; kept for tests of an administrator
+}
+
+// Act is one administrative act.
+type Act struct {
+	Time   time.Time `json:"time"`
+	Server string    `json:"server"`
+	By     string    `json:"by"`   // who: "root (unix socket)", "token:NAME"
+	Verb   string    `json:"verb"` // "credential add"
+	Object string    `json:"object"`
+	Detail string    `json:"detail,omitempty"` // why, before and after; never a secret
+}

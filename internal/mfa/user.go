@@ -1,0 +1,111 @@
+package mfa
+
+import (
+	"time"
+
+	"countersign/internal/secret"
+)
+
+// State is what a second factor means to a user (DESIGN law 8). The zero value denies.
+type State uint8
+
+// The states.
+const (
+	StateDenied    State = iota // never let in
+	StateProtected              // both factors
+	StateExempt                 // passes on the first factor; listed in a report
+)
+
+var stateNames = map[State]string{StateDenied: "denied", StateProtected: "protected", StateExempt: "exempt"}
+
+// String returns "denied", "protected" or "exempt".
+func (s State) String() string {
+	if n, ok := stateNames[s]; ok {
+		return n
+	}
+	return "denied"
+}
+
+// ParseState reads a state's name. Anything unclear is denied.
+func ParseState(s string) (State, bool) {
+	for st, n := range stateNames {
+		if n == s {
+			return st, true
+		}
+	}
+	return StateDenied, false
+}
+
+// User is a person. Login, Aliases, Name, Email and Phone are sealed at rest.
+type User struct {
+	ID        UserID
+	Login     string   // the name shown; normalised by package login
+	Aliases   []string // further login names, normalised
+	Name      string
+	Email     string
+	Phone     string // E.164
+	Directory string // directory that checks the password; "" = as the application says
+	Tags      []string
+	State     State
+	Block     *Block // nil: not blocked
+	Created   time.Time
+	Changed   time.Time
+}
+
+// Block keeps a user out until it expires.
+type Block struct {
+	Until  time.Time `json:"until,omitzero"` // zero: until lifted
+	Reason string    `json:"reason,omitempty"`
+	By     string    `json:"by"`
+	Since  time.Time `json:"since"`
+}
+
+// BlockedAt reports whether u is blocked at now.
+func (u User) BlockedAt(now time.Time) bool {
+	return u.Block != nil && (u.Block.Until.IsZero() || now.Before(u.Block.Until))
+}
+
+// Credential is one thing a user proves themselves with. Secret is sealed at rest.
+type Credential struct {
+	ID        CredentialID
+	User      UserID
+	Method    MethodID
+	Label     string      // serial number or device name
+	Secret    secret.Text // totp, hotp: the key; password: PHC string; recovery: newline-joined keyed digests; tap: keyed digest
+	Algorithm string      // totp, hotp: "SHA1", "SHA256", "SHA512"
+	Digits    int         // totp, hotp: 6 to 8
+	Period    int         // totp: seconds
+	Counter   uint64      // hotp: first counter that is valid; the settlement's floor rises above it
+	Uses      int         // tap: how often it may be used; recovery: number of codes
+	Scope     []string    // tap: application names it is valid for; empty: every application
+	Disabled  bool
+	Created   time.Time
+	Confirmed time.Time // first proven success at enrolment; zero: none yet
+	Expires   time.Time // zero: never
+	By        string    // who made it
+	Why       string    // tap: the reason given
+}
+
+// Floor is what the settlement record knows of one credential.
+type Floor struct {
+	Next  uint64 // totp: first time step that is still good; hotp: first counter that is; others: 0
+	Drift int    // totp: steps by which the token's clock is ahead (+) or behind (-), remembered
+	Spent uint64 // recovery, tap: bit n is set when code or use n (from 0) is spent
+}
+
+// Proof is what a method found: the answer matches, and how the floor rises with it.
+type Proof struct {
+	Floor Floor // the new floor; Next never lower and Spent never fewer than before
+}
+
+// Step is what a method hands from Begin to Finish inside the sealed handle.
+type Step struct {
+	Prompt string // shown to the user
+	State  []byte // at most 64 bytes, sealed: a keyed digest of a sent code and the like
+}
+
+// NewUser is a user with their first credentials, created together or not at all.
+type NewUser struct {
+	User        User
+	Credentials []Credential
+}
