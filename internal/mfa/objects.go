@@ -1,0 +1,37 @@
+package mfa
+
+import (
+	"net/netip"
+	"time"
+)
+
+// APIToken lets a program use the admin API. Only the SHA-256 of the token is kept.
+type APIToken struct {
+	ID      string
+	Name    string
+	Digest  [32]byte
+	Scopes  []string // "read", "write"
+	Created time.Time
+	Expires time.Time // zero: never
+	By      string
+}
+
+// NAS is what we learnt about one RADIUS client address: whether it signs its requests
+// (CVE-2024-3596).
+type NAS struct {
+	Application ApplicationID
+	Address     netip.Addr
+	FirstSeen   time.Time
+	Proven      time.Time // first valid Message-Authenticator; zero: never
+	Without     time.Time // last Access-Request without one, to the hour; zero: never
+}
+
+// Notice tells a user, through an older channel, that a credential of theirs was changed
+// (DESIGN law 9). Notices wait in the database until a gateway carries them.
+type Notice struct {
+	ID   string
+	User UserID
+	Time time.Time
+	What string // "credential totp added"
+	By   string
+}

@@ -1,0 +1,59 @@
+// Package policy takes the decisions that need no I/O: who may pass the gate, which
+// methods serve, where the code stands in what was typed, which reply attributes an
+// accept carries, and when failures lock. Nothing here reads a clock.
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"countersign/internal/login"
+)
+
+// Settings are the group's defaults (CLI: policy show, policy set). Durations are whole
+// seconds in JSON.
+type Settings struct {
+	Tries          int            `json:"tries" doc:"wrong second factors in a row that lock a user"`
+	Lock           Seconds        `json:"lock_seconds" doc:"how long they are locked"`
+	FirstTries     int            `json:"first_factor_tries" doc:"wrong passwords in a row that lock a user"`
+	FirstLock      Seconds        `json:"first_factor_lock_seconds" doc:"how long"`
+	Handle         Seconds        `json:"challenge_seconds" doc:"how long a challenge may be answered"`
+	Skew           int            `json:"totp_window" doc:"time steps accepted on each side of now"`
+	Ahead          int            `json:"hotp_window" doc:"counters looked ahead"`
+	Directory      Seconds        `json:"directory_seconds" doc:"time-out of one directory operation"`
+	Attempt        Seconds        `json:"attempt_seconds" doc:"time-out of one leg"`
+	SourceFailures int            `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
+	Retain         int            `json:"trail_days" doc:"days that the trail is kept"`
+	Domains        []login.Domain `json:"login_domains" doc:"domains that are ours: CORP=corp.example"`
+}
+
+// Seconds is a duration that JSON holds in whole seconds.
+type Seconds int
+
+// Duration returns s as a time.Duration.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
+
+// Defaults returns the settings of a new group.
+func Defaults() Settings {
+	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
+		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365}
+}
+
+// Check reports the first setting that is out of bounds.
+func (s Settings) Check() error {
+	for _, b := range []struct {
+		name          string
+		got, min, max int
+	}{
+		{"tries", s.Tries, 1, 100}, {"lock_seconds", int(s.Lock), 1, 31536000},
+		{"first_factor_tries", s.FirstTries, 1, 1000}, {"first_factor_lock_seconds", int(s.FirstLock), 1, 31536000},
+		{"challenge_seconds", int(s.Handle), 10, 900}, {"totp_window", s.Skew, 0, 10}, {"hotp_window", s.Ahead, 1, 100},
+		{"directory_seconds", int(s.Directory), 1, 60}, {"attempt_seconds", int(s.Attempt), 1, 120},
+		{"source_failures_per_minute", s.SourceFailures, 1, 100000}, {"trail_days", s.Retain, 1, 36500},
+	} {
+		if b.got < b.min || b.got > b.max {
+			return fmt.Errorf("policy %s = %d: must be between %d and %d", b.name, b.got, b.min, b.max)
+		}
+	}
+	return nil
+}
