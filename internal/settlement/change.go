@@ -1,0 +1,184 @@
+package settlement
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+const (
+	// legKeep is how long a leg's result is kept at least: longer than any NAS repeats a request.
+	legKeep = 2 * time.Minute
+	// legMin is how many results are kept however old, so that a server that stopped
+	// between settling and recording still finds its own at its next start.
+	legMin = 4
+)
+
+// Limits say when failures lock.
+type Limits struct {
+	Tries int           // failures in a row
+	Lock  time.Duration // for how long; also how long a failure is remembered
+}
+
+// Change is what one settled leg does to a record.
+type Change struct {
+	Leg     mfa.LegID
+	Attempt mfa.AttemptID
+	Reason  mfa.Reason
+	Time    time.Time
+
+	Credential mfa.CredentialID // whose floor rises; empty: none
+	Floor      mfa.Floor
+	Nonce      Nonce // handle spent; zero: none
+
+	Fail      bool // book a second-factor failure
+	FirstFail bool // book a first-factor failure
+	Clear     bool // forget both sorts of failures
+}
+
+// Clone returns a copy that shares nothing with r.
+func (r Record) Clone() Record {
+	r.Floors = maps.Clone(r.Floors)
+	r.Nonces = slices.Clone(r.Nonces)
+	r.Legs = slices.Clone(r.Legs)
+	return r
+}
+
+// Result returns the result of a leg that was settled before.
+func (r Record) Result(id mfa.LegID) (Leg, bool) {
+	for _, l := range r.Legs {
+		if l.ID == id && id != (mfa.LegID{}) {
+			return l, true
+		}
+	}
+	return Leg{}, false
+}
+
+// Spent reports whether the handle with this nonce was answered.
+func (r Record) Spent(nonce uint64) bool {
+	return slices.ContainsFunc(r.Nonces, func(n Nonce) bool { return n.ID == nonce })
+}
+
+// LockedAt reports whether c is locked at now.
+func (c Count) LockedAt(now time.Time) bool { return now.Before(c.Until) }
+
+// Apply returns the record after c. r itself is not changed. It returns
+// mfa.TooManyAttempts if the record is full of entries that have not expired: those are
+// never dropped to make room.
+func (r Record) Apply(c Change, second, first Limits) (Record, error) {
+	n := r.Clone()
+	n.sweep(c.Time)
+	if c.Clear {
+		n.Fails, n.First = Count{}, Count{}
+	}
+	if c.Fail {
+		n.Fails.fail(c.Time, second)
+	}
+	if c.FirstFail {
+		n.First.fail(c.Time, first)
+	}
+	if c.Credential != "" {
+		n.raise(c.Credential, c.Floor)
+	}
+	if c.Nonce != (Nonce{}) && !n.Spent(c.Nonce.ID) {
+		n.Nonces = append(n.Nonces, c.Nonce)
+	}
+	n.Legs = append(n.Legs, Leg{ID: c.Leg, Attempt: c.Attempt, Reason: c.Reason, Time: c.Time.Truncate(time.Second)})
+	if n.size() > MaxSize {
+		return r, mfa.TooManyAttempts
+	}
+	return n, nil
+}
+
+// Merge returns the record after a ledger entry that it may or may not hold already, and
+// whether that changed it. A leg that it holds changes nothing, so merging twice is merging once:
+// floors take the higher, spent codes and nonces are united, failures that have not
+// expired at now are added, and a lock stands.
+func (r Record) Merge(s mfa.Settled, second, first Limits, now time.Time) (Record, bool) {
+	n := r.Clone()
+	changed := false
+	if s.Credential != "" {
+		before, had := n.Floors[s.Credential]
+		n.raise(s.Credential, s.Floor)
+		changed = !had || n.Floors[s.Credential] != before
+	}
+	if s.Nonce != 0 && now.Before(s.NonceUntil) && !n.Spent(s.Nonce) {
+		n.Nonces = append(n.Nonces, Nonce{ID: s.Nonce, Until: s.NonceUntil})
+		changed = true
+	}
+	if _, known := n.Result(s.Leg); known {
+		return n, changed
+	}
+	if s.Failures > 0 && now.Sub(s.Time) < second.Lock {
+		n.Fails.fail(s.Time, second)
+		changed = true
+	}
+	if s.FirstFails > 0 && now.Sub(s.Time) < first.Lock {
+		n.First.fail(s.Time, first)
+		changed = true
+	}
+	if changed {
+		n.sweep(now)
+		n.Legs = append(n.Legs, Leg{ID: s.Leg, Attempt: s.Attempt, Reason: s.Reason, Time: s.Time.Truncate(time.Second)})
+		slices.SortStableFunc(n.Legs, func(a, b Leg) int { return a.Time.Compare(b.Time) })
+	}
+	return n, changed
+}
+
+// Raise lifts the floor of one credential to at least f.
+func (r Record) Raise(id mfa.CredentialID, f mfa.Floor) Record {
+	n := r.Clone()
+	n.raise(id, f)
+	return n
+}
+
+// Forget returns r without the floors of credentials that keep says are gone.
+func (r Record) Forget(keep func(mfa.CredentialID) bool) Record {
+	n := r.Clone()
+	maps.DeleteFunc(n.Floors, func(id mfa.CredentialID, _ mfa.Floor) bool { return !keep(id) })
+	return n
+}
+
+// raise is the only place that writes a floor: it goes up or stays.
+func (r *Record) raise(id mfa.CredentialID, f mfa.Floor) {
+	old := r.Floors[id]
+	if f.Next < old.Next {
+		f.Next, f.Drift = old.Next, old.Drift
+	}
+	f.Spent |= old.Spent
+	if r.Floors == nil {
+		r.Floors = map[mfa.CredentialID]mfa.Floor{}
+	}
+	r.Floors[id] = f
+}
+
+// fail books a failure at now. A failure that is older than the lock time, or that led
+// to a lock that has ended, is forgotten first.
+func (c *Count) fail(now time.Time, l Limits) {
+	now = now.Truncate(time.Second)
+	if c.LockedAt(now) {
+		return
+	}
+	if !c.Until.IsZero() || now.Sub(c.Last) >= l.Lock {
+		*c = Count{}
+	}
+	if c.N < ^uint16(0) {
+		c.N++
+	}
+	if now.After(c.Last) {
+		c.Last = now
+	}
+	if int(c.N) >= l.Tries {
+		c.Until = now.Add(l.Lock)
+	}
+}
+
+// sweep drops what is needed no longer at now.
+func (r *Record) sweep(now time.Time) {
+	r.Nonces = slices.DeleteFunc(r.Nonces, func(n Nonce) bool { return !now.Before(n.Until) })
+	for len(r.Legs) >= legMin && now.Sub(r.Legs[0].Time) > legKeep {
+		r.Legs = r.Legs[1:]
+	}
+}

@@ -1,0 +1,182 @@
+package settlement
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+// version is the first byte of an encoded record. Another version is refused.
+const version = 1
+
+// maxID bounds the length of a credential id, in bytes.
+const maxID = 64
+
+var errFormat = errors.New("settlement record: damaged")
+
+// MarshalBinary encodes r: equal records give equal bytes.
+func (r Record) MarshalBinary() ([]byte, error) {
+	b := make([]byte, 0, 256)
+	b = append(b, version)
+	for _, c := range []Count{r.Fails, r.First} {
+		b = binary.AppendUvarint(b, uint64(c.N))
+		b = appendTime(b, c.Last)
+		b = appendTime(b, c.Until)
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.Floors)))
+	for _, id := range slices.Sorted(maps.Keys(r.Floors)) {
+		if id == "" || len(id) > maxID {
+			return nil, fmt.Errorf("settlement record: credential id of %d bytes", len(id))
+		}
+		f := r.Floors[id]
+		b = append(append(b, byte(len(id))), id...)
+		b = binary.AppendUvarint(b, f.Next)
+		b = binary.AppendVarint(b, int64(f.Drift))
+		b = binary.AppendUvarint(b, f.Spent)
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.Nonces)))
+	for _, n := range r.Nonces {
+		b = binary.BigEndian.AppendUint64(b, n.ID)
+		b = appendTime(b, n.Until)
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.Legs)))
+	for _, l := range r.Legs {
+		b = append(append(b, l.ID[:]...), l.Attempt[:]...)
+		b = binary.AppendUvarint(b, uint64(l.Reason))
+		b = appendTime(b, l.Time)
+	}
+	if len(b) > MaxSize {
+		return nil, mfa.TooManyAttempts
+	}
+	return b, nil
+}
+
+// size returns the encoded length, or more than MaxSize if r cannot be encoded.
+func (r Record) size() int {
+	b, err := r.MarshalBinary()
+	if err != nil {
+		return MaxSize + 1
+	}
+	return len(b)
+}
+
+// appendTime encodes whole seconds since 1970; 0 is the zero time.
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendUvarint(b, 0)
+	}
+	return binary.AppendUvarint(b, uint64(max(t.Unix(), 1)))
+}
+
+// UnmarshalBinary decodes b strictly: no other version, no rest, no non-minimal number,
+// no credential twice, nothing over MaxSize.
+func (r *Record) UnmarshalBinary(b []byte) error {
+	if len(b) > MaxSize {
+		return fmt.Errorf("settlement record: %d bytes, at most %d", len(b), MaxSize)
+	}
+	if len(b) == 0 || b[0] != version {
+		return fmt.Errorf("settlement record: unknown version (this program writes %d)", version)
+	}
+	d := decoder{b: b[1:]}
+	var n Record
+	for _, c := range []*Count{&n.Fails, &n.First} {
+		c.N = uint16(d.uint(1<<16 - 1))
+		c.Last = d.time()
+		c.Until = d.time()
+	}
+	if k := d.count(); k > 0 {
+		n.Floors = make(map[mfa.CredentialID]mfa.Floor, k)
+		last := ""
+		for range k {
+			id := string(d.bytes(int(d.byte())))
+			f := mfa.Floor{Next: d.uint(^uint64(0)), Drift: int(d.int()), Spent: d.uint(^uint64(0))}
+			if id <= last || len(id) > maxID {
+				d.bad = true
+				break
+			}
+			n.Floors[mfa.CredentialID(id)], last = f, id
+		}
+	}
+	for range d.count() {
+		n.Nonces = append(n.Nonces, Nonce{ID: d.fixed64(), Until: d.time()})
+	}
+	for range d.count() {
+		var l Leg
+		copy(l.ID[:], d.bytes(len(l.ID)))
+		copy(l.Attempt[:], d.bytes(len(l.Attempt)))
+		l.Reason = mfa.Reason(d.uint(1<<16 - 1))
+		l.Time = d.time()
+		n.Legs = append(n.Legs, l)
+	}
+	if d.bad || len(d.b) != 0 {
+		return errFormat
+	}
+	*r = n
+	return nil
+}
+
+// decoder reads from b; after the first fault it returns zeros and bad is set.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if d.bad || n > len(d.b) {
+		d.bad = true
+		return nil
+	}
+	v := d.b[:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if b := d.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *decoder) fixed64() uint64 {
+	if b := d.bytes(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (d *decoder) uint(limit uint64) uint64 {
+	v, n := binary.Uvarint(d.b)
+	if d.bad || n <= 0 || v > limit || n > 1 && d.b[n-1] == 0 {
+		d.bad = true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) int() int64 {
+	v, n := binary.Varint(d.b)
+	if d.bad || n <= 0 || n > 1 && d.b[n-1] == 0 || v > 1<<30 || v < -(1<<30) {
+		d.bad = true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// count reads a number of elements; each takes at least one byte, so what is left bounds it.
+func (d *decoder) count() int { return int(d.uint(uint64(len(d.b)))) }
+
+func (d *decoder) time() time.Time {
+	s := d.uint(1 << 40)
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0).UTC()
+}
