@@ -43,7 +43,7 @@ const (
 	WrongCode                              // no credential matches
 	ReplayedCode                           // the code was used before
 	CodeOutsideWindow                      // right code of a time step or counter outside the window
-	CodeOfOtherUser                        // reserved
+	RepeatedWrongPassword                  // the same wrong password within a minute: not evaluated, not counted
 	EmptyCode                              // an answer without a code
 	RepeatedWrongCode                      // the same wrong answer within a minute: not evaluated, not counted
 	CredentialExpired                      // the credential is past its expiry
@@ -71,7 +71,7 @@ var reasonNames = [reasonEnd]string{
 	"ambiguous_in_directory", "no_local_password", "unknown_user", "ambiguous_user", "invalid_login",
 	"denied", "blocked", "locked", "first_factor_locked", "source_throttled", "too_many_attempts",
 	"application_unknown", "application_disabled", "no_credential", "prompt_impossible", "wrong_code",
-	"replayed_code", "code_outside_window", "code_of_other_user", "empty_code", "repeated_wrong_code",
+	"replayed_code", "code_outside_window", "repeated_wrong_password", "empty_code", "repeated_wrong_code",
 	"credential_expired", "credential_disabled", "resync_required", "held_after_promotion",
 	"challenge_invalid", "challenge_expired", "challenge_replayed", "challenge_other_client",
 	"challenge_other_user", "challenge_unanswered", "interrupted", "password_too_long",

@@ -31,7 +31,8 @@ type Request struct {
 	Caps        Caps           // what the front-end can carry
 	Peer        netip.AddrPort // who sent the packet
 	Source      string         // the end user's address or station as told by the client (Calling-Station-Id); "" if untold
-	Malformed   bool           // a field could not be decoded (password padding); refused as MalformedRequest
+	Refuse      Reason         // set by the front-end: a field cannot be used; refused with this reason once the application is known
+	Trace       bool           // keep what was decided on the way (an administrator's test)
 }
 
 // Decision is the outcome of one leg. Its zero value refuses.
@@ -43,6 +44,7 @@ type Decision struct {
 	Expires time.Time        // Challenge: when Handle dies
 	Attempt AttemptID        // the same in message and trail
 	Reply   []ReplyAttribute // Accept: what the application's rules add
+	Trace   []string         // what was decided on the way, if the request asked for it
 }
 
 // ReplyAttribute is one attribute that a front-end adds to an accept. Name is of the

@@ -1,0 +1,102 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/settlement"
+)
+
+// Gate says why the user may not even try at now, or mfa.ReasonNone. It comes before the
+// first factor, so that a blocked or locked user never reaches the directory. firstFactor
+// says whether a password is to be checked: only then does a first-factor lock count, so
+// that wrong passwords cannot lock out somebody who is answering a challenge.
+func Gate(u mfa.User, r settlement.Record, firstFactor bool, now time.Time) mfa.Reason {
+	switch {
+	case u.State != mfa.StateProtected && u.State != mfa.StateExempt:
+		return mfa.Denied
+	case u.BlockedAt(now):
+		return mfa.Blocked
+	case r.Fails.LockedAt(now):
+		return mfa.Locked
+	case firstFactor && r.First.LockedAt(now):
+		return mfa.FirstFactorLocked
+	}
+	return mfa.ReasonNone
+}
+
+// Second returns the limits of the second factor, over all methods.
+func (s Settings) Second() settlement.Limits {
+	return settlement.Limits{Tries: s.Tries, Lock: s.Lock.Duration()}
+}
+
+// First returns the limits of the first factor.
+func (s Settings) First() settlement.Limits {
+	return settlement.Limits{Tries: s.FirstTries, Lock: s.FirstLock.Duration()}
+}
+
+// ExemptSource reports whether source, as the client told it, is an address in one of
+// the application's exempt networks. What is no address is in none.
+func ExemptSource(a mfa.Application, source string) bool {
+	addr, err := netip.ParseAddr(source)
+	if err != nil {
+		return false
+	}
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(a.Exempt, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// Usable returns those of the user's second factors that may serve for a at now, in the
+// application's order of preference. If there are none, the reason says why.
+func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Credential, mfa.Reason) {
+	usable := make([]mfa.Credential, 0, len(creds))
+	why := mfa.NoCredential
+	for _, c := range creds {
+		switch {
+		case c.Method == mfa.MethodPassword || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
+		case c.Disabled:
+			why = mfa.CredentialDisabled
+		case !c.Expires.IsZero() && !now.Before(c.Expires):
+			why = mfa.CredentialExpired
+		case len(c.Scope) > 0 && !slices.Contains(c.Scope, a.Name):
+			why = mfa.WrongScope
+		default:
+			usable = append(usable, c)
+		}
+	}
+	if len(usable) == 0 {
+		return nil, why
+	}
+	if len(usable) > 1 && len(a.Methods) > 1 {
+		slices.SortStableFunc(usable, func(x, y mfa.Credential) int {
+			return slices.Index(a.Methods, x.Method) - slices.Index(a.Methods, y.Method)
+		})
+	}
+	return usable, mfa.ReasonNone
+}
+
+// Reply returns the attributes that a's rules add to an accept of a user with these
+// tags, in these groups.
+func Reply(a mfa.Application, tags, groups []string) []mfa.ReplyAttribute {
+	var out []mfa.ReplyAttribute
+	for _, r := range a.Reply {
+		if (r.Tag == "" || slices.Contains(tags, r.Tag)) && (r.Group == "" || hasGroup(groups, r.Group)) {
+			out = append(out, mfa.ReplyAttribute{Name: r.Attribute, Value: r.Value})
+		}
+	}
+	return out
+}
+
+// RuleGroups returns those of the user's groups that a's reply rules name: all that a
+// handle needs to carry.
+func RuleGroups(a mfa.Application, groups []string) []string {
+	var out []string
+	for _, r := range a.Reply {
+		if r.Group != "" && hasGroup(groups, r.Group) && !slices.Contains(out, r.Group) {
+			out = append(out, r.Group)
+		}
+	}
+	return out
+}
