@@ -10,57 +10,58 @@ type Reason uint16
 
 // The reasons. Verdict is Accept for those marked accept and Reject for the others.
 const (
-	ReasonNone               Reason = iota // undecided; refuses
-	OK                                     // accept: both factors
-	ExemptUser                             // accept: the user's state is exempt
-	ExemptNetwork                          // accept: the source lies in an exempt network of the application
-	UnknownUserPassed                      // accept: unknown user of an application that lets these pass on the first factor
-	FirstFactorOnly                        // accept: the application asks no second factor
-	WrongPassword                          // first factor: mismatch
-	EmptyPassword                          // first factor: nothing was sent
-	PasswordExpired                        // first factor: the directory says expired (AD 532, 701)
-	PasswordMustChange                     // first factor: must be changed first (AD 773)
-	AccountDisabled                        // first factor: disabled in the directory (AD 533)
-	AccountExpired                         // first factor: account expired in the directory (AD 701)
-	AccountLockedInDirectory               // first factor: locked in the directory (AD 775)
-	LogonNotAllowed                        // first factor: hours or workstation (AD 530, 531)
-	NotInDirectory                         // first factor: the directory does not know the user
-	AmbiguousInDirectory                   // first factor: more than one entry matches
-	NoLocalPassword                        // first factor: the user has no local password
-	UnknownUser                            // the login resolves to nobody
-	AmbiguousUser                          // the login resolves to more than one user
-	InvalidLogin                           // empty, oversized, NUL, not UTF-8, not a PRECIS user name
-	Denied                                 // the user's state is denied (or unclear)
-	Blocked                                // blocked by an administrator
-	Locked                                 // too many wrong second factors
-	FirstFactorLocked                      // too many wrong passwords
-	SourceThrottled                        // too many failures from this source
-	TooManyAttempts                        // the settlement record is full of unexpired entries
-	ApplicationUnknown                     // no such application
-	ApplicationDisabled                    // switched off
-	NoCredential                           // no usable second factor that policy allows here
-	PromptImpossible                       // a code is needed and this client cannot be asked for one
-	WrongCode                              // no credential matches
-	ReplayedCode                           // the code was used before
-	CodeOutsideWindow                      // right code of a time step or counter outside the window
-	RepeatedWrongPassword                  // the same wrong password within a minute: not evaluated, not counted
-	EmptyCode                              // an answer without a code
-	RepeatedWrongCode                      // the same wrong answer within a minute: not evaluated, not counted
-	CredentialExpired                      // the credential is past its expiry
-	CredentialDisabled                     // the credential is disabled
-	ResyncRequired                         // the credential is held until it is resynchronised
-	HeldAfterPromotion                     // the credential is held until a lost trail is merged
-	ChallengeInvalid                       // the handle is forged or damaged
-	ChallengeExpired                       // the handle is too old
-	ChallengeReplayed                      // the handle was answered before
-	ChallengeOtherClient                   // the handle belongs to another application
-	ChallengeOtherUser                     // the handle belongs to another user than the login given with it
-	ChallengeUnanswered                    // the user was asked for a code and none came
-	Interrupted                            // settled, but the server stopped before it was recorded
-	PasswordTooLong                        // first factor: over the limit
-	MalformedRequest                       // a field that cannot be used: bad password padding and the like
-	WrongScope                             // the pass is not valid for this application
-	DegradedRefused                        // no master, and the application refuses to go on without one
+	ReasonNone                Reason = iota // undecided; refuses
+	OK                                      // accept: both factors
+	ExemptUser                              // accept: the user's state is exempt
+	ExemptNetwork                           // accept: the source lies in an exempt network of the application
+	UnknownUserPassed                       // accept: unknown user of an application that lets these pass on the first factor
+	FirstFactorOnly                         // accept: the application asks no second factor
+	WrongPassword                           // first factor: mismatch
+	EmptyPassword                           // first factor: nothing was sent
+	PasswordExpired                         // first factor: the directory says expired (AD 532, 701)
+	PasswordMustChange                      // first factor: must be changed first (AD 773)
+	AccountDisabled                         // first factor: disabled in the directory (AD 533)
+	AccountExpired                          // first factor: account expired in the directory (AD 701)
+	AccountLockedInDirectory                // first factor: locked in the directory (AD 775)
+	LogonNotAllowed                         // first factor: hours or workstation (AD 530, 531)
+	NotInDirectory                          // first factor: the directory does not know the user
+	AmbiguousInDirectory                    // first factor: more than one entry matches
+	NoLocalPassword                         // first factor: the user has no local password
+	UnknownUser                             // the login resolves to nobody
+	AmbiguousUser                           // the login resolves to more than one user
+	InvalidLogin                            // empty, oversized, NUL, not UTF-8, not a PRECIS user name
+	Denied                                  // the user's state is denied (or unclear)
+	Blocked                                 // blocked by an administrator
+	Locked                                  // too many wrong second factors
+	FirstFactorLocked                       // too many wrong passwords
+	SourceThrottled                         // too many failures from this source
+	TooManyAttempts                         // the settlement record is full of unexpired entries
+	ApplicationUnknown                      // no such application
+	ApplicationDisabled                     // switched off
+	NoCredential                            // no usable second factor that policy allows here
+	PromptImpossible                        // a code is needed and this client cannot be asked for one
+	WrongCode                               // no credential matches
+	ReplayedCode                            // the code was used before
+	CodeOutsideWindow                       // right code of a time step or counter outside the window
+	RepeatedWrongPassword                   // the same wrong password within a minute: not evaluated, not counted
+	EmptyCode                               // an answer without a code
+	RepeatedWrongCode                       // the same wrong answer within a minute: not evaluated, not counted
+	CredentialExpired                       // the credential is past its expiry
+	CredentialDisabled                      // the credential is disabled
+	ResyncRequired                          // the credential is held until it is resynchronised
+	HeldAfterPromotion                      // the credential is held until a lost trail is merged
+	ChallengeInvalid                        // the handle is forged or damaged
+	ChallengeExpired                        // the handle is too old
+	ChallengeReplayed                       // the handle was answered before
+	ChallengeOtherClient                    // the handle belongs to another application
+	ChallengeOtherUser                      // the handle belongs to another user than the login given with it
+	ChallengeUnanswered                     // the user was asked for a code and none came
+	Interrupted                             // settled, but the server stopped before it was recorded
+	PasswordTooLong                         // first factor: over the limit
+	MalformedRequest                        // a field that cannot be used: bad password padding and the like
+	WrongScope                              // the pass is not valid for this application
+	DegradedRefused                         // no master, and the application refuses to go on without one
+	UnsupportedAuthentication               // the client asked for CHAP, MS-CHAP, EAP or nothing that we can check; PAP is needed
 	reasonEnd
 )
 
@@ -76,6 +77,7 @@ var reasonNames = [reasonEnd]string{
 	"challenge_invalid", "challenge_expired", "challenge_replayed", "challenge_other_client",
 	"challenge_other_user", "challenge_unanswered", "interrupted", "password_too_long",
 	"malformed_request", "wrong_scope", "degraded_refused",
+	"unsupported_authentication",
 }
 
 // String returns the name used in trail, metrics and JSON.
