@@ -1,11 +1,17 @@
 // Package admin holds the use cases of an administrator on users, applications,
 // directories, API tokens and the group's keys; package enroll those on credentials.
+// It defines the JSON bodies that the admin API speaks and the command line prints.
+// Every act that changes something is in the trail before it is answered.
 package admin
 
 import (
 	"context"
+	"io"
+	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
 
@@ -27,5 +33,112 @@ type Users interface {
 	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
 }
 
+// Credentials is what admin needs of the database for local passwords. Update runs change
+// on a fresh copy, perhaps more than once.
+type Credentials interface {
+	AddCredential(ctx context.Context, c mfa.Credential) error
+	UpdateCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID, change func(*mfa.Credential) error) (mfa.Credential, error)
+	RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error
+}
+
 // NewUser is a user with credentials, to be created in one write: both or neither.
 type NewUser = mfa.NewUser
+
+// Applications is what admin needs of the database for applications. Create refuses a
+// name that is taken with mfa.ErrExists; Update runs change on a fresh copy, perhaps
+// more than once; both check that a directory named as first factor exists.
+type Applications interface {
+	Applications() []mfa.Application
+	ApplicationByName(name string) (mfa.Application, error)
+	CreateApplication(ctx context.Context, a mfa.Application) (mfa.Application, error)
+	UpdateApplication(ctx context.Context, id mfa.ApplicationID, change func(*mfa.Application) error) (mfa.Application, error)
+	RemoveApplication(ctx context.Context, id mfa.ApplicationID) error
+}
+
+// Directories is the same for directories. Remove is refused while an application or a
+// user names the directory.
+type Directories interface {
+	Directories() []mfa.Directory
+	Directory(name string) (mfa.Directory, error)
+	CreateDirectory(ctx context.Context, d mfa.Directory) (mfa.Directory, error)
+	UpdateDirectory(ctx context.Context, name string, change func(*mfa.Directory) error) (mfa.Directory, error)
+	RemoveDirectory(ctx context.Context, name string) error
+}
+
+// APITokens is the same for API tokens, of which only digests are kept.
+type APITokens interface {
+	APITokens() []mfa.APIToken
+	APITokenByDigest(digest [32]byte) (mfa.APIToken, error)
+	CreateAPIToken(ctx context.Context, t mfa.APIToken) (mfa.APIToken, error)
+	RemoveAPIToken(ctx context.Context, id string) error
+}
+
+// Settings is what admin needs of the database for the group's defaults.
+type Settings interface {
+	Settings() policy.Settings
+	UpdateSettings(ctx context.Context, change func(*policy.Settings) error) error
+}
+
+// Keys is the group's keyset. Reseal rewrites the records that older keys seal, goes on
+// where it stopped, and calls progress from one goroutine.
+type Keys interface {
+	Keys() []KeyInfo
+	RotateKeys(ctx context.Context) error
+	Reseal(ctx context.Context, progress func(done, total int)) error
+}
+
+// Radius tells what was learnt about the RADIUS clients.
+type Radius interface {
+	NASes() []mfa.NAS
+}
+
+// Recorder appends to the trail and returns when the records are durable.
+type Recorder interface {
+	Append(ctx context.Context, records ...mfa.Record) error
+}
+
+// Audit answers questions about the trail.
+type Audit interface {
+	// Attempts returns at most q.Limit attempts, newest first, and the cursor of the
+	// next page ("" after the last).
+	Attempts(ctx context.Context, q AuditQuery) (attempts []mfa.Attempt, next string, err error)
+	// Acts does the same for administrative acts; of q it heeds Since, After and Limit.
+	Acts(ctx context.Context, q AuditQuery) (acts []mfa.Act, next string, err error)
+	// Tail yields every attempt from now on until ctx is done or yield returns false.
+	Tail(ctx context.Context, yield func(mfa.Attempt) bool) error
+	// Verify reads the whole trail again and reports whether its chain holds.
+	Verify(ctx context.Context) (AuditVerification, error)
+}
+
+// Node is the running server as its operator sees it.
+type Node interface {
+	Status(ctx context.Context) (Status, error)
+	// Doctor tries every connection that this server needs, now.
+	Doctor(ctx context.Context) []Check
+	// SetLogLevel sets the level of one component ("" is all of them) for a while
+	// (0: until the next start).
+	SetLogLevel(component, level string, during time.Duration) error
+	// Backup writes one encrypted file that the passphrase opens.
+	Backup(ctx context.Context, passphrase secret.Text, w io.Writer) error
+}
+
+// DirectoryTester tries a directory step by step: name, connection, TLS, bind, search
+// for the login, and with a password the user's own bind. login and password may be empty.
+type DirectoryTester interface {
+	TestDirectory(ctx context.Context, d mfa.Directory, login string, password secret.Text) []Check
+}
+
+// Passwords makes and judges hashes of local passwords.
+type Passwords interface {
+	// Hash returns the PHC string that a credential of mfa.MethodPassword keeps.
+	Hash(ctx context.Context, password secret.Text) (secret.Text, error)
+	// CheckHash reports whether a hash made elsewhere can be verified here: PHC argon2id
+	// within bounds, bcrypt, {SSHA}.
+	CheckHash(hash secret.Text) error
+}
+
+// Tester authenticates for real, as the named application would, and tells the trace of
+// every decision.
+type Tester interface {
+	Test(ctx context.Context, r mfa.Request) (d mfa.Decision, trace []string, err error)
+}

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/settlement"
+)
+
+// Service carries out what an administrator asks for. All exported fields must be set;
+// it is safe for concurrent use. In its methods by says who asks: "root (unix socket)",
+// "token:NAME".
+type Service struct {
+	Server       string // this server's name, for the trail
+	Users        Users
+	Credentials  Credentials
+	Applications Applications
+	Directories  Directories
+	APITokens    APITokens
+	Settings     Settings
+	Keys         Keys
+	Radius       Radius
+	Trail        Recorder
+	Audit        Audit
+	Node         Node
+	Tests        DirectoryTester
+	Passwords    Passwords
+	Tester       Tester
+	Now          func() time.Time
+
+	mu       sync.Mutex
+	reseal   Reseal
+	pending  bool          // resealing was asked for
+	resealed chan struct{} // wakes Run; made by wake
+}
+
+// record puts an act into the trail. What was done stays done if that fails, and the
+// error says so.
+func (s *Service) record(ctx context.Context, by, verb, object, detail string) error {
+	act := mfa.Act{Time: s.Now(), Server: s.Server, By: by, Verb: verb, Object: object, Detail: detail}
+	// Not with the caller's context: a caller who hangs up must not keep an act out of the trail.
+	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
+		return fmt.Errorf("%s %s was done, but could not be recorded in the trail: %w", verb, object, err)
+	}
+	return nil
+}
+
+// Resolve finds the user that a login form or a user id names. It returns mfa.ErrNotFound,
+// or mfa.ErrInvalid for a login that is none or that means more than one user.
+func (s *Service) Resolve(ctx context.Context, typed string) (mfa.User, error) {
+	a, err := s.account(ctx, typed)
+	return a.User, err
+}
+
+func (s *Service) account(ctx context.Context, typed string) (settlement.Account, error) {
+	name, err := login.Parse(typed)
+	if err != nil {
+		return settlement.Account{}, fmt.Errorf("login %q: %w: not a user name", typed, mfa.ErrInvalid)
+	}
+	var found mfa.UserID
+	for _, form := range name.Forms(s.Settings.Settings().Domains) {
+		id, err := s.Users.UserByForm(ctx, form)
+		switch {
+		case errors.Is(err, mfa.ErrNotFound):
+			continue
+		case errors.Is(err, mfa.AmbiguousUser), err == nil && found != "" && found != id:
+			return settlement.Account{}, fmt.Errorf("login %q: %w: it means more than one user", typed, mfa.ErrInvalid)
+		case err != nil:
+			return settlement.Account{}, fmt.Errorf("login %q: %w", typed, err)
+		}
+		found = id
+	}
+	if found == "" {
+		found = mfa.UserID(typed)
+	}
+	a, err := s.Users.Account(ctx, found, false)
+	if err != nil {
+		return settlement.Account{}, fmt.Errorf("user %q: %w", typed, err)
+	}
+	return a, nil
+}
+
+// invalid makes an error that wraps mfa.ErrInvalid and reads as one line.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", mfa.ErrInvalid, fmt.Sprintf(format, args...))
+}

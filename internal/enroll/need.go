@@ -1,0 +1,44 @@
+// Package enroll holds the use cases on credentials: giving one to a user, proving that
+// it works, bringing it back into step, taking it away. It defines the JSON bodies that
+// the admin API speaks and the command line prints. Every act that changes something is
+// in the trail before it is answered.
+package enroll
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// Store is what enroll needs of the database. Add, Update and Remove also leave the
+// notice to the user (DESIGN law 9). Update and UpdateRecord run change on a fresh copy,
+// perhaps more than once.
+type Store interface {
+	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
+	AddCredential(ctx context.Context, c mfa.Credential) error
+	UpdateCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID, change func(*mfa.Credential) error) (mfa.Credential, error)
+	RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error
+	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
+}
+
+// Recorder appends to the trail and returns when the records are durable.
+type Recorder interface {
+	Append(ctx context.Context, records ...mfa.Record) error
+}
+
+// Passcodes makes and judges passcodes; package method/otp does.
+type Passcodes interface {
+	// Recovery returns n new recovery codes, and what the credential keeps of them.
+	Recovery(c mfa.Credential, n int) (codes []secret.Text, kept secret.Text, err error)
+	// Pass returns a new temporary access pass, and what the credential keeps of it.
+	Pass(c mfa.Credential) (code, kept secret.Text, err error)
+	// Verify checks one code as a sign-in would and returns the floor that it raises.
+	// The error is a mfa.Reason if the code is not good.
+	Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error)
+	// Resync looks for two consecutive codes in a wide window above the floor and returns
+	// the new floor, never a lower one. The error is a mfa.Reason if there are none.
+	Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error)
+}

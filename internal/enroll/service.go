@@ -1,0 +1,37 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+// Service carries out what is asked for on credentials. All fields must be set; it is
+// safe for concurrent use. In its methods by says who asks, login whose credential it is.
+type Service struct {
+	Server    string // this server's name, for the trail
+	Issuer    string // shown by authenticator apps: the group's name
+	Store     Store
+	Resolve   func(ctx context.Context, login string) (mfa.User, error) // admin.Service.Resolve
+	Passcodes Passcodes
+	Trail     Recorder
+	Now       func() time.Time
+}
+
+// record puts an act into the trail. What was done stays done if that fails, and the
+// error says so.
+func (s *Service) record(ctx context.Context, by, verb string, u mfa.User, detail string) error {
+	act := mfa.Act{Time: s.Now(), Server: s.Server, By: by, Verb: verb, Object: u.Login, Detail: detail}
+	// Not with the caller's context: a caller who hangs up must not keep an act out of the trail.
+	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
+		return fmt.Errorf("%s for %s was done, but could not be recorded in the trail: %w", verb, u.Login, err)
+	}
+	return nil
+}
+
+// invalid makes an error that wraps mfa.ErrInvalid and reads as one line.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", mfa.ErrInvalid, fmt.Sprintf(format, args...))
+}

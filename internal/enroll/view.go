@@ -1,0 +1,65 @@
+package enroll
+
+import (
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Credential is a credential as the API shows it; its secret never.
+type Credential struct {
+	ID        mfa.CredentialID `json:"id"`
+	Method    mfa.MethodID     `json:"method"`
+	Label     string           `json:"label"`
+	Algorithm string           `json:"algorithm,omitempty"`
+	Digits    int              `json:"digits,omitempty"`
+	Period    int              `json:"period,omitempty" doc:"totp: seconds"`
+	Drift     int              `json:"drift,omitempty" doc:"totp: steps by which the token's clock is ahead (+) or behind (-)"`
+	Uses      int              `json:"uses,omitempty" doc:"recovery: codes; tap: how often it may be used"`
+	Left      *int             `json:"left,omitempty" doc:"recovery, tap: how many of these are left"`
+	Scope     []string         `json:"scope,omitempty" doc:"tap: applications; empty: every application"`
+	Disabled  bool             `json:"disabled"`
+	Created   time.Time        `json:"created"`
+	Confirmed *time.Time       `json:"confirmed,omitempty" doc:"absent: not proven yet"`
+	Expires   *time.Time       `json:"expires,omitempty"`
+	By        string           `json:"by"`
+	Why       string           `json:"why,omitempty"`
+}
+
+// CredentialList is all credentials of one user.
+type CredentialList struct {
+	Credentials []Credential `json:"credentials"`
+	Next        string       `json:"next,omitempty"`
+}
+
+// Request asks for a credential. Without Secret, totp and hotp get one that is made here.
+type Request struct {
+	Method    mfa.MethodID `json:"method" enum:"totp,hotp,recovery,tap"`
+	Label     string       `json:"label,omitempty" maxLength:"64"`
+	Secret    *secret.Wire `json:"secret,omitempty" writeOnly:"true" doc:"totp, hotp: the key in Base32"`
+	Algorithm string       `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"default SHA1"`
+	Digits    int          `json:"digits,omitempty" minimum:"0" maximum:"8" doc:"6 to 8; default 6"`
+	Period    int          `json:"period,omitempty" minimum:"0" maximum:"3600" doc:"seconds; default 30"`
+	Counter   uint64       `json:"counter,omitempty" doc:"hotp: first counter that is good"`
+	Codes     int          `json:"codes,omitempty" minimum:"0" maximum:"50" doc:"recovery: how many; default 10"`
+	Seconds   int64        `json:"seconds,omitempty" minimum:"0" maximum:"2592000" doc:"tap: until it expires; default one hour"`
+	Uses      int          `json:"uses,omitempty" minimum:"0" maximum:"60" doc:"tap: how often it may be used; default once"`
+	Scope     []string     `json:"scope,omitempty" maxItems:"32" doc:"tap: applications that it is good for"`
+	Why       string       `json:"why,omitempty" maxLength:"256" doc:"tap: the reason"`
+}
+
+// Created is a new credential. The secret fields are set only when they were made here,
+// and only this once.
+type Created struct {
+	Credential
+	Secret     *secret.Wire  `json:"secret,omitempty"`
+	OTPAuthURL *secret.Wire  `json:"otpauth_url,omitempty"`
+	Codes      []secret.Wire `json:"codes,omitempty"`
+}
+
+// Codes are what a user reads off the token: one to confirm it, two consecutive ones to
+// resynchronise it.
+type Codes struct {
+	Codes []secret.Wire `json:"codes" minItems:"1" maxItems:"2" writeOnly:"true"`
+}
