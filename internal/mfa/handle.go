@@ -15,5 +15,5 @@ type Handle struct {
 	Credential  CredentialID // the one credential that is asked for; empty: any passcode
 	State       []byte       // of the method's Step, at most 64 bytes
 	Wrong       uint8        // wrong answers so far within this attempt
-	Groups      []string     // told by the directory; those that a reply rule names, no others
+	Groups      []uint64     // digests of the directory groups that reply rules name (package policy)
 }

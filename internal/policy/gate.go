@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/mfa"
@@ -77,26 +80,39 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 	return usable, mfa.ReasonNone
 }
 
+// MaxRuleGroups is how many different groups an application's reply rules may name: a
+// handle has to carry them.
+const MaxRuleGroups = 8
+
 // Reply returns the attributes that a's rules add to an accept of a user with these
-// tags, in these groups.
-func Reply(a mfa.Application, tags, groups []string) []mfa.ReplyAttribute {
+// tags, in these groups (as RuleGroups gives them).
+func Reply(a mfa.Application, tags []string, groups []uint64) []mfa.ReplyAttribute {
 	var out []mfa.ReplyAttribute
 	for _, r := range a.Reply {
-		if (r.Tag == "" || slices.Contains(tags, r.Tag)) && (r.Group == "" || hasGroup(groups, r.Group)) {
+		if (r.Tag == "" || slices.Contains(tags, r.Tag)) && (r.Group == "" || slices.Contains(groups, groupDigest(r.Group))) {
 			out = append(out, mfa.ReplyAttribute{Name: r.Attribute, Value: r.Value})
 		}
 	}
 	return out
 }
 
-// RuleGroups returns those of the user's groups that a's reply rules name: all that a
-// handle needs to carry.
-func RuleGroups(a mfa.Application, groups []string) []string {
-	var out []string
+// RuleGroups returns the digests of those of the user's groups, as the directory told
+// them, that a's reply rules name. Group names are compared without regard to case.
+func RuleGroups(a mfa.Application, groups []string) []uint64 {
+	var out []uint64
 	for _, r := range a.Reply {
-		if r.Group != "" && hasGroup(groups, r.Group) && !slices.Contains(out, r.Group) {
-			out = append(out, r.Group)
+		if r.Group == "" || !slices.ContainsFunc(groups, func(g string) bool { return strings.EqualFold(g, r.Group) }) {
+			continue
+		}
+		if d := groupDigest(r.Group); !slices.Contains(out, d) {
+			out = append(out, d)
 		}
 	}
 	return out
+}
+
+// groupDigest is short enough for a handle and too long to be met by accident.
+func groupDigest(group string) uint64 {
+	d := sha256.Sum256([]byte(strings.ToLower(group)))
+	return binary.BigEndian.Uint64(d[:])
 }

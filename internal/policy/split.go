@@ -2,16 +2,10 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
-
-// hasGroup compares group names as directories do: without regard to case.
-func hasGroup(groups []string, want string) bool {
-	return slices.ContainsFunc(groups, func(g string) bool { return strings.EqualFold(g, want) })
-}
 
 // Split is one way to read what a first leg carried.
 type Split struct {

@@ -1,0 +1,220 @@
+// Package authn decides authentications: it knows no transport, no directory and no
+// replication, only the interfaces in need.go. DESIGN section 4 has the laws that it keeps.
+package authn
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// Config is what an Engine is made of. All fields must be set, but for Random and Observe.
+type Config struct {
+	Server     string // this server's name, for the trail
+	Store      Store
+	First      FirstFactor
+	Methods    []Method
+	Trail      Trail
+	Handles    Sealer
+	Settings   func() policy.Settings
+	CodeLength func(mfa.Credential) int // bytes of a code as the user types it; 0: no typed code
+	Now        Clock
+	Random     io.Reader          // crypto/rand.Reader if nil
+	Observe    func(*mfa.Attempt) // called with each verdict after it is recorded; may be nil
+	Log        *slog.Logger
+}
+
+// Engine decides one leg at a time. It is safe for concurrent use.
+type Engine struct {
+	Config
+	methods map[mfa.MethodID]Method
+	users   userLocks
+	repeats repeats
+	sources throttle
+	open    unanswered
+}
+
+// New returns an engine. Call Run to have unanswered challenges recorded.
+func New(c Config) *Engine {
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	e := &Engine{Config: c, methods: make(map[mfa.MethodID]Method)}
+	for _, m := range c.Methods {
+		e.methods[m.ID()] = m
+	}
+	e.repeats.init(c.Random)
+	e.open.wake = make(chan struct{}, 1)
+	return e
+}
+
+// attempt is one leg on its way through the engine.
+type attempt struct {
+	mfa.Request
+	id     mfa.AttemptID
+	begun  time.Time // of the attempt: its first leg
+	set    policy.Settings
+	app    mfa.Application
+	name   login.Name
+	acct   settlement.Account
+	handle *mfa.Handle // later leg
+	groups []uint64    // of those that the directory told, the ones that reply rules name
+	local  mfa.CredentialID
+	method mfa.MethodID
+	cred   mfa.CredentialID
+	ledger []mfa.Record
+	trace  []string
+}
+
+// note adds a line to the trace that an administrator's test asked for.
+func (a *attempt) note(format string, args ...any) {
+	if a.Trace {
+		a.trace = append(a.trace, fmt.Sprintf(format, args...))
+	}
+}
+
+// Authenticate decides one leg: settle, record, answer, in this order. The error is
+// ours, never the user's.
+func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
+	a := &attempt{Request: r, id: mfa.NewAttemptID(e.Random), begun: e.Now(), set: e.Settings()}
+	if a.Leg == (mfa.LegID{}) { // a front-end without retransmits; the settlement needs a name for the leg all the same
+		if _, err := io.ReadFull(e.Random, a.Leg[:]); err != nil {
+			return mfa.Decision{}, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.set.Attempt.Duration())
+	defer cancel()
+
+	d, again, err := e.decide(ctx, a)
+	if err != nil && len(a.ledger) > 0 { // settled perhaps: the ledger has to know, whatever the client is told
+		err = errors.Join(err, e.Trail.Append(context.WithoutCancel(ctx), a.ledger...))
+	}
+	if err != nil {
+		e.Log.Error("attempt not decided; the client gets no answer", "attempt", a.id, "application", a.app.Name, "err", err)
+		return mfa.Decision{}, err
+	}
+	d.Attempt, d.Trace = a.id, a.trace
+	if !again {
+		if err := e.record(ctx, a, d); err != nil {
+			e.Log.Error("attempt not recorded; the client gets no answer", "attempt", a.id, "err", err)
+			return mfa.Decision{}, err
+		}
+	}
+	if d.Verdict == mfa.Reject {
+		d.Message = "Sign-in refused. Attempt " + a.id.String()
+	}
+	return d, nil
+}
+
+// decide returns the decision on a leg, and whether it is an earlier one given again. An
+// error that is a mfa.Reason has become a reject here.
+func (e *Engine) decide(ctx context.Context, a *attempt) (d mfa.Decision, again bool, err error) {
+	d, again, err = e.leg(ctx, a)
+	var why mfa.Reason
+	if errors.As(err, &why) {
+		if why.Accepts() || why == mfa.ReasonNone {
+			return mfa.Decision{}, false, fmt.Errorf("refused with the reason %s: a mistake in the program", why)
+		}
+		a.note("refused: %s", why)
+		d, err = mfa.Decision{Verdict: mfa.Reject, Reason: why}, nil
+	}
+	return d, again, err
+}
+
+func (e *Engine) leg(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
+	app, err := e.Store.Application(a.Application)
+	switch {
+	case errors.Is(err, mfa.ErrNotFound):
+		return mfa.Decision{}, false, mfa.ApplicationUnknown
+	case err != nil:
+		return mfa.Decision{}, false, err
+	case app.Disabled:
+		a.app = app
+		return mfa.Decision{}, false, mfa.ApplicationDisabled
+	}
+	a.app = app
+	a.note("application %s, first factor %s, passcode %s", app.Name, app.FirstFactor, app.Passcode)
+	if a.Refuse != mfa.ReasonNone {
+		return mfa.Decision{}, false, a.Refuse
+	}
+	if e.sources.full(a.source(), a.set.SourceFailures, e.Now()) {
+		return mfa.Decision{}, false, mfa.SourceThrottled
+	}
+	if len(a.Handle) > 0 {
+		return e.later(ctx, a)
+	}
+	return e.first(ctx, a)
+}
+
+// source is the key of the throttle: the end user's own station, if the client told it.
+// Without it all users of a client would share one, and one of them could lock out all.
+func (a *attempt) source() string {
+	if a.Source == "" {
+		return ""
+	}
+	return string(a.app.ID) + " " + a.Source
+}
+
+// record writes the ledger entries of this leg and, unless the attempt goes on with a
+// challenge, its verdict, in one append. Without it there is no answer.
+func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
+	v := e.verdict(a, d.Verdict, d.Reason)
+	if d.Verdict == mfa.Challenge {
+		if err := e.append(ctx, a.ledger); err != nil {
+			return err
+		}
+		e.open.add(d.Expires, d.Handle, v)
+		return nil
+	}
+	if err := e.append(ctx, append(a.ledger, mfa.Record{Attempt: v})); err != nil {
+		return err
+	}
+	if a.handle != nil && a.handle.Attempt == a.id {
+		e.open.remove(a.id)
+	}
+	if d.Verdict == mfa.Reject {
+		e.sources.count(a.source(), a.set.SourceFailures, e.Now())
+	}
+	if e.Observe != nil {
+		e.Observe(v)
+	}
+	return nil
+}
+
+func (e *Engine) append(ctx context.Context, records []mfa.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if err := e.Trail.Append(context.WithoutCancel(ctx), records...); err != nil {
+		return fmt.Errorf("trail: %w", err)
+	}
+	return nil
+}
+
+// verdict makes the verdict record of a.
+func (e *Engine) verdict(a *attempt, v mfa.Verdict, why mfa.Reason) *mfa.Attempt {
+	now := e.Now()
+	r := &mfa.Attempt{ID: a.id, Time: now, Server: e.Server, Application: a.app.Name, FrontEnd: a.FrontEnd, User: a.acct.User.ID,
+		Login: printable(a.Login), Source: printable(a.Source), Verdict: v, Reason: why, Method: a.method, Credential: a.cred,
+		Duration: now.Sub(a.begun), Trace: a.trace}
+	if a.app.Name == "" {
+		r.Application = printable(string(a.Application))
+	}
+	if a.Peer.IsValid() {
+		r.Peer = a.Peer.String()
+	}
+	return r
+}
+
+// expose is the one place where the engine looks into a typed secret: for its digest.
+func expose(t secret.Text) []byte { return t.Expose() }

@@ -1,0 +1,261 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// first decides a first leg: identify, gate, first factor, then the code if one came
+// along, or a challenge.
+func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
+	id, err := e.identify(ctx, a)
+	if errors.Is(err, mfa.UnknownUser) && a.app.UnknownPass {
+		return e.passUnknown(ctx, a)
+	}
+	if errors.Is(err, mfa.UnknownUser) && a.app.FirstFactor == mfa.FirstFactorLocal {
+		// The work of a password check, so that the time does not tell who is known.
+		_, _ = e.First.Check(ctx, mfa.FirstFactorLocal, mfa.User{}, nil, a.name.String(), a.Password)
+	}
+	if err != nil {
+		return mfa.Decision{}, false, err
+	}
+	unlock, err := e.users.lock(ctx, id)
+	if err != nil {
+		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", id, err)
+	}
+	defer unlock()
+	if a.acct, err = e.Store.Account(ctx, id, false); err != nil {
+		return mfa.Decision{}, false, gone(err)
+	}
+	if l, ok := a.acct.Record.Result(a.Leg); ok {
+		return e.again(ctx, a, l)
+	}
+	hasFirst := a.app.FirstFactor != mfa.FirstFactorNone
+	if why := policy.Gate(a.acct.User, a.acct.Record, hasFirst, e.Now()); why != mfa.ReasonNone {
+		return mfa.Decision{}, false, why
+	}
+	exempt := e.exempt(a)
+	split := policy.Split{Password: a.Password}
+	if exempt == mfa.ReasonNone {
+		if split, err = e.split(ctx, a, hasFirst); err != nil {
+			return mfa.Decision{}, false, err
+		}
+	}
+	if hasFirst {
+		if err := e.firstFactor(ctx, a, split.Password); err != nil {
+			return mfa.Decision{}, false, err
+		}
+	}
+	if exempt != mfa.ReasonNone {
+		d, err := e.passExempt(ctx, a, exempt)
+		return d, false, err
+	}
+	if !split.Code.Empty() {
+		d, err := e.prove(ctx, a, split.Code)
+		return d, false, err
+	}
+	d, err := e.challenge(ctx, a, 0)
+	return d, false, err
+}
+
+// identify resolves what was typed to one user id: every known form of the name must
+// lead to the same one (law 2).
+func (e *Engine) identify(ctx context.Context, a *attempt) (mfa.UserID, error) {
+	n, err := login.Parse(a.Login)
+	if err != nil {
+		return "", err
+	}
+	a.name = n
+	var found mfa.UserID
+	for _, form := range n.Forms(a.set.Domains) {
+		id, err := e.Store.UserByForm(ctx, form)
+		if errors.Is(err, mfa.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if found != "" && found != id {
+			a.note("login %s: %q belongs to another user than a form before it", n, form)
+			return "", mfa.AmbiguousUser
+		}
+		found = id
+	}
+	if found == "" {
+		a.note("login %s is nobody's; forms tried: %q", n, n.Forms(a.set.Domains))
+		return "", mfa.UnknownUser
+	}
+	a.note("login %s is user %s", n, found)
+	return found, nil
+}
+
+// gone turns "the user is no more" into the user's fault: they were removed meanwhile.
+func gone(err error) error {
+	if errors.Is(err, mfa.ErrNotFound) {
+		return mfa.UnknownUser
+	}
+	return err
+}
+
+// exempt says why the first factor is enough, or mfa.ReasonNone.
+func (e *Engine) exempt(a *attempt) mfa.Reason {
+	switch {
+	case a.acct.User.State == mfa.StateExempt:
+		return mfa.ExemptUser
+	case policy.ExemptSource(a.app, a.Source):
+		return mfa.ExemptNetwork
+	}
+	return mfa.ReasonNone
+}
+
+// split finds the code in what was typed. Where more than one reading is possible it
+// takes the first whose code is one of the user's; that is looked at, not revealed: the
+// password is still checked first, and the code is proven and spent afterwards.
+func (e *Engine) split(ctx context.Context, a *attempt, hasFirst bool) (policy.Split, error) {
+	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
+	if why != mfa.ReasonNone && !hasFirst {
+		return policy.Split{}, why
+	}
+	lengths := make([]int, 0, 4)
+	for _, c := range usable {
+		lengths = append(lengths, e.CodeLength(c))
+	}
+	ways := policy.Splits(a.app.Passcode, hasFirst, a.Password, lengths)
+	if len(ways) == 0 {
+		if len(usable) == 0 {
+			// Nothing to append; the password decides what is recorded.
+			return policy.Split{Password: a.Password}, nil
+		}
+		return policy.Split{}, mfa.EmptyCode
+	}
+	if len(ways) > 1 {
+		for _, w := range ways {
+			if w.Code.Empty() {
+				continue
+			}
+			if m := e.match(ctx, a, usable, w.Code, mfa.Step{}); m.why != mfa.WrongCode && m.err == nil {
+				return w, nil
+			}
+		}
+	}
+	return ways[len(ways)-1], nil
+}
+
+// firstFactor checks the password and books a wrong one. It holds the user's lock, so
+// that guesses cannot outrun the limit.
+func (e *Engine) firstFactor(ctx context.Context, a *attempt, password secret.Text) error {
+	where := e.directory(a)
+	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "password", password)
+	if e.repeats.seen(key, e.Now()) {
+		return mfa.RepeatedWrongPassword
+	}
+	groups, err := e.First.Check(ctx, where, a.acct.User, a.acct.Credentials, a.name.String(), password)
+	if err == nil {
+		a.groups = policy.RuleGroups(a.app, groups)
+		a.note("first factor: right, checked by %s", where)
+		for _, c := range a.acct.Credentials {
+			if c.Method == mfa.MethodPassword && where == mfa.FirstFactorLocal {
+				a.local = c.ID
+			}
+		}
+		return nil
+	}
+	if !errors.Is(err, mfa.WrongPassword) {
+		return err
+	}
+	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+		if why := policy.Gate(acct.User, acct.Record, true, e.Now()); why != mfa.ReasonNone {
+			return settlement.Change{}, nil, why
+		}
+		return settlement.Change{Reason: mfa.WrongPassword, FirstFail: true}, nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	e.repeats.add(key, e.Now())
+	return settled
+}
+
+// directory is where the password of a's user is checked.
+func (e *Engine) directory(a *attempt) string {
+	if a.acct.User.Directory != "" && a.app.FirstFactor != mfa.FirstFactorLocal {
+		return a.acct.User.Directory
+	}
+	return a.app.FirstFactor
+}
+
+// passExempt accepts on the first factor. It settles only if there is something to
+// clear: a repeated request comes to the same result without.
+func (e *Engine) passExempt(ctx context.Context, a *attempt, why mfa.Reason) (mfa.Decision, error) {
+	a.note("accepted on the first factor: %s", why)
+	if a.acct.Record.First != (settlement.Count{}) {
+		_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+			if bad := policy.Gate(acct.User, acct.Record, true, e.Now()); bad != mfa.ReasonNone {
+				return settlement.Change{}, nil, bad
+			}
+			return settlement.Change{Reason: why, Clear: true}, nil, nil
+		})
+		if err != nil {
+			return mfa.Decision{}, err
+		}
+		why = settled
+	}
+	return e.accept(a, why), nil
+}
+
+// passUnknown lets an unknown user of an application that says so pass on the first
+// factor alone; the verdict is counted and shown under its own reason.
+func (e *Engine) passUnknown(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
+	if a.app.FirstFactor == mfa.FirstFactorLocal {
+		return mfa.Decision{}, false, mfa.UnknownUser // nobody knows a password of theirs
+	}
+	if a.app.FirstFactor != mfa.FirstFactorNone {
+		u := mfa.User{Login: a.name.String()}
+		groups, err := e.First.Check(ctx, a.app.FirstFactor, u, nil, a.name.String(), a.Password)
+		if err != nil {
+			return mfa.Decision{}, false, err
+		}
+		a.groups = policy.RuleGroups(a.app, groups)
+	}
+	return e.accept(a, mfa.UnknownUserPassed), false, nil
+}
+
+// accept makes the decision that lets the user in.
+func (e *Engine) accept(a *attempt, why mfa.Reason) mfa.Decision {
+	if !why.Accepts() {
+		return mfa.Decision{Verdict: mfa.Reject, Reason: why}
+	}
+	a.note("accepted: %s", why)
+	return mfa.Decision{Verdict: mfa.Accept, Reason: why, Reply: policy.Reply(a.app, a.acct.User.Tags, a.groups)}
+}
+
+// again gives the answer of a leg that was settled before, in this process or an earlier
+// one: it is not evaluated, counted or recorded again. Only the groups that reply rules
+// need are asked for anew.
+func (e *Engine) again(ctx context.Context, a *attempt, l settlement.Leg) (mfa.Decision, bool, error) {
+	a.id = l.Attempt
+	if !l.Reason.Accepts() {
+		return mfa.Decision{Verdict: mfa.Reject, Reason: l.Reason}, true, nil
+	}
+	needsGroups := slices.ContainsFunc(a.app.Reply, func(r mfa.ReplyRule) bool { return r.Group != "" })
+	if needsGroups && a.handle == nil && a.app.FirstFactor != mfa.FirstFactorNone {
+		split, err := e.split(ctx, a, true)
+		if err == nil {
+			var groups []string
+			groups, err = e.First.Check(ctx, e.directory(a), a.acct.User, a.acct.Credentials, a.name.String(), split.Password)
+			a.groups = policy.RuleGroups(a.app, groups)
+		}
+		if err != nil {
+			return mfa.Decision{}, true, fmt.Errorf("repeat of an accepted request: the directory does not tell the groups: %v", err)
+		}
+	}
+	return e.accept(a, l.Reason), true, nil
+}

@@ -1,0 +1,119 @@
+package authn
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+)
+
+// later decides the answer to a challenge. Until the handle is proven to be this
+// client's, unexpired and unspent, the leg is recorded under an id of its own, so that it
+// cannot give somebody else's attempt a verdict.
+func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
+	h, err := e.Handles.Open(a.Handle)
+	if err != nil {
+		return mfa.Decision{}, false, err
+	}
+	if h.Application != a.app.ID {
+		return mfa.Decision{}, false, mfa.ChallengeOtherClient
+	}
+	unlock, err := e.users.lock(ctx, h.User)
+	if err != nil {
+		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", h.User, err)
+	}
+	defer unlock()
+	if a.acct, err = e.Store.Account(ctx, h.User, false); err != nil {
+		return mfa.Decision{}, false, gone(err)
+	}
+	if err := e.sameUser(ctx, a, h.User); err != nil {
+		return mfa.Decision{}, false, err
+	}
+	a.handle, a.groups = &h, h.Groups
+	if l, ok := a.acct.Record.Result(a.Leg); ok {
+		return e.again(ctx, a, l)
+	}
+	if !e.Now().Before(h.Expires) || h.Epoch != e.Store.Epoch() {
+		return mfa.Decision{}, false, mfa.ChallengeExpired
+	}
+	if a.acct.Record.Spent(h.Nonce) {
+		return mfa.Decision{}, false, mfa.ChallengeReplayed
+	}
+	a.id, a.begun = h.Attempt, h.Started
+	if why := policy.Gate(a.acct.User, a.acct.Record, false, e.Now()); why != mfa.ReasonNone {
+		return mfa.Decision{}, false, why
+	}
+	d, err := e.prove(ctx, a, a.Answer)
+	if err != nil || d.Verdict == mfa.Accept || int(h.Wrong) >= a.app.Retries || !retriable(d.Reason) {
+		return d, false, err
+	}
+	if policy.Gate(a.acct.User, a.acct.Record, false, e.Now()) != mfa.ReasonNone {
+		return d, false, nil
+	}
+	again, err := e.challenge(ctx, a, h.Wrong+1)
+	return again, false, err
+}
+
+// retriable reports whether a wrong answer may be followed by another prompt.
+func retriable(why mfa.Reason) bool {
+	return why == mfa.WrongCode || why == mfa.EmptyCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow
+}
+
+// sameUser checks that the login sent with an answer, if there is one, is that of the
+// user who was asked.
+func (e *Engine) sameUser(ctx context.Context, a *attempt, want mfa.UserID) error {
+	if a.Login == "" {
+		return nil
+	}
+	if _, err := login.Parse(a.Login); err != nil {
+		return err
+	}
+	id, err := e.identify(ctx, a)
+	if errors.Is(err, mfa.UnknownUser) || err == nil && id != want {
+		return mfa.ChallengeOtherUser
+	}
+	return err
+}
+
+// challenge asks the user for a code: the handle carries all that the next leg needs, on
+// whatever server it arrives.
+func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.Decision, error) {
+	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
+	if why != mfa.ReasonNone {
+		return mfa.Decision{}, why
+	}
+	for _, c := range usable {
+		m := e.methods[c.Method]
+		if m == nil || !a.Caps.Has(m.Needs()) {
+			continue
+		}
+		step, err := m.Begin(ctx, c)
+		if err != nil {
+			return mfa.Decision{}, fmt.Errorf("method %s: %w", c.Method, err)
+		}
+		h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Started: a.begun.Truncate(time.Millisecond),
+			Expires: e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second), Epoch: e.Store.Epoch(), State: step.State,
+			Wrong: wrong, Groups: a.groups}
+		if len(step.State) > 0 {
+			h.Credential = c.ID
+		}
+		var nonce [8]byte
+		if _, err := io.ReadFull(e.Random, nonce[:]); err != nil {
+			return mfa.Decision{}, err
+		}
+		h.Nonce = binary.BigEndian.Uint64(nonce[:]) | 1 // never 0, which means none
+		sealed, err := e.Handles.Seal(h)
+		if err != nil {
+			return mfa.Decision{}, err
+		}
+		a.note("asked for a code; the challenge expires at %s", h.Expires.Format(time.RFC3339))
+		return mfa.Decision{Verdict: mfa.Challenge, Message: step.Prompt, Handle: sealed, Expires: h.Expires}, nil
+	}
+	return mfa.Decision{}, mfa.PromptImpossible
+}

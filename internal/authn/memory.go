@@ -1,0 +1,190 @@
+package authn
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// userLocks serialise the legs of one user on this server: it saves conflicts at the
+// conditional write and keeps parallel passwords behind one another. The zero value is ready.
+type userLocks struct {
+	mu   sync.Mutex
+	held map[mfa.UserID]*userLock
+}
+
+type userLock struct {
+	turn chan struct{} // holds one token while free
+	refs int
+}
+
+// lock waits for the user's turn or the end of ctx.
+func (l *userLocks) lock(ctx context.Context, id mfa.UserID) (unlock func(), err error) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = make(map[mfa.UserID]*userLock)
+	}
+	u := l.held[id]
+	if u == nil {
+		u = &userLock{turn: make(chan struct{}, 1)}
+		u.turn <- struct{}{}
+		l.held[id] = u
+	}
+	u.refs++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		if u.refs--; u.refs == 0 {
+			delete(l.held, id)
+		}
+		l.mu.Unlock()
+	}
+	select {
+	case <-u.turn:
+		return func() { u.turn <- struct{}{}; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// repeatKey is a keyed digest of an answer.
+type repeatKey [16]byte
+
+// repeatTime is how long a wrong answer is remembered.
+const repeatTime = time.Minute
+
+// repeatMax bounds the memory: beyond it nothing more is remembered until some expire.
+const repeatMax = 100_000
+
+// repeats remembers wrong answers for a minute, so that a saved wrong password is
+// counted once. Only keyed digests are kept, in memory, under a key of this process.
+type repeats struct {
+	secret secret.Text
+	mu     sync.Mutex
+	until  map[repeatKey]time.Time
+	swept  time.Time
+}
+
+func (r *repeats) init(random io.Reader) {
+	var k [32]byte
+	if _, err := io.ReadFull(random, k[:]); err != nil {
+		panic("authn: no randomness: " + err.Error())
+	}
+	r.secret = secret.New(k[:])
+	r.until = make(map[repeatKey]time.Time)
+}
+
+// key digests an answer of one user; another revision of the user is another key.
+func (r *repeats) key(id mfa.UserID, rev int64, kind string, answer secret.Text) (k repeatKey) {
+	m := hmac.New(sha256.New, expose(r.secret))
+	m.Write(binary.BigEndian.AppendUint64(append([]byte(id+" "), kind...), uint64(rev)))
+	m.Write(expose(answer))
+	copy(k[:], m.Sum(nil))
+	return k
+}
+
+func (r *repeats) seen(k repeatKey, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Before(r.until[k])
+}
+
+func (r *repeats) add(k repeatKey, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.swept) > repeatTime || len(r.until) >= repeatMax {
+		for old, until := range r.until {
+			if !now.Before(until) {
+				delete(r.until, old)
+			}
+		}
+		r.swept = now
+	}
+	if len(r.until) < repeatMax {
+		r.until[k] = now.Add(repeatTime)
+	}
+}
+
+// throttleMax bounds the number of sources remembered.
+const throttleMax = 100_000
+
+// throttle counts failures by source: limit in a minute fill it, and it drains at the
+// same rate. The zero value is ready.
+type throttle struct {
+	mu    sync.Mutex
+	level map[string]gauge
+}
+
+type gauge struct {
+	failures float64
+	at       time.Time
+}
+
+// drained returns what is left at now of a gauge that loses limit failures a minute.
+func (g gauge) drained(limit int, now time.Time) float64 {
+	return max(0, g.failures-now.Sub(g.at).Minutes()*float64(limit))
+}
+
+func (t *throttle) full(source string, limit int, now time.Time) bool {
+	if source == "" {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g, ok := t.level[source]
+	return ok && g.drained(limit, now) >= float64(limit)-1+1e-9
+}
+
+func (t *throttle) count(source string, limit int, now time.Time) {
+	if source == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.level == nil {
+		t.level = make(map[string]gauge)
+	}
+	if len(t.level) >= throttleMax {
+		for s, g := range t.level {
+			if g.drained(limit, now) == 0 {
+				delete(t.level, s)
+			}
+		}
+		if len(t.level) >= throttleMax {
+			return
+		}
+	}
+	t.level[source] = gauge{failures: min(t.level[source].drained(limit, now)+1, float64(limit)), at: now}
+}
+
+// printable makes what a client sent fit for a record: at most 253 bytes, valid UTF-8,
+// nothing that moves a terminal's cursor.
+func printable(s string) string {
+	if len(s) > 253 {
+		s = s[:253]
+	}
+	clean := utf8.ValidString(s)
+	for _, r := range s {
+		clean = clean && unicode.IsPrint(r)
+	}
+	if clean {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}

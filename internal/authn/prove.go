@@ -1,0 +1,138 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// matched is what an answer was found to be.
+type matched struct {
+	why   mfa.Reason // OK, or why not
+	cred  mfa.CredentialID
+	meth  mfa.MethodID
+	floor mfa.Floor
+	err   error // ours
+}
+
+// prove lets the user's methods look at the answer and settles what they found. Nothing
+// is revealed before the settlement stands; if the user's record, profile or credentials
+// have changed meanwhile, it is decided again from what they are now.
+func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa.Decision, error) {
+	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "code", answer)
+	var m matched
+	unchanged, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+		a.acct = acct
+		if why := policy.Gate(acct.User, acct.Record, false, e.Now()); why != mfa.ReasonNone {
+			return settlement.Change{}, nil, why
+		}
+		if a.handle != nil && acct.Record.Spent(a.handle.Nonce) {
+			return settlement.Change{}, nil, mfa.ChallengeReplayed
+		}
+		usable, why := policy.Usable(a.app, acct.Credentials, e.Now())
+		if why != mfa.ReasonNone {
+			return settlement.Change{}, nil, why
+		}
+		m = e.evaluate(ctx, a, usable, answer, key)
+		if m.err != nil {
+			return settlement.Change{}, nil, m.err
+		}
+		return e.change(a, m, usable)
+	})
+	if err != nil {
+		return mfa.Decision{}, err
+	}
+	if !unchanged {
+		a.cred, a.method = m.cred, m.meth
+	}
+	if settled == mfa.WrongCode {
+		e.repeats.add(key, e.Now())
+	}
+	a.note("code: %s %s", m.meth, settled)
+	return e.accept(a, settled), nil
+}
+
+// evaluate looks at the answer once: an empty one and one that was just wrong are not worth it.
+func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credential, answer secret.Text, key repeatKey) matched {
+	switch {
+	case answer.Empty():
+		return matched{why: mfa.EmptyCode}
+	case e.repeats.seen(key, e.Now()):
+		return matched{why: mfa.RepeatedWrongCode}
+	}
+	step := mfa.Step{}
+	if a.handle != nil {
+		step.State = a.handle.State
+		if a.handle.Credential != "" {
+			usable = only(usable, a.handle.Credential)
+		}
+	}
+	return e.match(ctx, a, usable, answer, step)
+}
+
+func only(creds []mfa.Credential, id mfa.CredentialID) []mfa.Credential {
+	for _, c := range creds {
+		if c.ID == id {
+			return []mfa.Credential{c}
+		}
+	}
+	return nil
+}
+
+// match tries the answer on every credential, so that the time does not tell which one
+// it was, and returns the best result: a match, else the most specific reason.
+func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential, answer secret.Text, step mfa.Step) matched {
+	best := matched{why: mfa.WrongCode}
+	for _, c := range usable {
+		m := e.methods[c.Method]
+		if m == nil {
+			continue
+		}
+		floor := a.acct.Record.Floors[c.ID]
+		p, err := m.Finish(ctx, c, floor, step, answer)
+		var why mfa.Reason
+		switch {
+		case err == nil && best.why != mfa.OK:
+			best = matched{why: mfa.OK, cred: c.ID, meth: c.Method, floor: p.Floor}
+		case errors.As(err, &why):
+			if best.why == mfa.WrongCode && why != mfa.WrongCode {
+				best = matched{why: why, cred: c.ID, meth: c.Method}
+			}
+		case err != nil:
+			return matched{err: fmt.Errorf("method %s: %w", c.Method, err)}
+		}
+	}
+	return best
+}
+
+// change says what the finding does to the record. A used code and a repeated wrong one
+// are no guesses and are not counted; but any answer spends its handle.
+func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlement.Change, []mfa.CredentialID, error) {
+	c := settlement.Change{Reason: m.why}
+	if a.handle != nil {
+		c.Nonce = settlement.Nonce{ID: a.handle.Nonce, Until: a.handle.Expires}
+	}
+	used := make([]mfa.CredentialID, 0, len(usable)+1)
+	for _, u := range usable {
+		used = append(used, u.ID)
+	}
+	switch m.why {
+	case mfa.OK:
+		if a.local != "" {
+			used = append(used, a.local)
+		}
+		c.Clear, c.Credential, c.Floor = true, m.cred, m.floor
+	case mfa.EmptyCode, mfa.ReplayedCode, mfa.RepeatedWrongCode:
+		if a.handle == nil {
+			return settlement.Change{}, nil, m.why
+		}
+	default:
+		c.Fail = true
+	}
+	return c, used, nil
+}

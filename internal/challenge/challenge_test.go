@@ -1,0 +1,114 @@
+package challenge
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+type keys map[uint32]secret.Text
+
+func (k keys) Primary() (uint32, secret.Text, error) { return 7, k[7], nil }
+func (k keys) ByID(id uint32) (secret.Text, bool)    { t, ok := k[id]; return t, ok }
+
+func sealer() Sealer {
+	return Sealer{Keys: keys{7: secret.New(bytes.Repeat([]byte{1}, 32)), 6: secret.New(bytes.Repeat([]byte{2}, 32))}}
+}
+
+func full() mfa.Handle {
+	return mfa.Handle{Attempt: mfa.AttemptID{1, 2, 3}, Application: "aaaaaaaaaaaaaaaa", User: "bbbbbbbbbbbbbbbb", Nonce: 1<<63 | 1,
+		Started: time.UnixMilli(1764057600123).UTC(), Expires: time.Unix(1764057720, 0).UTC(), Epoch: 1001, Credential: "cccccccccccccccc",
+		State: bytes.Repeat([]byte{9}, 32), Wrong: 2, Groups: []uint64{1, 1 << 63}}
+}
+
+func TestSealOpen(t *testing.T) {
+	eight := full()
+	eight.Credential, eight.State, eight.Groups = "", nil, []uint64{1, 2, 3, 4, 5, 6, 7, 8}
+	for name, h := range map[string]mfa.Handle{"full": full(), "eight groups": eight} {
+		b, err := sealer().Seal(h)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(b) > MaxSize {
+			t.Errorf("%s: %d bytes, at most %d", name, len(b), MaxSize)
+		}
+		got, err := sealer().Open(b)
+		if err != nil || !reflect.DeepEqual(got, h) {
+			t.Errorf("%s: got %+v (%v), want %+v", name, got, err, h)
+		}
+		if bytes.Contains(b, []byte("bbbbbbbb")) {
+			t.Errorf("%s: the token shows the user", name)
+		}
+	}
+}
+
+func TestOpenRefusesEveryChange(t *testing.T) {
+	b, err := sealer().Seal(full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		for bit := range 8 {
+			forged := bytes.Clone(b)
+			forged[i] ^= 1 << bit
+			if _, err := sealer().Open(forged); !errors.Is(err, mfa.ChallengeInvalid) {
+				t.Fatalf("byte %d bit %d flipped: %v, want challenge_invalid", i, bit, err)
+			}
+		}
+	}
+	for n := range b {
+		if _, err := sealer().Open(b[:n]); !errors.Is(err, mfa.ChallengeInvalid) {
+			t.Fatalf("cut to %d bytes: %v, want challenge_invalid", n, err)
+		}
+	}
+	other := Sealer{Keys: keys{7: secret.New(bytes.Repeat([]byte{3}, 32))}}
+	if _, err := other.Open(b); !errors.Is(err, mfa.ChallengeInvalid) {
+		t.Errorf("with another group's key: %v, want challenge_invalid", err)
+	}
+}
+
+func TestSealRefusesOversize(t *testing.T) {
+	h := full()
+	h.State = make([]byte, 65)
+	if _, err := sealer().Seal(h); err == nil {
+		t.Error("a state of 65 bytes was sealed")
+	}
+	h = full()
+	h.Groups = make([]uint64, 20)
+	if _, err := sealer().Seal(h); err == nil {
+		t.Error("20 groups were sealed into 200 bytes")
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	b, _ := sealer().Seal(full())
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := sealer().Open(b); err == nil && !reflect.DeepEqual(h, full()) {
+			t.Errorf("%x opens as %+v", b, h)
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	b, _ := encode(full())
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := decode(b)
+		if err != nil {
+			return
+		}
+		again, err := encode(h)
+		if err != nil {
+			return
+		}
+		if h2, err := decode(again); err != nil || !reflect.DeepEqual(h, h2) {
+			t.Errorf("%+v encodes to what decodes as %+v (%v)", h, h2, err)
+		}
+	})
+}
