@@ -1,0 +1,226 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// maxGroups is how many groups a user may have. More are an error and not cut off: the
+// one that a rule asks for might be missing.
+const maxGroups = 1500
+
+// check finds the user and binds as them.
+func (p *pool) check(ctx context.Context, u mfa.User, typed string, password secret.Text) (groups []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*p.timeout)
+	defer cancel()
+	if bytes.IndexByte(password.Expose(), 0) >= 0 {
+		return nil, mfa.WrongPassword // see the package's comment
+	}
+	who, err := p.identify(u, typed)
+	if err == nil && p.direct() {
+		groups, err = p.bindDirectly(ctx, who, password)
+	} else if err == nil {
+		groups, err = p.searchThenBind(ctx, who, password)
+	}
+	var reason mfa.Reason
+	if err != nil && !errors.As(err, &reason) {
+		err = fmt.Errorf("directory %q: %w", p.Name, err)
+	}
+	return groups, err
+}
+
+// identity is the name under which the directory knows a user.
+type identity struct {
+	login string // registered: "alice", "alice@corp.example", `corp\alice`
+	user  string // its part that names the user: "alice"
+}
+
+func (p *pool) identify(u mfa.User, typed string) (identity, error) {
+	name := u.Login
+	if u.ID == "" {
+		name = typed
+	}
+	n, err := login.Parse(name)
+	if err != nil {
+		if u.ID == "" {
+			return identity{}, mfa.InvalidLogin
+		}
+		return identity{}, fmt.Errorf("user %s: the registered login cannot be used (rename the user)", u.ID)
+	}
+	return identity{login: name, user: n.User()}, nil
+}
+
+func (p *pool) searchThenBind(ctx context.Context, who identity, password secret.Text) (groups []string, err error) {
+	var e *ldap.Entry
+	err = p.do(ctx, asService, func(ctx context.Context, s *server, c *conn) (err error) {
+		e, err = p.find(ctx, s, c, who)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if groups, err = p.groups(e); err != nil {
+		return nil, err
+	}
+	err = p.do(ctx, asUser, func(ctx context.Context, s *server, c *conn) error {
+		return p.bind(ctx, s, c, e.DN, password)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return groups, nil
+}
+
+// bindDirectly binds with the user's own name, and lets the user look up their groups.
+func (p *pool) bindDirectly(ctx context.Context, who identity, password secret.Text) (groups []string, err error) {
+	name := who.login
+	if !strings.ContainsAny(name, `@\`) {
+		name += "@" + p.UPNSuffix
+	}
+	err = p.do(ctx, asUser, func(ctx context.Context, s *server, c *conn) error {
+		if err := p.bind(ctx, s, c, name, password); err != nil || p.GroupAttr == "" {
+			return err
+		}
+		e, err := p.find(ctx, s, c, who)
+		if err != nil {
+			return asOurs(err, "groups of %s: the password is right, but the search with user_filter below base_dn", name)
+		}
+		groups, err = p.groups(e)
+		return err
+	})
+	return groups, err
+}
+
+// asOurs makes a Reason of the search, after the user has proven who they are, a fault
+// of our settings.
+func asOurs(err error, format string, args ...any) error {
+	var reason mfa.Reason
+	if !errors.As(err, &reason) {
+		return err
+	}
+	return fmt.Errorf(format+" says %s (check user_filter and base_dn)", append(args, reason.String())...)
+}
+
+// find returns the one entry of a user.
+func (p *pool) find(ctx context.Context, s *server, c *conn, who identity) (*ldap.Entry, error) {
+	attributes := []string{"1.1"} // none (RFC 4511 section 4.5.1.8)
+	if p.GroupAttr != "" {
+		attributes = []string{p.GroupAttr}
+	}
+	var found *ldap.SearchResult
+	err := c.do(ctx, p.timeout, func(l *ldap.Conn) (err error) {
+		found, err = l.Search(ldap.NewSearchRequest(p.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+			2, int((p.timeout+time.Second-1)/time.Second), false, p.filter.fill(who.login, who.user), attributes, nil))
+		return err
+	})
+	what := fmt.Sprintf("search on %s below %s", s.url, p.BaseDN)
+	if e, ok := answer(err); ok && e.ResultCode == ldap.LDAPResultSizeLimitExceeded {
+		return nil, mfa.AmbiguousInDirectory
+	} else if ok && unwell(err) {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	} else if ok {
+		return nil, fmt.Errorf("%s: %w (%s)", what, describe(e), searchAdvice(e.ResultCode))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	// Continuation references (found.Referrals) are passed over: Active Directory adds
+	// some to every search of a whole domain.
+	switch n := len(found.Entries); {
+	case n == 0:
+		return nil, mfa.NotInDirectory
+	case n > 1:
+		return nil, mfa.AmbiguousInDirectory
+	case found.Entries[0].DN == "":
+		return nil, fmt.Errorf("%s: the entry found has no name", what) // binding as nobody would succeed
+	}
+	return found.Entries[0], nil
+}
+
+func searchAdvice(code uint16) string {
+	switch code {
+	case ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral:
+		return "check base_dn"
+	case ldap.LDAPResultOperationsError, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultStrongAuthRequired:
+		return "the service account may not search: check bind_dn and its rights"
+	}
+	return "check user_filter, base_dn and the directory server's log"
+}
+
+// bind binds as a user.
+func (p *pool) bind(ctx context.Context, s *server, c *conn, name string, password secret.Text) error {
+	err := c.do(ctx, p.timeout, func(l *ldap.Conn) error { return l.Bind(name, string(password.Expose())) })
+	if err == nil {
+		return nil
+	}
+	e, ok := answer(err)
+	switch {
+	case ok && e.ResultCode == ldap.LDAPResultInvalidCredentials:
+		if e.Err == nil {
+			return mfa.WrongPassword
+		}
+		return credentialsReason(e.Err.Error())
+	case !ok || unwell(err):
+		return fmt.Errorf("bind to %s as %s: %w", s.url, printable(name, 256), err)
+	}
+	return fmt.Errorf("bind to %s as %s: %w (%s)", s.url, printable(name, 256), describe(e), bindAdvice(e.ResultCode))
+}
+
+func bindAdvice(code uint16) string {
+	switch code {
+	case ldap.LDAPResultConfidentialityRequired, ldap.LDAPResultStrongAuthRequired:
+		return "the server wants TLS: use ldaps:// in urls, or set start_tls"
+	case ldap.LDAPResultReferral:
+		return "check urls"
+	}
+	return "see the directory server's log"
+}
+
+// groups returns the values of group_attribute, and for those that are DNs, their first
+// CN besides.
+func (p *pool) groups(e *ldap.Entry) ([]string, error) {
+	if p.GroupAttr == "" {
+		return nil, nil
+	}
+	var groups []string
+	for _, a := range e.Attributes {
+		name, options, _ := strings.Cut(a.Name, ";")
+		if !strings.EqualFold(name, p.GroupAttr) {
+			continue
+		}
+		if len(a.Values) > maxGroups || strings.HasPrefix(strings.ToLower(options), "range=") {
+			return nil, fmt.Errorf("%s has more than %d values of %s (name another group_attribute)", e.DN, maxGroups, p.GroupAttr)
+		}
+		for _, v := range a.Values {
+			groups = append(groups, v)
+			if cn := shortName(v); cn != "" {
+				groups = append(groups, cn)
+			}
+		}
+	}
+	return groups, nil
+}
+
+// shortName returns "vpn" for "CN=vpn,OU=groups,DC=corp,DC=example", "" for no such DN.
+func shortName(s string) string {
+	dn, err := ldap.ParseDN(s)
+	if err != nil || len(dn.RDNs) < 2 {
+		return ""
+	}
+	for _, a := range dn.RDNs[0].Attributes {
+		if strings.EqualFold(a.Type, "cn") {
+			return a.Value
+		}
+	}
+	return ""
+}
