@@ -157,7 +157,7 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Repeat("# long\n", maxFile)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(file, Overrides{Host: "b"}); err == nil || !strings.Contains(err.Error(), "1 MiB") {
+	if _, err := Load(file, Overrides{Host: "b"}); err == nil || !strings.Contains(err.Error(), "64 KiB") {
 		t.Errorf("huge file: %v", err)
 	}
 	if err := os.WriteFile(file, []byte(full), 0o600); err != nil {
@@ -178,7 +178,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if len(text) > 1<<16 {
+		if len(text) > 1<<12 {
 			return
 		}
 		c, err := Parse("f.yaml", text, Overrides{Host: "box"})

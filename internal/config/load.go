@@ -9,7 +9,7 @@ import (
 )
 
 // maxFile is the largest node file read, in bytes.
-const maxFile = 1 << 20
+const maxFile = 64 << 10
 
 // Overrides come after the file: environment first, then flags.
 type Overrides struct {
@@ -34,7 +34,7 @@ func Load(path string, o Overrides) (Config, error) {
 			return Config{}, fmt.Errorf("config %s: %w", path, err)
 		}
 		if n > maxFile {
-			return Config{}, fmt.Errorf("config %s: larger than 1 MiB; is this the right file?", path)
+			return Config{}, fmt.Errorf("config %s: larger than 64 KiB; is this the right file?", path)
 		}
 		text = text[:n]
 	}

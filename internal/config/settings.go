@@ -68,6 +68,9 @@ func children(prefix string) []string {
 
 // nearest returns the name that is closest to the one typed, or "" if none is near.
 func nearest(typed string, names []string) string {
+	if len(typed) > 64 {
+		return ""
+	}
 	best, dist := "", 4
 	for _, n := range names {
 		if d := distance(strings.ToLower(typed), n); d < dist && d < len(n) {
