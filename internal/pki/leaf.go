@@ -1,0 +1,155 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"countersign/internal/secret"
+)
+
+// Subject is whom a certificate is for. At least one of DNS and IPs must be set.
+type Subject struct {
+	Name string // of the server, for people
+	DNS  []string
+	IPs  []netip.Addr
+}
+
+// Pair is a certificate with its key, both PEM.
+type Pair struct {
+	CertPEM []byte
+	KeyPEM  secret.Text
+}
+
+// Issue makes a key and a certificate for it: server and client authentication, 90 days
+// from now, never longer than the CA itself.
+func (c CA) Issue(s Subject, now time.Time) (Pair, error) {
+	if c.cert == nil || c.key == nil {
+		return Pair{}, errors.New("pki: no CA to issue with")
+	}
+	if len(s.DNS) == 0 && len(s.IPs) == 0 {
+		return Pair{}, fmt.Errorf("pki: certificate for %q has neither a host name nor an address", s.Name)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Pair{}, fmt.Errorf("pki: make key: %w", err)
+	}
+	now = now.UTC().Truncate(time.Second)
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: s.Name, Organization: c.cert.Subject.Organization},
+		DNSNames:              s.DNS,
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(leafLife),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
+	}
+	if template.NotAfter.After(c.cert.NotAfter) {
+		template.NotAfter = c.cert.NotAfter
+	}
+	if !now.Before(template.NotAfter) {
+		return Pair{}, fmt.Errorf("pki: the group's CA expired on %s", c.cert.NotAfter.Format(time.DateOnly))
+	}
+	for _, ip := range s.IPs {
+		template.IPAddresses = append(template.IPAddresses, net.IP(ip.Unmap().WithZone("").AsSlice()))
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, key.Public(), c.key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("pki: sign certificate for %q: %w", s.Name, err)
+	}
+	return pair(der, key)
+}
+
+func pair(certDER []byte, key *ecdsa.PrivateKey) (Pair, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("pki: marshal key: %w", err)
+	}
+	return Pair{CertPEM: certPEM(certDER), KeyPEM: secret.New(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, nil
+}
+
+// TLS returns the pair for a listener or a dialler.
+func (p Pair) TLS() (tls.Certificate, error) {
+	cert, key, err := parsePair(p.CertPEM, p.KeyPEM.Expose())
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, nil
+}
+
+// Certificate returns the parsed certificate.
+func (p Pair) Certificate() (*x509.Certificate, error) { return parseCert(p.CertPEM) }
+
+// Due reports whether a certificate should be renewed at now: two thirds of its life
+// are over.
+func Due(c *x509.Certificate, now time.Time) bool {
+	return now.After(c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3))
+}
+
+// Verify checks that cert is one of this CA's for host (a name or an address) at now.
+func (c CA) Verify(cert *x509.Certificate, host string, now time.Time) error {
+	_, err := cert.Verify(x509.VerifyOptions{Roots: c.Pool(), DNSName: host, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	if err != nil {
+		return fmt.Errorf("pki: certificate of %q: %w", cert.Subject.CommonName, err)
+	}
+	return nil
+}
+
+// block returns the first PEM block of a type.
+func block(b []byte, kind string) ([]byte, error) {
+	for {
+		var p *pem.Block
+		if p, b = pem.Decode(b); p == nil {
+			return nil, fmt.Errorf("%w: no PEM block %q", ErrMalformed, kind)
+		}
+		if p.Type == kind {
+			return p.Bytes, nil
+		}
+	}
+}
+
+func parseCert(b []byte) (*x509.Certificate, error) {
+	der, err := block(b, "CERTIFICATE")
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return cert, nil
+}
+
+// parsePair reads a certificate and the key that belongs to it.
+func parsePair(certs, keys []byte) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	cert, err := parseCert(certs)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := block(keys, "PRIVATE KEY")
+	if err != nil {
+		return nil, nil, err
+	}
+	any, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, nil, ErrMalformed // the cause could quote the key
+	}
+	key, ok := any.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: not an ECDSA key", ErrMalformed)
+	}
+	if !key.PublicKey.Equal(cert.PublicKey) {
+		return nil, nil, ErrMismatch
+	}
+	return cert, key, nil
+}
