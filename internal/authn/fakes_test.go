@@ -1,0 +1,305 @@
+package authn_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/authn"
+	"countersign/internal/challenge"
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// memStore is a database of one group: conditional writes, revisions, and faults on demand.
+type memStore struct {
+	mu      sync.Mutex
+	rev     int64
+	apps    map[mfa.ApplicationID]mfa.Application
+	forms   map[string]mfa.UserID
+	accts   map[mfa.UserID]settlement.Account
+	stale   map[mfa.UserID]settlement.Account // what a lagging view shows until it is read through
+	fault   func() (apply bool, err error)    // asked before each settlement
+	settled int
+}
+
+func (s *memStore) Application(id mfa.ApplicationID) (mfa.Application, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, ok := s.apps[id]; ok {
+		return a, nil
+	}
+	return mfa.Application{}, mfa.ErrNotFound
+}
+
+func (s *memStore) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id, ok := s.forms[form]; ok {
+		return id, nil
+	}
+	return "", mfa.ErrNotFound
+}
+
+func (s *memStore) Account(_ context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.accts[id]
+	if !ok {
+		return a, mfa.ErrNotFound
+	}
+	if old, lagging := s.stale[id]; lagging && !fresh {
+		a = old
+	}
+	a.Record = a.Record.Clone()
+	a.Credentials = slices.Clone(a.Credentials)
+	a.CredRevs = maps.Clone(a.CredRevs)
+	return a, nil
+}
+
+func (s *memStore) Settle(_ context.Context, a settlement.Account, used []mfa.CredentialID, next settlement.Record) (int64, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	apply, fault := true, error(nil)
+	if s.fault != nil {
+		apply, fault = s.fault()
+	}
+	cur := s.accts[a.User.ID]
+	ok := cur.RecordRev == a.RecordRev && cur.UserRev == a.UserRev
+	for _, id := range used {
+		ok = ok && cur.CredRevs[id] == a.CredRevs[id]
+	}
+	if ok && apply {
+		if _, err := next.MarshalBinary(); err != nil {
+			return 0, false, err
+		}
+		s.rev++
+		s.settled++
+		cur.Record, cur.RecordRev = next.Clone(), s.rev
+		s.accts[a.User.ID] = cur
+		delete(s.stale, a.User.ID)
+	}
+	if fault != nil {
+		return 0, false, fault
+	}
+	return s.rev, ok, nil
+}
+
+func (s *memStore) Epoch() uint64 { return 1 }
+
+// change edits a user's account as an administrator would, with new revisions.
+func (s *memStore) change(id mfa.UserID, f func(*settlement.Account)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.accts[id]
+	f(&a)
+	s.rev++
+	a.UserRev = s.rev
+	a.CredRevs = make(map[mfa.CredentialID]int64)
+	for _, c := range a.Credentials {
+		a.CredRevs[c.ID] = s.rev
+	}
+	s.accts[id] = a
+}
+
+func (s *memStore) record(id mfa.UserID) settlement.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accts[id].Record.Clone()
+}
+
+// memTrail keeps records; err makes it fail.
+type memTrail struct {
+	mu      sync.Mutex
+	records []mfa.Record
+	err     error
+}
+
+func (t *memTrail) Append(_ context.Context, r ...mfa.Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return t.err
+	}
+	t.records = append(t.records, r...)
+	return nil
+}
+
+func (t *memTrail) verdicts() (v []mfa.Attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.records {
+		if r.Attempt != nil {
+			v = append(v, *r.Attempt)
+		}
+	}
+	return v
+}
+
+func (t *memTrail) settlements() (v []mfa.Settled) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.records {
+		if r.Settled != nil {
+			v = append(v, *r.Settled)
+		}
+	}
+	return v
+}
+
+// directory accepts the password "right"; asked counts the questions.
+type directory struct {
+	mu     sync.Mutex
+	asked  int
+	err    error
+	groups []string
+}
+
+func (d *directory) Check(_ context.Context, name string, u mfa.User, _ []mfa.Credential, _ string, p secret.Text) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	switch {
+	case d.err != nil:
+		return nil, d.err
+	case p.Empty():
+		return nil, mfa.EmptyPassword
+	case !p.Equal(secret.FromString("right")):
+		return nil, mfa.WrongPassword
+	}
+	return d.groups, nil
+}
+
+func (d *directory) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
+}
+
+// counterMethod is a method whose codes are six digits: counter n has the code of code(n).
+// A credential's Counter is where it starts; ten counters from the floor are good.
+type counterMethod struct {
+	mu        sync.Mutex
+	evaluated int
+}
+
+func code(n uint64) string { return fmt.Sprintf("%06d", 700000+n) }
+
+func (m *counterMethod) ID() mfa.MethodID { return mfa.MethodHOTP }
+func (m *counterMethod) Needs() mfa.Caps  { return mfa.CanPrompt }
+func (m *counterMethod) Begin(context.Context, mfa.Credential) (mfa.Step, error) {
+	return mfa.Step{Prompt: "Enter your code"}, nil
+}
+
+func (m *counterMethod) Finish(_ context.Context, c mfa.Credential, f mfa.Floor, _ mfa.Step, answer secret.Text) (mfa.Proof, error) {
+	m.mu.Lock()
+	m.evaluated++
+	m.mu.Unlock()
+	next := max(c.Counter, f.Next)
+	for n := c.Counter; n < next+10; n++ {
+		if string(answer.Expose()) == code(n) {
+			if n < next {
+				return mfa.Proof{}, mfa.ReplayedCode
+			}
+			return mfa.Proof{Floor: mfa.Floor{Next: n + 1}}, nil
+		}
+	}
+	return mfa.Proof{}, mfa.WrongCode
+}
+
+type groupKey struct{}
+
+func (groupKey) Primary() (uint32, secret.Text, error) {
+	return 1, secret.New(bytes.Repeat([]byte{5}, 32)), nil
+}
+func (groupKey) ByID(uint32) (secret.Text, bool) {
+	return secret.New(bytes.Repeat([]byte{5}, 32)), true
+}
+
+// rig is one group: a database, a trail, a clock, and as many engines as the test wants.
+type rig struct {
+	store    *memStore
+	trail    *memTrail
+	dir      *directory
+	method   *counterMethod
+	settings policy.Settings
+	mu       sync.Mutex
+	clock    time.Time
+	random   io.Reader
+}
+
+var t0 = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	g := &rig{trail: &memTrail{}, dir: &directory{}, method: &counterMethod{}, settings: policy.Defaults(), clock: t0}
+	g.store = &memStore{rev: 1, forms: map[string]mfa.UserID{}, accts: map[mfa.UserID]settlement.Account{}, stale: map[mfa.UserID]settlement.Account{},
+		apps: map[mfa.ApplicationID]mfa.Application{
+			"vpn":   {ID: "vpn", Name: "vpn", Kind: mfa.KindRADIUS, FirstFactor: "corp", Passcode: mfa.PasscodeEither},
+			"plain": {ID: "plain", Name: "plain", Kind: mfa.KindRADIUS, FirstFactor: mfa.FirstFactorNone},
+		}}
+	g.addUser("alice", "alice")
+	g.addUser("bob", "bob")
+	return g
+}
+
+func (g *rig) addUser(id mfa.UserID, forms ...string) {
+	cred := mfa.Credential{ID: mfa.CredentialID("token-" + string(id)), User: id, Method: mfa.MethodHOTP, Digits: 6}
+	if id == "bob" {
+		cred.Counter = 1000
+	}
+	g.store.accts[id] = settlement.Account{User: mfa.User{ID: id, Login: forms[0], State: mfa.StateProtected}, Credentials: []mfa.Credential{cred}}
+	g.store.change(id, func(*settlement.Account) {})
+	for _, f := range forms {
+		g.store.forms[f] = id
+	}
+}
+
+func (g *rig) now() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.clock
+}
+
+func (g *rig) advance(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.clock = g.clock.Add(d)
+}
+
+// engine returns one more server of the group: nothing in its memory is shared.
+func (g *rig) engine() *authn.Engine {
+	return authn.New(authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: []authn.Method{g.method}, Trail: g.trail,
+		Handles: challenge.Sealer{Keys: groupKey{}}, Settings: func() policy.Settings { return g.settings },
+		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Log: slog.New(slog.DiscardHandler)})
+}
+
+func firstLeg(app mfa.ApplicationID, login, password string) mfa.Request {
+	return mfa.Request{Application: app, FrontEnd: "radius", Login: login, Password: secret.FromString(password), Caps: mfa.CanPrompt}
+}
+
+func answerTo(app mfa.ApplicationID, login string, d mfa.Decision, answer string) mfa.Request {
+	return mfa.Request{Application: app, FrontEnd: "radius", Login: login, Handle: d.Handle, Answer: secret.FromString(answer), Caps: mfa.CanPrompt}
+}
+
+// ask decides one leg and fails the test on an error of ours.
+func ask(t *testing.T, e *authn.Engine, r mfa.Request) mfa.Decision {
+	t.Helper()
+	d, err := e.Authenticate(t.Context(), r)
+	if err != nil {
+		t.Fatalf("Authenticate(%q): %v", r.Login, err)
+	}
+	return d
+}
+
+var errDown = errors.New("connection refused")
