@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"countersign/internal/mfa"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
+	"go.etcd.io/raft/v3"
+)
+
+// Commit implements store.KV. With ok false the returned revision is one at which the
+// condition did not hold: a reader that has come up to it sees why. Commits that wait at
+// the same time share one write to disk; each has its own outcome.
+//
+// Errors: mfa.ErrInvalid for what cannot be written (an empty key or value, one key put
+// and deleted, more than 512 conditions and changes or 1 MiB) and mfa.ErrReadOnly (disk or
+// quota) or mfa.ErrUnavailable (no master): nothing was written. mfa.ErrUnknownOutcome:
+// it was handed to the database and no answer came within Options.Timeout, or before ctx
+// ended; read back what became of it.
+func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[string][]byte, deletes []string) (rev int64, ok bool, err error) {
+	p, err := newProposal(ifRev, puts, deletes)
+	if err != nil {
+		return 0, false, fmt.Errorf("write: %w", err)
+	}
+	if err := n.enter(); err != nil {
+		return 0, false, fmt.Errorf("write: %w", err)
+	}
+	defer n.ops.Done()
+	if err := n.writable(len(puts) > 0); err != nil {
+		return 0, false, err
+	}
+	if err := n.lost(); err != nil {
+		return 0, false, fmt.Errorf("write: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
+	defer cancel()
+	if err := n.awaitLeader(ctx); err != nil {
+		return 0, false, fmt.Errorf("write: %w", err)
+	}
+	o := n.queue.do(ctx, p)
+	if o.err != nil {
+		return 0, false, fmt.Errorf("write: %w", o.err)
+	}
+	return o.rev, o.ok, nil
+}
+
+// quotaReserve is the part of the quota that we leave alone, so that etcd never reaches
+// it: etcd's own alarm refuses a write after having applied it.
+const quotaReserve = quotaBytes / 20
+
+// writable refuses writes for which there is no room. Deletions make room in the database,
+// but none on the disk.
+func (n *Node) writable(puts bool) error {
+	if err := n.disk.refusal(); err != nil {
+		return err
+	}
+	if size := n.srv.Backend().Size(); puts && size > quotaBytes-quotaReserve {
+		return fmt.Errorf("%w: the database in %s has %s of at most %s: remove what is not needed, then restart the server, which gives the freed space back",
+			mfa.ErrReadOnly, n.o.DataDir, bytesText(size), bytesText(quotaBytes))
+	}
+	return nil
+}
+
+// proposal is one commit on its way. Its keys are those of req.
+type proposal struct {
+	req    *pb.TxnRequest
+	reads  []string // keys that it compares
+	writes []string // keys that it changes
+	size   int      // bytes, about
+	done   chan outcome
+}
+
+type outcome struct {
+	rev int64
+	ok  bool
+	err error
+}
+
+func newProposal(ifRev map[string]int64, puts map[string][]byte, deletes []string) (*proposal, error) {
+	ops := len(ifRev) + len(puts) + len(deletes)
+	if ops > maxTxnOps {
+		return nil, fmt.Errorf("%d conditions and changes in one commit, at most %d: %w", ops, maxTxnOps, mfa.ErrInvalid)
+	}
+	p := &proposal{req: &pb.TxnRequest{}, done: make(chan outcome, 1)}
+	for key, rev := range ifRev {
+		if key == "" || rev < 0 {
+			return nil, fmt.Errorf("condition on key %q, revision %d: %w", key, rev, mfa.ErrInvalid)
+		}
+		p.reads = append(p.reads, key)
+		p.size += len(key) + 16
+		p.req.Compare = append(p.req.Compare, &pb.Compare{
+			Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(key),
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: rev},
+		})
+	}
+	for _, key := range slices.Sorted(maps.Keys(puts)) { // one order on every run, for whoever reads events
+		value := puts[key]
+		if key == "" || len(value) == 0 {
+			return nil, fmt.Errorf("put of key %q with %d bytes: want both not empty: %w", key, len(value), mfa.ErrInvalid)
+		}
+		p.writes = append(p.writes, key)
+		p.size += len(key) + len(value) + 16
+		p.req.Success = append(p.req.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
+			RequestPut: &pb.PutRequest{Key: []byte(key), Value: value}}})
+	}
+	for _, key := range deletes {
+		if _, put := puts[key]; put || key == "" {
+			return nil, fmt.Errorf("delete of key %q, which is empty or also put: %w", key, mfa.ErrInvalid)
+		}
+		p.writes = append(p.writes, key)
+		p.size += len(key) + 16
+		p.req.Success = append(p.req.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{
+			RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}})
+	}
+	if p.size > maxTxnBytes {
+		return nil, fmt.Errorf("a commit of %d bytes, at most %d: %w", p.size, maxTxnBytes, mfa.ErrInvalid)
+	}
+	return p, nil
+}
+
+// fate says what an error of etcd's Txn means for the write: nothing was written only if
+// etcd refused it before it reached the log.
+func fate(err error) error {
+	switch {
+	case errors.Is(err, etcderrors.ErrTooManyRequests), errors.Is(err, raft.ErrProposalDropped):
+		return fmt.Errorf("%w (%w)", mfa.ErrUnavailable, err)
+	case errors.Is(err, etcderrors.ErrRequestTooLarge):
+		return fmt.Errorf("%w (%w)", mfa.ErrInvalid, err)
+	case errors.Is(err, etcderrors.ErrCorrupt):
+		return fmt.Errorf("%w: the copies of the group differ (%w); the log names the members", mfa.ErrReadOnly, err)
+	}
+	return fmt.Errorf("%w (%w)", mfa.ErrUnknownOutcome, err)
+}

@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/pkg/v3/featuregate"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+)
+
+const (
+	segmentBytes  = 8 << 20 // etcd's own 64 MB would make an empty database 138 MiB
+	quotaBytes    = 8 << 30
+	history       = "72h" // longer than an old master may be away and still be merged
+	maxLearners   = 64    // the same on every member, or the smaller one refuses to start
+	catchUp       = 50_000
+	maxTxnOps     = 512
+	maxTxnBytes   = 1 << 20
+	defragAtStart = 256 // MiB that can be given back
+)
+
+// setSegmentSize sets a variable of package wal, which is the only way to tell it the size.
+var setSegmentSize = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
+
+// startEtcd starts the member in dir; token founds a new cluster and is ignored by a
+// database that exists. What etcd would end the process for while it starts becomes the
+// error; files may then stay open, so the process should end soon.
+func startEtcd(o Options, dir, token string) (e *embed.Etcd, err error) {
+	setSegmentSize()
+	peer, err := url.Parse(o.Peer)
+	if err != nil {
+		return nil, err
+	}
+	c := embed.NewConfig()
+	c.Name, c.Dir = o.Name, dir
+	c.ListenClientUrls, c.AdvertiseClientUrls = nil, nil
+	c.ListenPeerUrls = nil
+	c.AdvertisePeerUrls = []url.URL{*peer}
+	c.EnableGRPCGateway = false
+	c.InitialCluster, c.InitialClusterToken = o.Name+"="+o.Peer, token
+	c.TickMs, c.ElectionMs = uint(o.Tick.Milliseconds()), uint(o.Election.Milliseconds())
+	c.MaxLearners = maxLearners
+	c.QuotaBackendBytes = quotaBytes
+	c.SnapshotCatchUpEntries = catchUp
+	c.MaxTxnOps = maxTxnOps
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
+	c.BootstrapDefragThresholdMegabytes = defragAtStart
+	c.UnsafeNoFsync = o.UnsafeNoFsync
+	if g, ok := c.ServerFeatureGate.(featuregate.MutableFeatureGate); ok {
+		if err := g.SetFromMap(map[string]bool{"InitialCorruptCheck": true, "CompactHashCheck": true}); err != nil {
+			return nil, err
+		}
+	}
+
+	var running atomic.Bool
+	fatal := func(reason string) {
+		if o.Fatal != nil && running.Load() {
+			o.Fatal(reason)
+		}
+	}
+	exit := func(reason string) {
+		if !running.Load() {
+			panic(reason) // caught below; etcd starts on this goroutine
+		}
+		o.Log.Error("the database cannot go on; this process ends and must be started again", "reason", reason)
+		fatal(reason)
+		os.Exit(1)
+	}
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(o.Log, time.Now, exit, fatal))
+	defer func() {
+		if r := recover(); r != nil {
+			e, err = nil, fmt.Errorf("start the database in %s: %v", dir, r)
+		}
+	}()
+	if e, err = embed.StartEtcd(c); err != nil {
+		return nil, fmt.Errorf("start the database in %s: %w", dir, err)
+	}
+	running.Store(true)
+	return e, nil
+}

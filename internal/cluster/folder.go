@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+)
+
+// ErrEmpty: the data folder holds no database yet.
+var ErrEmpty = errors.New("no database here")
+
+const dbDirName = "db"
+
+func copyDir(dataDir, copy string) string { return filepath.Join(dataDir, dbDirName, copy) }
+
+// survey looks at a data folder and the database that counts in it, without touching
+// either. Its error tells what is wrong and what to do; it wraps ErrEmpty if nothing of
+// ours and nothing foreign is there.
+func survey(o Options) (epochFile, error) {
+	f, err := surveyFolder(o)
+	if err != nil {
+		return f, err
+	}
+	return f, surveyCopy(o.DataDir, f)
+}
+
+// surveyFolder is survey without a look at the database.
+func surveyFolder(o Options) (epochFile, error) {
+	f, err := readEpochFile(o.DataDir, o.Verify)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, surveyWithoutEpoch(o)
+	}
+	if err != nil {
+		return f, err
+	}
+	if o.Group != "" && f.Group != o.Group {
+		return f, fmt.Errorf("%s belongs to group %q, not to %q: point data_dir to this group's folder, or leave the other group first", o.DataDir, f.Group, o.Group)
+	}
+	if f.Server != o.Name {
+		return f, fmt.Errorf("%s belongs to server %q, but this one is called %q: set `name: %s` again, or point data_dir to the right folder", o.DataDir, f.Server, o.Name, f.Server)
+	}
+	return f, nil
+}
+
+// surveyWithoutEpoch says what a folder without epoch file is.
+func surveyWithoutEpoch(o Options) error {
+	entries, err := os.ReadDir(o.DataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s does not exist: %w", o.DataDir, ErrEmpty)
+	}
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	var foreign []string
+	snapshots := false
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == dbDirName:
+			return fmt.Errorf("%s holds databases (%s) but no %s, so nobody knows which one counts: put %s back from a backup; if founding or restoring was interrupted here, remove the folder %s and start it again",
+				o.DataDir, dbDirName, epochFileName, epochFileName, filepath.Join(o.DataDir, dbDirName))
+		case name == snapshotDirName:
+			snapshots = true
+		case name == lockFileName, name == ballastName, name == epochFileName+".tmp", name == "lost+found",
+			slices.Contains(o.Known, name):
+		default:
+			foreign = append(foreign, name)
+		}
+	}
+	switch {
+	case len(foreign) > 0:
+		more := ""
+		if len(foreign) > 3 {
+			more = fmt.Sprintf(" and %d more", len(foreign)-3)
+			foreign = foreign[:3]
+		}
+		return fmt.Errorf("%s is not a data folder of this program: it holds %s%s; name an empty folder as data_dir", o.DataDir, strings.Join(foreign, ", "), more)
+	case snapshots:
+		return fmt.Errorf("%s holds snapshots of an earlier database but neither %s nor a database: restore one of them, or move %s away to begin anew",
+			o.DataDir, epochFileName, filepath.Join(o.DataDir, snapshotDirName))
+	}
+	return fmt.Errorf("%s is empty: %w", o.DataDir, ErrEmpty)
+}
+
+// surveyCopy checks the database that f names: present, readable, of f's cluster.
+func surveyCopy(dataDir string, f epochFile) error {
+	dir := copyDir(dataDir, f.Copy)
+	const remedy = "restore the last snapshot or backup, or activate this server anew"
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("%s names the database %s, which is not there: put it back, or %s", filepath.Join(dataDir, epochFileName), dir, remedy)
+	}
+	id, err := clusterOf(dir)
+	if err != nil {
+		return fmt.Errorf("database %s: %w: %s", dir, err, remedy)
+	}
+	if id != f.ClusterID {
+		return fmt.Errorf("database %s is of cluster %s, but %s says %s: it was copied from elsewhere; put back folder and file from one backup",
+			dir, id, filepath.Join(dataDir, epochFileName), f.ClusterID)
+	}
+	return nil
+}
+
+// clusterOf reads the whole write-ahead log and the heads of the database in dir, changes
+// nothing, and returns the id of the etcd cluster that they belong to. A torn tail of the
+// log is no error: etcd cuts it off, it was never acknowledged.
+func clusterOf(dir string) (id string, err error) {
+	defer func() { // etcd's decoders panic on records that do not parse
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the write-ahead log is damaged (%v)", r)
+		}
+	}()
+	walDir := filepath.Join(dir, "member", "wal")
+	if !wal.Exist(walDir) {
+		return "", fmt.Errorf("there is no write-ahead log in %s", walDir)
+	}
+	if _, err := wal.ValidSnapshotEntries(zap.NewNop(), walDir); err != nil {
+		return "", fmt.Errorf("the write-ahead log is damaged (%w)", err)
+	}
+	meta, err := walMetadata(walDir)
+	if err != nil {
+		return "", fmt.Errorf("the write-ahead log is damaged (%w)", err)
+	}
+	if err := peekBackend(filepath.Join(dir, "member", "snap", "db")); err != nil {
+		return "", err
+	}
+	return clusterID(meta.GetClusterID()), nil
+}
+
+func clusterID(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+// walMetadata returns the record that heads each file of the log.
+func walMetadata(walDir string) (*etcdserverpb.Metadata, error) {
+	names, err := filepath.Glob(filepath.Join(walDir, "*.wal"))
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("no files in %s", walDir)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) { // the newest may be cut but still empty
+		meta, err := fileMetadata(name)
+		if err == nil {
+			return meta, nil
+		}
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, err
+		}
+	}
+	return nil, errors.New("no file names its cluster")
+}
+
+func fileMetadata(name string) (*etcdserverpb.Metadata, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	dec := wal.NewDecoder(fileutil.NewFileReader(file))
+	for {
+		var rec walpb.Record
+		if err := dec.Decode(&rec); err != nil {
+			return nil, err
+		}
+		switch rec.GetType() {
+		case wal.CrcType:
+			dec.UpdateCRC(rec.GetCrc())
+		case wal.MetadataType:
+			var meta etcdserverpb.Metadata
+			return &meta, proto.Unmarshal(rec.Data, &meta)
+		}
+	}
+}
+
+// peekBackend opens the database file for reading, which checks its heads.
+func peekBackend(path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("the file %s is not there", path)
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return fmt.Errorf("the file %s is damaged (%w)", path, err)
+	}
+	return db.Close()
+}
+
+// nextCopy returns a name for a new database of epoch that no folder has or had.
+func nextCopy(dataDir string, epoch uint64) (string, error) {
+	entries, err := os.ReadDir(filepath.Join(dataDir, dbDirName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	n := 0
+	for _, e := range entries {
+		if m := copyRE.FindStringSubmatch(e.Name()); m != nil && m[1] == strconv.FormatUint(epoch, 10) {
+			had, _ := strconv.Atoi(m[2])
+			n = max(n, had)
+		}
+	}
+	return fmt.Sprintf("epoch-%d.%d", epoch, n+1), nil
+}

@@ -1,0 +1,271 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"countersign/internal/mfa"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/pkg/v3/traceutil"
+	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
+)
+
+// pageSize is how many keys one step of a scan reads.
+const pageSize = 5000
+
+// lostAfter is how many probes in a row may fail before calls no longer wait for a master.
+const lostAfter = 2
+
+// Get implements store.KV. The value belongs to the caller. Without a master it fails with
+// mfa.ErrUnavailable, at the latest after Options.Timeout.
+func (n *Node) Get(ctx context.Context, key string) (value []byte, rev int64, err error) {
+	if err := n.enter(); err != nil {
+		return nil, 0, err
+	}
+	defer n.ops.Done()
+	if err := n.linear(ctx); err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	kvs, _, err := n.page(ctx, []byte(key), nil, 0)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	if len(kvs) == 0 {
+		return nil, 0, nil
+	}
+	return kvs[0].Value, kvs[0].ModRevision, nil
+}
+
+// Scan implements store.KV. It sees everything that was acknowledged before it began.
+func (n *Node) Scan(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) bool) (rev int64, err error) {
+	if err := n.enter(); err != nil {
+		return 0, err
+	}
+	defer n.ops.Done()
+	if err := n.linear(ctx); err != nil {
+		return 0, fmt.Errorf("scan %s: %w", prefix, err)
+	}
+	rev = n.srv.KV().Rev()
+	if _, err := n.walk(ctx, prefix, rev, yield); err != nil {
+		if errors.Is(err, mvcc.ErrCompacted) {
+			err = fmt.Errorf("the history was compacted meanwhile, try again: %w", mfa.ErrUnavailable)
+		}
+		return 0, fmt.Errorf("scan %s: %w", prefix, err)
+	}
+	return rev, nil
+}
+
+// Barrier waits until the local copy holds every write that was acknowledged before the
+// call, and returns its revision. A sole voter that has been restarted is behind what it
+// acknowledged until this has succeeded once. It gives up when ctx ends.
+func (n *Node) Barrier(ctx context.Context) (rev int64, err error) {
+	if err := n.enter(); err != nil {
+		return 0, err
+	}
+	defer n.ops.Done()
+	if err := n.linearUntil(ctx); err != nil {
+		return 0, fmt.Errorf("wait for the database: %w", err)
+	}
+	return n.srv.KV().Rev(), nil
+}
+
+// linear waits, at most Options.Timeout, until the local copy has caught up.
+func (n *Node) linear(ctx context.Context) error {
+	if err := n.lost(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
+	defer cancel()
+	return n.linearUntil(ctx)
+}
+
+func (n *Node) linearUntil(ctx context.Context) error {
+	for {
+		err := n.srv.LinearizableReadNotify(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("no master answers: %w (%w)", mfa.ErrUnavailable, context.Cause(ctx))
+		case errors.Is(err, etcderrors.ErrStopped):
+			return errClosed
+		}
+		// The leader changed or did not answer: ask again. One of these waits, so that
+		// the loop does not spin while there is none.
+		if err := n.awaitLeader(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitLeader returns once raft knows a leader.
+func (n *Node) awaitLeader(ctx context.Context) error {
+	for {
+		changed := n.srv.LeaderChangedNotify()
+		if n.srv.Leader() != 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-n.ctx.Done():
+			return errClosed
+		case <-ctx.Done():
+			return fmt.Errorf("no master is elected: %w (%w)", mfa.ErrUnavailable, context.Cause(ctx))
+		}
+	}
+}
+
+// lost reports that the probe has given the master up: then nobody waits for it.
+func (n *Node) lost() error {
+	if n.misses.Load() >= lostAfter {
+		return fmt.Errorf("the master has not answered for %d probes: %w", n.misses.Load(), mfa.ErrUnavailable)
+	}
+	return nil
+}
+
+// walk yields the keys under prefix at revision rev from the local copy. It reports false
+// if yield did.
+func (n *Node) walk(ctx context.Context, prefix string, rev int64, yield func(key string, value []byte, rev int64) bool) (bool, error) {
+	from, end := prefixRange(prefix)
+	for {
+		if err := n.live(ctx); err != nil {
+			return false, err
+		}
+		kvs, _, err := n.page(ctx, from, end, rev)
+		if err != nil {
+			return false, err
+		}
+		for _, kv := range kvs {
+			if !yield(string(kv.Key), kv.Value, kv.ModRevision) {
+				return false, nil
+			}
+		}
+		if len(kvs) < pageSize {
+			return true, nil
+		}
+		from = append(kvs[len(kvs)-1].Key, 0)
+	}
+}
+
+// live reports why a long call should end.
+func (n *Node) live(ctx context.Context) error {
+	if n.ctx.Err() != nil {
+		return errClosed
+	}
+	return context.Cause(ctx)
+}
+
+// page reads up to pageSize keys from the local copy, at revision rev or, if 0, the newest.
+// A nil end means the one key from, an empty one all keys after it.
+func (n *Node) page(ctx context.Context, from, end []byte, rev int64) ([]*mvccpb.KeyValue, int64, error) {
+	tx := n.srv.KV().Read(mvcc.ConcurrentReadTxMode, traceutil.TODO())
+	defer tx.End()
+	r, err := tx.Range(ctx, from, end, mvcc.RangeOptions{Limit: pageSize, Rev: rev})
+	if err != nil {
+		return nil, 0, err
+	}
+	return r.KVs, r.Rev, nil
+}
+
+// prefixRange returns the half-open range of the keys under prefix in etcd's terms.
+func prefixRange(prefix string) (from, end []byte) {
+	if prefix == "" {
+		return []byte{0}, []byte{}
+	}
+	end = []byte(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] < 0xff {
+			end[i]++
+			return []byte(prefix), end[:i+1]
+		}
+	}
+	return []byte(prefix), []byte{}
+}
+
+// Watch implements store.KV. Every revision of the database brings its ("", nil, rev), also
+// one that changed nothing under prefix, so that a caller can wait for any revision that
+// Commit returned. Values are shared with other watchers: read them only. A deletion is
+// told by a nil value; Commit refuses empty ones. Watch returns nil when yield returned
+// false, the cause of ctx when that ended, and mfa.ErrUnavailable when the node closed.
+func (n *Node) Watch(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) bool) error {
+	if err := n.enter(); err != nil {
+		return err
+	}
+	defer n.ops.Done()
+	for {
+		again, err := n.watchOnce(ctx, prefix, yield)
+		if err != nil || !again {
+			return err
+		}
+		n.log.Info("the history that a reader needed was compacted; it starts over from the local copy")
+	}
+}
+
+// watchOnce tells the local copy and what follows. It reports true if history was missed
+// and the reader must start over.
+func (n *Node) watchOnce(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) bool) (again bool, err error) {
+	if !yield("", nil, 0) {
+		return false, nil
+	}
+	rev := n.srv.KV().Rev()
+	more, err := n.walk(ctx, prefix, rev, yield)
+	if errors.Is(err, mvcc.ErrCompacted) {
+		return true, nil
+	}
+	if err != nil || !more {
+		return false, err
+	}
+	if !yield("", nil, rev) {
+		return false, nil
+	}
+	stream := n.srv.Watchable().NewWatchStream()
+	defer stream.Close()
+	all, end := prefixRange("")
+	if _, err := stream.Watch(ctx, 0, all, end, rev+1); err != nil {
+		return false, fmt.Errorf("watch the database: %w", err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-n.ctx.Done():
+			return false, errClosed
+		case r := <-stream.Chan():
+			if r.CompactRevision != 0 {
+				return true, nil
+			}
+			if !tell(r.Events, prefix, yield) {
+				return false, nil
+			}
+		}
+	}
+}
+
+// tell yields events, which are in order and end with a whole revision.
+func tell(events []*mvccpb.Event, prefix string, yield func(key string, value []byte, rev int64) bool) bool {
+	for i, e := range events {
+		rev := e.Kv.ModRevision
+		if key := string(e.Kv.Key); strings.HasPrefix(key, prefix) {
+			value := e.Kv.Value
+			switch {
+			case e.Type == mvccpb.Event_DELETE:
+				value = nil
+			case value == nil:
+				value = []byte{}
+			}
+			if !yield(key, value, rev) {
+				return false
+			}
+		}
+		if i+1 == len(events) || events[i+1].Kv.ModRevision != rev {
+			if !yield("", nil, rev) {
+				return false
+			}
+		}
+	}
+	return true
+}

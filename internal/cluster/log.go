@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// floodInterval is how often one message of etcd is let through.
+const floodInterval = 10 * time.Second
+
+// bridge hands etcd's log to ours. What etcd calls info is detail to an operator; warnings
+// and errors are let through once in floodInterval each, with a count of those left out
+// (a returning old member alone makes 25 a second).
+type bridge struct {
+	log    *slog.Logger
+	now    func() time.Time
+	fields []zapcore.Field
+
+	floods *floods // shared by all that descend from one bridge
+}
+
+type floods struct {
+	mu   sync.Mutex
+	seen map[string]flood
+}
+
+type flood struct {
+	last    time.Time
+	dropped int
+}
+
+// newZap returns a logger for etcd. onExit runs instead of os.Exit for what etcd thinks
+// fatal, and must not return; onPanic runs before etcd panics.
+func newZap(log *slog.Logger, now func() time.Time, onExit, onPanic func(message string)) *zap.Logger {
+	core := &bridge{log: log.With("component", "etcd"), now: now, floods: &floods{seen: map[string]flood{}}}
+	return zap.New(core, zap.WithFatalHook(exitHook(onExit)), zap.WithPanicHook(panicHook(onPanic)))
+}
+
+type exitHook func(string)
+
+func (h exitHook) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
+	h(describe(ce, fields))
+}
+
+type panicHook func(string)
+
+func (h panicHook) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
+	text := describe(ce, fields)
+	h(text)
+	panic(text)
+}
+
+// describe returns a message of etcd with the error it carries.
+func describe(ce *zapcore.CheckedEntry, fields []zapcore.Field) string {
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			return fmt.Sprintf("%s: %v", ce.Message, err)
+		}
+	}
+	return ce.Message
+}
+
+func slogLevel(l zapcore.Level) slog.Level {
+	switch {
+	case l >= zapcore.ErrorLevel:
+		return slog.LevelError
+	case l == zapcore.WarnLevel:
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// Enabled implements zapcore.LevelEnabler.
+func (b *bridge) Enabled(l zapcore.Level) bool {
+	return b.log.Enabled(context.Background(), slogLevel(l))
+}
+
+// With implements zapcore.Core.
+func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
+	c := *b
+	c.fields = append(append([]zapcore.Field(nil), b.fields...), fields...)
+	return &c
+}
+
+// Check implements zapcore.Core.
+func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if b.Enabled(e.Level) {
+		return ce.AddCore(e, b)
+	}
+	return ce
+}
+
+// Write implements zapcore.Core.
+func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	level := slogLevel(e.Level)
+	dropped := 0
+	if level >= slog.LevelWarn && e.Level <= zapcore.ErrorLevel {
+		var pass bool
+		if pass, dropped = b.floods.pass(e.Message, b.now()); !pass {
+			return nil
+		}
+	}
+	enc := zapcore.NewMapObjectEncoder()
+	for _, f := range append(append([]zapcore.Field(nil), b.fields...), fields...) {
+		f.AddTo(enc)
+	}
+	attrs := make([]slog.Attr, 0, len(enc.Fields)+1)
+	for k, v := range enc.Fields {
+		attrs = append(attrs, slog.Any(k, v))
+	}
+	if dropped > 0 {
+		attrs = append(attrs, slog.Int("left_out", dropped))
+	}
+	b.log.LogAttrs(context.Background(), level, e.Message, attrs...)
+	return nil
+}
+
+// Sync implements zapcore.Core.
+func (b *bridge) Sync() error { return nil }
+
+// pass reports whether message may be logged now, and how many were not since the last.
+func (f *floods) pass(message string, now time.Time) (ok bool, dropped int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, known := f.seen[message]
+	if since := now.Sub(s.last); known && since >= 0 && since < floodInterval {
+		s.dropped++
+		f.seen[message] = s
+		return false, 0
+	}
+	if len(f.seen) > 1000 { // etcd's messages are constants; this is for those that are not
+		clear(f.seen)
+	}
+	f.seen[message] = flood{last: now}
+	return true, s.dropped
+}

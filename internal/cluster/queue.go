@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"countersign/internal/mfa"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	batchLimit = 64         // commits in one batch
+	batchBytes = 512 * 1024 // about; a larger commit goes alone
+)
+
+// queue gathers commits that wait at the same time into one transaction of etcd. Each is a
+// nested transaction there, so that it succeeds or fails by itself. While fewer than lanes
+// batches are in flight a commit leaves at once: waiting for company costs nobody time.
+//
+// etcd evaluates all conditions of a transaction before its first change. So a commit must
+// not share a batch with one before it that changes a key which it reads or writes; it
+// waits for the next batch.
+type queue struct {
+	send    func(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error)
+	base    context.Context // of the batches; ends with the node
+	timeout time.Duration   // of one batch
+	lanes   int             // batches in flight
+	limit   int             // commits in a batch
+
+	mu      sync.Mutex
+	waiting []*proposal
+	flying  int
+	idle    chan struct{} // closed when nothing waits or flies; nil unless drain asks
+	wg      sync.WaitGroup
+}
+
+// do hands p in and waits for its outcome or ctx.
+func (q *queue) do(ctx context.Context, p *proposal) outcome {
+	q.mu.Lock()
+	q.waiting = append(q.waiting, p)
+	if q.flying < q.lanes {
+		q.flying++
+		q.wg.Go(q.lane)
+	}
+	q.mu.Unlock()
+	select {
+	case o := <-p.done:
+		return o
+	case <-ctx.Done():
+	}
+	if q.withdraw(p) {
+		return outcome{err: fmt.Errorf("%w: not sent in time (%w)", mfa.ErrUnavailable, context.Cause(ctx))}
+	}
+	select {
+	case o := <-p.done:
+		return o
+	default:
+		return outcome{err: fmt.Errorf("%w: no answer in time (%w)", mfa.ErrUnknownOutcome, context.Cause(ctx))}
+	}
+}
+
+// withdraw takes p out again unless it has been sent.
+func (q *queue) withdraw(p *proposal) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting, p)
+	if i < 0 {
+		return false
+	}
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	return true
+}
+
+// lane sends batches until nothing waits.
+func (q *queue) lane() {
+	for {
+		batch := q.take()
+		if len(batch) == 0 {
+			return
+		}
+		q.run(batch)
+	}
+}
+
+// take removes the next batch from the queue, the longest waiting first.
+func (q *queue) take() []*proposal {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.flying--
+		if q.flying == 0 && q.idle != nil {
+			close(q.idle)
+			q.idle = nil
+		}
+		return nil
+	}
+	batch := []*proposal{q.waiting[0]}
+	rest := q.waiting[:0]
+	later := q.waiting[1:]
+	if q.limit > 1 && len(later) > 0 {
+		size := batch[0].size
+		changed := map[string]bool{}
+		add(changed, batch[0].writes)
+		for _, p := range later {
+			if len(batch) < q.limit && size+p.size <= batchBytes && !touches(changed, p) {
+				batch = append(batch, p)
+				size += p.size
+				add(changed, p.writes)
+			} else {
+				rest = append(rest, p)
+			}
+		}
+	} else {
+		rest = append(rest, later...)
+	}
+	clear(q.waiting[len(rest):])
+	q.waiting = rest
+	return batch
+}
+
+func add(set map[string]bool, keys []string) {
+	for _, k := range keys {
+		set[k] = true
+	}
+}
+
+func touches(changed map[string]bool, p *proposal) bool {
+	in := func(key string) bool { return changed[key] }
+	return slices.ContainsFunc(p.reads, in) || slices.ContainsFunc(p.writes, in)
+}
+
+// run sends batch and tells each its outcome.
+func (q *queue) run(batch []*proposal) {
+	ctx, cancel := context.WithTimeout(q.base, q.timeout)
+	defer cancel()
+	req := batch[0].req
+	if len(batch) > 1 {
+		req = &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
+		for i, p := range batch {
+			req.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: p.req}}
+		}
+	}
+	resp, err := q.send(ctx, req)
+	for i, p := range batch {
+		switch {
+		case err != nil:
+			p.done <- outcome{err: fate(err)}
+		case len(batch) == 1:
+			p.done <- outcome{rev: resp.Header.Revision, ok: resp.Succeeded}
+		default:
+			p.done <- outcome{rev: resp.Header.Revision, ok: resp.Responses[i].GetResponseTxn().Succeeded}
+		}
+	}
+}
+
+// drain waits until nothing is on its way, at most grace. New commits must have been
+// stopped before.
+func (q *queue) drain(grace time.Duration) {
+	q.mu.Lock()
+	if q.flying == 0 {
+		q.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	q.idle = idle
+	q.mu.Unlock()
+	select {
+	case <-idle:
+	case <-time.After(grace):
+	}
+}

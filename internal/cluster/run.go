@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	probeEvery    = time.Second
+	probeTimeout  = time.Second
+	snapshotCheck = time.Minute
+)
+
+// Run watches over the node until ctx ends: each second it asks whether there is a master
+// and looks at the disk, each hour it makes a local snapshot. It returns an error if the
+// database stops by itself, as a member does that was removed from the group.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { every(ctx, probeEvery, n.disk.check) })
+	wg.Go(func() { every(ctx, probeEvery, func() { n.probe(ctx) }) })
+	wg.Go(func() { every(ctx, snapshotCheck, func() { n.snapshotTick(ctx) }) })
+	defer wg.Wait()
+	defer cancel()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.ctx.Done():
+		return nil
+	case <-n.srv.StopNotify():
+		if n.ctx.Err() != nil || ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("the database of epoch %d stopped by itself: this server was removed from the group, or its log says why", n.file.Epoch)
+	}
+}
+
+// every calls f now and then once each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// probe asks for a linearizable read: only that proves a master (a learner goes on naming
+// a dead one).
+func (n *Node) probe(ctx context.Context) {
+	if n.enter() != nil {
+		return
+	}
+	defer n.ops.Done()
+	pctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	err := n.linearUntil(pctx)
+	switch {
+	case err == nil:
+		if n.misses.Swap(0) >= lostAfter {
+			n.log.Info("the master answers again")
+		}
+	case ctx.Err() != nil || errors.Is(err, errClosed):
+	default:
+		if n.misses.Add(1) == lostAfter {
+			n.log.Error("no master answers: changes are refused, sign-ins go on", "error", err)
+		}
+	}
+}
+
+func (n *Node) snapshotTick(ctx context.Context) {
+	if n.enter() != nil {
+		return
+	}
+	defer n.ops.Done()
+	if err := n.snaps.tick(ctx); err != nil && ctx.Err() == nil && n.ctx.Err() == nil {
+		n.log.Warn("no local snapshot was made; the next try is in a minute", "error", err)
+	}
+}
+
+// Status is what a node knows about itself.
+type Status struct {
+	Role      string // "master", "replica", "removed"
+	Voter     bool
+	Epoch     uint64
+	ClusterID string
+	Revision  int64 // of the local copy
+	Quorum    bool  // a master answers
+	DBSize    int64 // bytes of the file
+	DBInUse   int64 // bytes of it that are in use
+	ReadOnly  error // why changes are refused though there is a master; nil: they are not
+}
+
+// Status returns the state of the node. It does not wait.
+func (n *Node) Status() (Status, error) {
+	if err := n.enter(); err != nil {
+		return Status{}, err
+	}
+	defer n.ops.Done()
+	s := Status{
+		Role: "removed", Epoch: n.file.Epoch, ClusterID: n.file.ClusterID,
+		Revision: n.srv.KV().Rev(), DBSize: n.srv.Backend().Size(), DBInUse: n.srv.Backend().SizeInUse(),
+		Quorum: n.srv.Leader() != 0 && n.misses.Load() < lostAfter, ReadOnly: n.writable(true),
+	}
+	if n.srv.IsMemberExist(n.srv.MemberID()) { // IsLearner panics for a removed member
+		s.Role, s.Voter = "replica", !n.srv.IsLearner()
+		if n.srv.Leader() == n.srv.MemberID() {
+			s.Role = "master"
+		}
+	}
+	return s, nil
+}
