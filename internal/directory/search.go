@@ -23,8 +23,8 @@ const maxGroups = 1500
 func (p *pool) check(ctx context.Context, u mfa.User, typed string, password secret.Text) (groups []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*p.timeout)
 	defer cancel()
-	if bytes.IndexByte(password.Expose(), 0) >= 0 {
-		return nil, mfa.WrongPassword // see the package's comment
+	if err := sendable(password); err != nil {
+		return nil, err
 	}
 	who, err := p.identify(u, typed)
 	if err == nil && p.direct() {
@@ -37,6 +37,17 @@ func (p *pool) check(ctx context.Context, u mfa.User, typed string, password sec
 		err = fmt.Errorf("directory %q: %w", p.Name, err)
 	}
 	return groups, err
+}
+
+// sendable refuses what must not be sent to a directory; see the package's comment.
+func sendable(password secret.Text) error {
+	if err := checkLength(password); err != nil {
+		return err
+	}
+	if bytes.IndexByte(password.Expose(), 0) >= 0 {
+		return mfa.WrongPassword
+	}
+	return nil
 }
 
 // identity is the name under which the directory knows a user.
@@ -57,7 +68,7 @@ func (p *pool) identify(u mfa.User, typed string) (identity, error) {
 		}
 		return identity{}, fmt.Errorf("user %s: the registered login cannot be used (rename the user)", u.ID)
 	}
-	return identity{login: name, user: n.User()}, nil
+	return identity{login: n.String(), user: n.User()}, nil
 }
 
 func (p *pool) searchThenBind(ctx context.Context, who identity, password secret.Text) (groups []string, err error) {
@@ -83,10 +94,7 @@ func (p *pool) searchThenBind(ctx context.Context, who identity, password secret
 
 // bindDirectly binds with the user's own name, and lets the user look up their groups.
 func (p *pool) bindDirectly(ctx context.Context, who identity, password secret.Text) (groups []string, err error) {
-	name := who.login
-	if !strings.ContainsAny(name, `@\`) {
-		name += "@" + p.UPNSuffix
-	}
+	name := p.bindName(who)
 	err = p.do(ctx, asUser, func(ctx context.Context, s *server, c *conn) error {
 		if err := p.bind(ctx, s, c, name, password); err != nil || p.GroupAttr == "" {
 			return err
@@ -99,6 +107,14 @@ func (p *pool) bindDirectly(ctx context.Context, who identity, password secret.T
 		return err
 	})
 	return groups, err
+}
+
+// bindName returns what a user binds with who is not searched for.
+func (p *pool) bindName(who identity) string {
+	if strings.ContainsAny(who.login, `@\`) {
+		return who.login
+	}
+	return who.login + "@" + p.UPNSuffix
 }
 
 // asOurs makes a Reason of the search, after the user has proven who they are, a fault
