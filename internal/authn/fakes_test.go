@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/authn"
 	"countersign/internal/challenge"
+	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
 	"countersign/internal/secret"
@@ -219,11 +220,9 @@ func (m *counterMethod) Finish(_ context.Context, c mfa.Credential, f mfa.Floor,
 
 type groupKey struct{}
 
-func (groupKey) Primary() (uint32, secret.Text, error) {
-	return 1, secret.New(bytes.Repeat([]byte{5}, 32)), nil
-}
-func (groupKey) ByID(uint32) (secret.Text, bool) {
-	return secret.New(bytes.Repeat([]byte{5}, 32)), true
+func (groupKey) Primary() keyring.KeyID { return 1 }
+func (groupKey) Key(string, keyring.KeyID) (secret.Text, error) {
+	return secret.New(bytes.Repeat([]byte{5}, 32)), nil
 }
 
 // rig is one group: a database, a trail, a clock, and as many engines as the test wants.

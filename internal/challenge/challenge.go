@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
@@ -26,12 +27,15 @@ const (
 	maxState = 64
 )
 
-// Keys are the group's keys for handles. Old ones stay readable after a rotation.
+// purpose names the subkey of the group's keys that handles are sealed under.
+const purpose = "challenge"
+
+// Keys are the group's keys (a keyring.Ring). Old ones stay readable after a rotation.
 type Keys interface {
-	// Primary returns the key to seal with, 32 bytes, and its id.
-	Primary() (id uint32, key secret.Text, err error)
-	// ByID returns an older key.
-	ByID(id uint32) (secret.Text, bool)
+	// Primary is the id of the key to seal with.
+	Primary() keyring.KeyID
+	// Key returns the subkey of a key for one purpose, 32 bytes, or an error if the group has no such key.
+	Key(purpose string, id keyring.KeyID) (secret.Text, error)
 }
 
 // Sealer makes and opens tokens. Keys must be set; Random is crypto/rand.Reader if nil.
@@ -46,7 +50,8 @@ func (s Sealer) Seal(h mfa.Handle) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, key, err := s.Keys.Primary()
+	id := s.Keys.Primary()
+	key, err := s.Keys.Key(purpose, id)
 	if err != nil {
 		return nil, fmt.Errorf("challenge: key of the group: %w", err)
 	}
@@ -56,7 +61,7 @@ func (s Sealer) Seal(h mfa.Handle) ([]byte, error) {
 	}
 	b := make([]byte, header+nonce, MaxSize)
 	b[0] = version
-	binary.BigEndian.PutUint32(b[1:], id)
+	binary.BigEndian.PutUint32(b[1:], uint32(id))
 	random := s.Random
 	if random == nil {
 		random = rand.Reader
@@ -77,8 +82,8 @@ func (s Sealer) Open(b []byte) (mfa.Handle, error) {
 	if len(b) < header+nonce+tag || len(b) > MaxSize || b[0] != version {
 		return mfa.Handle{}, mfa.ChallengeInvalid
 	}
-	key, ok := s.Keys.ByID(binary.BigEndian.Uint32(b[1:]))
-	if !ok {
+	key, err := s.Keys.Key(purpose, keyring.KeyID(binary.BigEndian.Uint32(b[1:])))
+	if err != nil {
 		return mfa.Handle{}, mfa.ChallengeInvalid
 	}
 	aead, err := gcm(key)

@@ -7,14 +7,20 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
 
-type keys map[uint32]secret.Text
+type keys map[keyring.KeyID]secret.Text
 
-func (k keys) Primary() (uint32, secret.Text, error) { return 7, k[7], nil }
-func (k keys) ByID(id uint32) (secret.Text, bool)    { t, ok := k[id]; return t, ok }
+func (k keys) Primary() keyring.KeyID { return 7 }
+func (k keys) Key(_ string, id keyring.KeyID) (secret.Text, error) {
+	if t, ok := k[id]; ok {
+		return t, nil
+	}
+	return secret.Text{}, errors.New("no such key")
+}
 
 func sealer() Sealer {
 	return Sealer{Keys: keys{7: secret.New(bytes.Repeat([]byte{1}, 32)), 6: secret.New(bytes.Repeat([]byte{2}, 32))}}
