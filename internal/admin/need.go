@@ -136,9 +136,3 @@ type Passwords interface {
 	// within bounds, bcrypt, {SSHA}.
 	CheckHash(hash secret.Text) error
 }
-
-// Tester authenticates for real, as the named application would, and tells the trace of
-// every decision.
-type Tester interface {
-	Test(ctx context.Context, r mfa.Request) (d mfa.Decision, trace []string, err error)
-}

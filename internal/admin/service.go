@@ -30,12 +30,12 @@ type Service struct {
 	Node         Node
 	Tests        DirectoryTester
 	Passwords    Passwords
-	Tester       Tester
+	Engine       mfa.Authenticator
 	Now          func() time.Time
 
-	mu       sync.Mutex
-	reseal   Reseal
-	pending  bool          // resealing was asked for
+	mu     sync.Mutex
+	reseal Reseal
+
 	resealed chan struct{} // wakes Run; made by wake
 }
 

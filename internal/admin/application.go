@@ -1,0 +1,181 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// ListApplications returns all applications by name.
+func (s *Service) ListApplications(context.Context) (ApplicationList, error) {
+	out := ApplicationList{Applications: []Application{}}
+	for _, a := range s.Applications.Applications() {
+		out.Applications = append(out.Applications, application(a))
+	}
+	slices.SortFunc(out.Applications, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Application returns one application.
+func (s *Service) Application(_ context.Context, name string) (Application, error) {
+	a, err := s.findApplication(name)
+	return application(a), err
+}
+
+func (s *Service) findApplication(name string) (mfa.Application, error) {
+	a, err := s.Applications.ApplicationByName(name)
+	if err != nil {
+		return a, fmt.Errorf("application %q: %w", name, err)
+	}
+	return a, nil
+}
+
+// application converts for the API.
+func application(a mfa.Application) Application {
+	words := map[bool]string{true: "pass", false: "deny"}
+	degraded := map[bool]string{true: "allow", false: "refuse"}
+	return Application{ID: a.ID, Name: a.Name, Kind: a.Kind, Addresses: networks(a.Addresses),
+		FirstFactor: a.FirstFactor, Methods: texts(a.Methods), Passcode: or(a.Passcode, mfa.PasscodePrompt),
+		UnknownUsers: words[a.UnknownPass], Degraded: degraded[a.DegradedAllow], Exempt: networks(a.Exempt),
+		MessageAuthenticator: or(a.MA, mfa.MALearn), Rate: a.Rate, Retries: a.Retries, Reply: list(a.Reply),
+		Disabled: a.Disabled, Created: a.Created, Changed: a.Changed}
+}
+
+func networks(ps []netip.Prefix) []string {
+	out := make([]string, len(ps))
+	for i, p := range ps {
+		if out[i] = p.String(); p.IsSingleIP() {
+			out[i] = p.Addr().String()
+		}
+	}
+	return out
+}
+
+// AddApplication makes an application. Its first factor is local, and it goes on while
+// the group has no master, unless the change says otherwise.
+func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationChange) (Application, error) {
+	if c.Name == nil || c.Kind == nil {
+		return Application{}, invalid("name or kind is missing")
+	}
+	a := mfa.Application{ID: mfa.ApplicationID(mfa.NewID(nil)), FirstFactor: mfa.FirstFactorLocal, Passcode: mfa.PasscodePrompt,
+		DegradedAllow: true, MA: mfa.MALearn, Created: s.Now(), Changed: s.Now()}
+	if _, err := s.applyApplication(&a, c); err != nil {
+		return Application{}, err
+	}
+	made, err := s.Applications.CreateApplication(ctx, a)
+	if err != nil {
+		return Application{}, fmt.Errorf("application %q: %w", a.Name, err)
+	}
+	if err := s.record(ctx, by, "application add", made.Name, "kind "+made.Kind); err != nil {
+		return Application{}, err
+	}
+	return application(made), nil
+}
+
+// SetApplication changes an application. Its kind stays.
+func (s *Service) SetApplication(ctx context.Context, by, name string, c ApplicationChange) (Application, error) {
+	found, err := s.findApplication(name)
+	if err != nil {
+		return Application{}, err
+	}
+	if c.Kind != nil && *c.Kind != found.Kind {
+		return Application{}, invalid("the kind of an application cannot change; add another one")
+	}
+	var names []string
+	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
+		var err error
+		names, err = s.applyApplication(a, c)
+		a.Changed = s.Now()
+		return err
+	})
+	if err != nil {
+		return Application{}, fmt.Errorf("application %q: %w", name, err)
+	}
+	if err := s.record(ctx, by, "application set", found.Name, fields(names)); err != nil {
+		return Application{}, err
+	}
+	return application(changed), nil
+}
+
+// RemoveApplication deletes an application.
+func (s *Service) RemoveApplication(ctx context.Context, by, name string) error {
+	a, err := s.findApplication(name)
+	if err != nil {
+		return err
+	}
+	if err := s.Applications.RemoveApplication(ctx, a.ID); err != nil {
+		return fmt.Errorf("application %q: %w", name, err)
+	}
+	return s.record(ctx, by, "application remove", a.Name, "id "+string(a.ID))
+}
+
+// applyApplication changes a and returns the names of the fields that were given.
+func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) ([]string, error) {
+	var done changes
+	set(&done, "name", &a.Name, c.Name, objectName)
+	set(&done, "kind", &a.Kind, c.Kind, oneOf(mfa.KindRADIUS, mfa.KindLDAP, mfa.KindWeb, mfa.KindOIDC, mfa.KindAPI))
+	set(&done, "addresses", &a.Addresses, c.Addresses, each(256, network))
+	set(&done, "secret", &a.Secret, c.Secret, radiusSecret)
+	set(&done, "first_factor", &a.FirstFactor, c.FirstFactor, s.parseFirstFactor)
+	set(&done, "methods", &a.Methods, c.Methods, each(16, oneOf(methods...)))
+	set(&done, "passcode", &a.Passcode, c.Passcode, oneOf(mfa.PasscodePrompt, mfa.PasscodeAppend, mfa.PasscodeEither))
+	set(&done, "unknown_users", &a.UnknownPass, c.UnknownUsers, yes("pass", "deny"))
+	set(&done, "degraded", &a.DegradedAllow, c.Degraded, yes("allow", "refuse"))
+	set(&done, "exempt", &a.Exempt, c.Exempt, each(256, network))
+	set(&done, "message_authenticator", &a.MA, c.MessageAuthenticator, oneOf(mfa.MALearn, mfa.MAWarn, mfa.MARequire))
+	set(&done, "rate", &a.Rate, c.Rate, between(0, 1000000))
+	set(&done, "retries", &a.Retries, c.Retries, between(0, 10))
+	set(&done, "reply", &a.Reply, c.Reply, replyRules)
+	set(&done, "disabled", &a.Disabled, c.Disabled, same[bool])
+	if done.err != nil {
+		return nil, done.err
+	}
+	if a.Kind == mfa.KindRADIUS && (len(a.Addresses) == 0 || a.Secret.Empty()) {
+		return nil, invalid("a radius application needs the addresses of its clients and a shared secret")
+	}
+	return done.names, nil
+}
+
+// methods are those that an application can ask for.
+var methods = []mfa.MethodID{mfa.MethodTOTP, mfa.MethodHOTP, mfa.MethodRecovery, mfa.MethodTAP}
+
+// parseFirstFactor checks that a directory named exists.
+func (s *Service) parseFirstFactor(name string) (string, error) {
+	if name == mfa.FirstFactorNone {
+		return name, nil
+	}
+	if name == "" {
+		return "", fmt.Errorf("want local, none or the name of a directory")
+	}
+	return s.parseDirectory(name)
+}
+
+// radiusSecret bounds a shared secret: RFC 2865 wants 16 bytes; what old clients cannot
+// set is taken from 6 on.
+func radiusSecret(w secret.Wire) (secret.Text, error) {
+	if w.Len() < 6 || w.Len() > 128 {
+		return secret.Text{}, fmt.Errorf("%d bytes; must have 6 to 128 (16 random ones or more are wise)", w.Len())
+	}
+	return w.Text, nil
+}
+
+func replyRules(in []mfa.ReplyRule) ([]mfa.ReplyRule, error) {
+	for _, r := range in {
+		if _, err := objectName(r.Attribute); err != nil {
+			return nil, fmt.Errorf("attribute %w", err)
+		}
+		if r.Value == "" || len(r.Value) > 253 || !utf8.ValidString(r.Value) {
+			return nil, fmt.Errorf("value of %s: must have 1 to 253 bytes of UTF-8", r.Attribute)
+		}
+		if r.Tag != "" && r.Group != "" {
+			return nil, fmt.Errorf("%s: a rule asks for a tag or for a group, not for both", r.Attribute)
+		}
+	}
+	return in, nil
+}

@@ -1,0 +1,188 @@
+package admin
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// ListDirectories returns all directories by name.
+func (s *Service) ListDirectories(context.Context) (DirectoryList, error) {
+	out := DirectoryList{Directories: []Directory{}}
+	for _, d := range s.Directories.Directories() {
+		out.Directories = append(out.Directories, directory(d))
+	}
+	slices.SortFunc(out.Directories, func(a, b Directory) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Directory returns one directory.
+func (s *Service) Directory(_ context.Context, name string) (Directory, error) {
+	d, err := s.findDirectory(name)
+	return directory(d), err
+}
+
+func (s *Service) findDirectory(name string) (mfa.Directory, error) {
+	d, err := s.Directories.Directory(name)
+	if err != nil {
+		return d, fmt.Errorf("directory %q: %w", name, err)
+	}
+	return d, nil
+}
+
+// directory converts for the API.
+func directory(d mfa.Directory) Directory {
+	return Directory{Name: d.Name, Kind: d.Kind, URLs: list(d.URLs), StartTLS: d.StartTLS, CAs: d.CAs, BindDN: d.BindDN,
+		BaseDN: d.BaseDN, UserFilter: d.UserFilter, GroupAttribute: d.GroupAttr, UPNSuffix: d.UPNSuffix,
+		TimeoutSeconds: int(d.Timeout / time.Second), Created: d.Created, Changed: d.Changed}
+}
+
+// AddDirectory makes a directory.
+func (s *Service) AddDirectory(ctx context.Context, by string, c DirectoryChange) (Directory, error) {
+	if c.Name == nil {
+		return Directory{}, invalid("name is missing")
+	}
+	d := mfa.Directory{Kind: "ldap", UserFilter: "(uid={login})", Created: s.Now(), Changed: s.Now()}
+	if _, err := applyDirectory(&d, c); err != nil {
+		return Directory{}, err
+	}
+	made, err := s.Directories.CreateDirectory(ctx, d)
+	if err != nil {
+		return Directory{}, fmt.Errorf("directory %q: %w", d.Name, err)
+	}
+	if err := s.record(ctx, by, "directory add", made.Name, strings.Join(made.URLs, " ")); err != nil {
+		return Directory{}, err
+	}
+	return directory(made), nil
+}
+
+// SetDirectory changes a directory. Its name stays: applications and users hold it.
+func (s *Service) SetDirectory(ctx context.Context, by, name string, c DirectoryChange) (Directory, error) {
+	if c.Name != nil && *c.Name != name {
+		return Directory{}, invalid("the name of a directory cannot change; add another one")
+	}
+	var names []string
+	changed, err := s.Directories.UpdateDirectory(ctx, name, func(d *mfa.Directory) error {
+		var err error
+		names, err = applyDirectory(d, c)
+		d.Changed = s.Now()
+		return err
+	})
+	if err != nil {
+		return Directory{}, fmt.Errorf("directory %q: %w", name, err)
+	}
+	if err := s.record(ctx, by, "directory set", name, fields(names)); err != nil {
+		return Directory{}, err
+	}
+	return directory(changed), nil
+}
+
+// RemoveDirectory deletes a directory that nothing names any more.
+func (s *Service) RemoveDirectory(ctx context.Context, by, name string) error {
+	if err := s.Directories.RemoveDirectory(ctx, name); err != nil {
+		return fmt.Errorf("directory %q: %w", name, err)
+	}
+	return s.record(ctx, by, "directory remove", name, "")
+}
+
+// TestDirectory tries a directory step by step. It changes nothing, but it may send a
+// user's password to the directory, so it is recorded.
+func (s *Service) TestDirectory(ctx context.Context, by, name string, r DirectoryTest) (CheckList, error) {
+	d, err := s.findDirectory(name)
+	if err != nil {
+		return CheckList{}, err
+	}
+	var password secret.Text
+	if r.Password != nil {
+		password = r.Password.Text
+	}
+	out := checkList(s.Tests.TestDirectory(ctx, d, r.Login, password))
+	return out, s.record(ctx, by, "directory test", name, r.Login)
+}
+
+// checkList is good if every check is.
+func checkList(checks []Check) CheckList {
+	bad := slices.ContainsFunc(checks, func(c Check) bool { return !c.OK })
+	return CheckList{OK: !bad, Checks: list(checks)}
+}
+
+// applyDirectory changes d and returns the names of the fields that were given.
+func applyDirectory(d *mfa.Directory, c DirectoryChange) ([]string, error) {
+	var done changes
+	set(&done, "name", &d.Name, c.Name, directoryName)
+	set(&done, "kind", &d.Kind, c.Kind, oneOf("ldap"))
+	set(&done, "urls", &d.URLs, c.URLs, each(8, ldapURL))
+	set(&done, "start_tls", &d.StartTLS, c.StartTLS, same[bool])
+	set(&done, "ca_pem", &d.CAs, c.CAs, certificates)
+	set(&done, "bind_dn", &d.BindDN, c.BindDN, line(1024))
+	set(&done, "bind_password", &d.BindPassword, c.BindPassword, func(w secret.Wire) (secret.Text, error) { return w.Text, nil })
+	set(&done, "base_dn", &d.BaseDN, c.BaseDN, line(1024))
+	set(&done, "user_filter", &d.UserFilter, c.UserFilter, userFilter)
+	set(&done, "group_attribute", &d.GroupAttr, c.GroupAttribute, line(64))
+	set(&done, "upn_suffix", &d.UPNSuffix, c.UPNSuffix, line(253))
+	set(&done, "timeout_seconds", &d.Timeout, c.TimeoutSeconds, func(n int) (time.Duration, error) {
+		n, err := between(0, 60)(n)
+		return time.Duration(n) * time.Second, err
+	})
+	if done.err != nil {
+		return nil, done.err
+	}
+	if len(d.URLs) == 0 || d.BaseDN == "" {
+		return nil, invalid("an ldap directory needs at least one url and a base_dn")
+	}
+	if d.BindDN != "" && d.BindPassword.Empty() {
+		return nil, invalid("bind_dn without bind_password: that would be an anonymous bind")
+	}
+	return done.names, nil
+}
+
+func directoryName(s string) (string, error) {
+	if s == mfa.FirstFactorLocal || s == mfa.FirstFactorNone {
+		return "", fmt.Errorf("%q is taken by the first factor of that name", s)
+	}
+	return objectName(s)
+}
+
+func ldapURL(s string) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(s))
+	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Hostname() == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%q: want ldaps://host or ldap://host, with :port if need be, and nothing else", clip(s))
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+func certificates(text string) (string, error) {
+	rest := []byte(strings.TrimSpace(text))
+	for n := 0; len(rest) > 0; n++ {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil || b.Type != "CERTIFICATE" {
+			return "", fmt.Errorf("after %d certificates comes something that is no PEM certificate", n)
+		}
+		if _, err := x509.ParseCertificate(b.Bytes); err != nil {
+			return "", fmt.Errorf("certificate %d: %w", n+1, err)
+		}
+		rest = []byte(strings.TrimSpace(string(rest)))
+	}
+	return text, nil
+}
+
+func userFilter(s string) (string, error) {
+	s, err := line(1024)(s)
+	if err != nil {
+		return "", err
+	}
+	if !strings.HasPrefix(s, "(") || !strings.HasSuffix(s, ")") || strings.Count(s, "(") != strings.Count(s, ")") ||
+		!strings.Contains(s, "{login}") {
+		return "", fmt.Errorf("%q: want an LDAP filter in which {login} stands for what was typed, for example (uid={login})", s)
+	}
+	return s, nil
+}

@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// tokenPrefix makes our tokens known to people and to scanners for leaked secrets.
+const tokenPrefix = "cs_"
+
+// ErrToken says that a token is not good; to whom it is shown, it says no more.
+var ErrToken = errors.New("the API token is not valid or has expired")
+
+// ListAPITokens returns all tokens, the expired ones included.
+func (s *Service) ListAPITokens(context.Context) (APITokenList, error) {
+	out := APITokenList{APITokens: []APIToken{}}
+	for _, t := range s.APITokens.APITokens() {
+		out.APITokens = append(out.APITokens, apiToken(t))
+	}
+	slices.SortFunc(out.APITokens, func(a, b APIToken) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func apiToken(t mfa.APIToken) APIToken {
+	return APIToken{ID: t.ID, Name: t.Name, Scopes: list(t.Scopes), Created: t.Created, Expires: moment(t.Expires), By: t.By}
+}
+
+// CreateAPIToken makes a token of 256 random bits. Only this answer holds it; what is
+// kept is its SHA-256.
+func (s *Service) CreateAPIToken(ctx context.Context, by string, r APITokenRequest) (APIToken, error) {
+	name, err := objectName(r.Name)
+	if err != nil {
+		return APIToken{}, invalid("name: %v", err)
+	}
+	scopes, err := each(2, oneOf(ScopeRead, ScopeWrite))(r.Scopes)
+	if err != nil || len(scopes) == 0 {
+		return APIToken{}, invalid("scopes: want read, write or both")
+	}
+	if r.Seconds < 60 || r.Seconds > 10*365*86400 {
+		return APIToken{}, invalid("a token lives at least a minute and at most ten years")
+	}
+	if slices.ContainsFunc(s.APITokens.APITokens(), func(t mfa.APIToken) bool { return t.Name == name }) {
+		return APIToken{}, fmt.Errorf("api token %q: %w", name, mfa.ErrExists)
+	}
+	var b [32]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return APIToken{}, err
+	}
+	text := secret.FromString(tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:]))
+	made, err := s.APITokens.CreateAPIToken(ctx, mfa.APIToken{ID: mfa.NewID(nil), Name: name, Digest: sha256.Sum256(text.Expose()),
+		Scopes: scopes, Created: s.Now(), Expires: s.Now().Add(time.Duration(r.Seconds) * time.Second), By: by})
+	if err != nil {
+		return APIToken{}, fmt.Errorf("api token %q: %w", name, err)
+	}
+	detail := strings.Join(scopes, " and ") + ", until " + made.Expires.UTC().Format(time.RFC3339)
+	if err := s.record(ctx, by, "api-token create", name, detail); err != nil {
+		return APIToken{}, err
+	}
+	v := apiToken(made)
+	v.Token = &secret.Wire{Text: text}
+	return v, nil
+}
+
+// RevokeAPIToken ends a token at once; name may also be its id.
+func (s *Service) RevokeAPIToken(ctx context.Context, by, name string) error {
+	for _, t := range s.APITokens.APITokens() {
+		if t.Name == name || t.ID == name {
+			if err := s.APITokens.RemoveAPIToken(ctx, t.ID); err != nil {
+				return fmt.Errorf("api token %q: %w", name, err)
+			}
+			return s.record(ctx, by, "api-token revoke", t.Name, "id "+t.ID)
+		}
+	}
+	return fmt.Errorf("api token %q: %w", name, mfa.ErrNotFound)
+}
+
+// CheckAPIToken returns who bears the token and with which scopes, or ErrToken.
+func (s *Service) CheckAPIToken(token secret.Text) (by string, scopes []string, err error) {
+	if token.Len() > 128 || !strings.HasPrefix(string(token.Expose()), tokenPrefix) {
+		return "", nil, ErrToken
+	}
+	t, err := s.APITokens.APITokenByDigest(sha256.Sum256(token.Expose()))
+	switch {
+	case errors.Is(err, mfa.ErrNotFound):
+		return "", nil, ErrToken
+	case err != nil:
+		return "", nil, err
+	case !t.Expires.IsZero() && !s.Now().Before(t.Expires):
+		return "", nil, ErrToken
+	}
+	return "token:" + t.Name, t.Scopes, nil
+}

@@ -1,0 +1,329 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// maxPassword is the longest local password, in bytes: what RADIUS carries.
+const maxPassword = 128
+
+// ListUsers returns one page of users in the order of their ids.
+func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) {
+	limit, err := page(q.Limit)
+	if err != nil {
+		return UserList{}, err
+	}
+	search := strings.ToLower(q.Search)
+	out := UserList{Users: []User{}}
+	var last mfa.UserID
+	err = s.Users.ListUsers(ctx, mfa.UserID(q.After), func(u mfa.User) bool {
+		if len(out.Users) == limit {
+			out.Next = string(last)
+			return false
+		}
+		last = u.ID
+		if (q.State == "" || q.State == u.State.String()) && (search == "" || matches(u, search)) {
+			out.Users = append(out.Users, s.user(u))
+		}
+		return true
+	})
+	return out, err
+}
+
+func page(limit int) (int, error) {
+	if limit < 0 || limit > MaxPage {
+		return 0, invalid("limit %d: must be between 1 and %d", limit, MaxPage)
+	}
+	if limit == 0 {
+		return MaxPage, nil
+	}
+	return limit, nil
+}
+
+func matches(u mfa.User, search string) bool {
+	has := func(s string) bool { return strings.Contains(strings.ToLower(s), search) }
+	return has(u.Login) || has(u.Name) || has(u.Email) || slices.ContainsFunc(u.Aliases, has)
+}
+
+// User returns one user with the state of their locks.
+func (s *Service) User(ctx context.Context, typed string) (User, error) {
+	a, err := s.account(ctx, typed)
+	if err != nil {
+		return User{}, err
+	}
+	v, now := s.user(a.User), s.Now()
+	for _, c := range a.Credentials {
+		if c.Method == mfa.MethodPassword {
+			v.HasPassword = true
+		} else {
+			v.Credentials++
+		}
+	}
+	v.Failures, v.LockedUntil = int(a.Record.Fails.N), lockedUntil(a.Record.Fails, now)
+	v.FirstFactorFailures, v.FirstFactorLockedUntil = int(a.Record.First.N), lockedUntil(a.Record.First, now)
+	return v, nil
+}
+
+func lockedUntil(c settlement.Count, now time.Time) *time.Time {
+	if !c.LockedAt(now) {
+		return nil
+	}
+	return moment(c.Until)
+}
+
+// user converts for the API.
+func (s *Service) user(u mfa.User) User {
+	v := User{ID: u.ID, Login: u.Login, Aliases: list(u.Aliases), Name: u.Name, Email: u.Email, Phone: u.Phone,
+		Directory: u.Directory, Tags: list(u.Tags), State: u.State.String(), Blocked: u.BlockedAt(s.Now()),
+		Created: u.Created, Changed: u.Changed}
+	if u.Block != nil {
+		v.Block = &Block{Until: moment(u.Block.Until), Reason: u.Block.Reason, By: u.Block.By, Since: u.Block.Since}
+	}
+	return v
+}
+
+// AddUser makes a user, with a local password if one is given.
+func (s *Service) AddUser(ctx context.Context, by string, c UserChange) (User, error) {
+	if c.Login == nil {
+		return User{}, invalid("login is missing")
+	}
+	u := mfa.User{ID: mfa.UserID(mfa.NewID(nil)), State: mfa.StateProtected, Created: s.Now(), Changed: s.Now()}
+	if _, err := s.applyUser(&u, c); err != nil {
+		return User{}, err
+	}
+	var creds []mfa.Credential
+	if c.Password != nil && !c.Password.Empty() {
+		p, err := s.password(ctx, by, u.ID, c.Password.Text)
+		if err != nil {
+			return User{}, err
+		}
+		creds = append(creds, p)
+	}
+	made, err := s.Users.CreateUser(ctx, u, creds)
+	if err != nil {
+		return User{}, fmt.Errorf("user %q: %w", u.Login, err)
+	}
+	if err := s.record(ctx, by, "user add", made.Login, "state "+made.State.String()); err != nil {
+		return User{}, err
+	}
+	return s.user(made), nil
+}
+
+// SetUser changes a user.
+func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (User, error) {
+	a, err := s.account(ctx, typed)
+	if err != nil {
+		return User{}, err
+	}
+	var names []string
+	changed, err := s.Users.UpdateUser(ctx, a.User.ID, func(u *mfa.User) error {
+		before := u.State
+		var err error
+		if names, err = s.applyUser(u, c); err == nil && u.State != before {
+			names = append(names, "state "+before.String()+" to "+u.State.String())
+		}
+		u.Changed = s.Now()
+		return err
+	})
+	if err != nil {
+		return User{}, fmt.Errorf("user %q: %w", typed, err)
+	}
+	if c.Password != nil {
+		if err := s.setPassword(ctx, by, a, c.Password.Text); err != nil {
+			return User{}, fmt.Errorf("user %q: %w", typed, err)
+		}
+		names = append(names, "password")
+	}
+	if err := s.record(ctx, by, "user set", a.User.Login, fields(names)); err != nil {
+		return User{}, err
+	}
+	return s.user(changed), nil
+}
+
+var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+
+// applyUser changes u and returns the names of the fields that were given.
+func (s *Service) applyUser(u *mfa.User, c UserChange) ([]string, error) {
+	var done changes
+	set(&done, "login", &u.Login, c.Login, parseLogin)
+	set(&done, "aliases", &u.Aliases, c.Aliases, each(32, parseLogin))
+	set(&done, "name", &u.Name, c.Name, line(256))
+	set(&done, "email", &u.Email, c.Email, parseEmail)
+	set(&done, "phone", &u.Phone, c.Phone, parsePhone)
+	set(&done, "directory", &u.Directory, c.Directory, s.parseDirectory)
+	set(&done, "tags", &u.Tags, c.Tags, each(64, objectName))
+	set(&done, "state", &u.State, c.State, parseState)
+	if c.Password != nil && c.Password.Len() > maxPassword {
+		done.err = invalid("password: longer than %d bytes, which RADIUS cannot carry", maxPassword)
+	}
+	return done.names, done.err
+}
+
+func parseLogin(s string) (string, error) {
+	n, err := login.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a user name (alice, alice@corp.example, CORP\\alice)", s)
+	}
+	return n.String(), nil
+}
+
+func parseEmail(s string) (string, error) {
+	s, err := line(254)(s)
+	local, domain, ok := strings.Cut(s, "@")
+	if err == nil && s != "" && (!ok || local == "" || domain == "" || strings.ContainsAny(s, " <>,;") || strings.Contains(domain, "@")) {
+		err = fmt.Errorf("%q is not a mail address", s)
+	}
+	return s, err
+}
+
+func parsePhone(s string) (string, error) {
+	n := strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "", "/", "").Replace(s)
+	if n != "" && !e164.MatchString(n) {
+		return "", fmt.Errorf("%q is not a number in E.164 form (+491701234567)", s)
+	}
+	return n, nil
+}
+
+func parseState(s string) (mfa.State, error) {
+	st, ok := mfa.ParseState(s)
+	if !ok {
+		return mfa.StateDenied, fmt.Errorf("%q is none of protected, exempt, denied", s)
+	}
+	return st, nil
+}
+
+// parseDirectory checks that the directory exists.
+func (s *Service) parseDirectory(name string) (string, error) {
+	if name == "" || name == mfa.FirstFactorLocal {
+		return name, nil
+	}
+	if _, err := s.Directories.Directory(name); err != nil {
+		return "", fmt.Errorf("directory %q: %w (directory list shows those there are)", name, err)
+	}
+	return name, nil
+}
+
+// password makes the credential of a local password.
+func (s *Service) password(ctx context.Context, by string, user mfa.UserID, p secret.Text) (mfa.Credential, error) {
+	hash, err := s.Passwords.Hash(ctx, p)
+	if err != nil {
+		return mfa.Credential{}, fmt.Errorf("password: %w", err)
+	}
+	return s.passwordHash(by, user, hash), nil
+}
+
+func (s *Service) passwordHash(by string, user mfa.UserID, hash secret.Text) mfa.Credential {
+	return mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: user, Method: mfa.MethodPassword, Secret: hash,
+		Created: s.Now(), By: by}
+}
+
+// setPassword replaces the local password; an empty one removes it.
+func (s *Service) setPassword(ctx context.Context, by string, a settlement.Account, p secret.Text) error {
+	i := slices.IndexFunc(a.Credentials, func(c mfa.Credential) bool { return c.Method == mfa.MethodPassword })
+	switch {
+	case p.Empty() && i < 0:
+		return nil
+	case p.Empty():
+		return s.Credentials.RemoveCredential(ctx, a.User.ID, a.Credentials[i].ID)
+	}
+	made, err := s.password(ctx, by, a.User.ID, p)
+	if err != nil {
+		return err
+	}
+	if i < 0 {
+		return s.Credentials.AddCredential(ctx, made)
+	}
+	_, err = s.Credentials.UpdateCredential(ctx, a.User.ID, a.Credentials[i].ID, func(c *mfa.Credential) error {
+		c.Secret, c.Created, c.By = made.Secret, made.Created, made.By
+		return nil
+	})
+	return err
+}
+
+// BlockUser keeps a user out until the block expires or is lifted.
+func (s *Service) BlockUser(ctx context.Context, by, typed string, r BlockRequest) (User, error) {
+	reason, err := line(256)(r.Reason)
+	if err != nil || r.Seconds < 0 {
+		return User{}, errors.Join(invalid("reason or duration of the block"), err)
+	}
+	return s.editUser(ctx, by, "user block", typed, func(u *mfa.User) string {
+		u.Block = &mfa.Block{Reason: reason, By: by, Since: s.Now()}
+		detail := "until lifted"
+		if r.Seconds > 0 {
+			u.Block.Until = s.Now().Add(time.Duration(r.Seconds) * time.Second)
+			detail = "until " + u.Block.Until.UTC().Format(time.RFC3339)
+		}
+		return strings.TrimSuffix(detail+": "+reason, ": ")
+	})
+}
+
+// UnblockUser lifts a block; there need be none.
+func (s *Service) UnblockUser(ctx context.Context, by, typed string) (User, error) {
+	return s.editUser(ctx, by, "user unblock", typed, func(u *mfa.User) string {
+		u.Block = nil
+		return ""
+	})
+}
+
+// editUser changes one user and records it with the detail that change returns.
+func (s *Service) editUser(ctx context.Context, by, verb, typed string, change func(*mfa.User) string) (User, error) {
+	u, err := s.Resolve(ctx, typed)
+	if err != nil {
+		return User{}, err
+	}
+	var detail string
+	if u, err = s.Users.UpdateUser(ctx, u.ID, func(u *mfa.User) error {
+		detail = change(u)
+		u.Changed = s.Now()
+		return nil
+	}); err != nil {
+		return User{}, fmt.Errorf("user %q: %w", typed, err)
+	}
+	if err := s.record(ctx, by, verb, u.Login, detail); err != nil {
+		return User{}, err
+	}
+	return s.user(u), nil
+}
+
+// UnlockUser forgets the failures of both factors and the locks that they led to.
+func (s *Service) UnlockUser(ctx context.Context, by, typed string) (User, error) {
+	u, err := s.Resolve(ctx, typed)
+	if err != nil {
+		return User{}, err
+	}
+	var detail string
+	if err := s.Users.UpdateRecord(ctx, u.ID, func(r *settlement.Record) error {
+		detail = fmt.Sprintf("%d wrong second factors, %d wrong passwords forgotten", r.Fails.N, r.First.N)
+		r.Fails, r.First = settlement.Count{}, settlement.Count{}
+		return nil
+	}); err != nil {
+		return User{}, fmt.Errorf("user %q: %w", typed, err)
+	}
+	if err := s.record(ctx, by, "user unlock", u.Login, detail); err != nil {
+		return User{}, err
+	}
+	return s.User(ctx, string(u.ID))
+}
+
+// RemoveUser deletes a user with everything that is theirs.
+func (s *Service) RemoveUser(ctx context.Context, by, typed string) error {
+	u, err := s.Resolve(ctx, typed)
+	if err != nil {
+		return err
+	}
+	if err := s.Users.RemoveUser(ctx, u.ID); err != nil {
+		return fmt.Errorf("user %q: %w", typed, err)
+	}
+	return s.record(ctx, by, "user remove", u.Login, "id "+string(u.ID))
+}
