@@ -406,6 +406,11 @@ type BlastClient struct {
 	Advice      string     `json:"advice"`
 }
 
+// Removed says what was removed.
+type Removed struct {
+	Removed string `json:"removed"`
+}
+
 // moment returns nil for the zero time.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {

@@ -1,0 +1,64 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"countersign/internal/mfa"
+	"countersign/internal/settlement"
+)
+
+// Confirm proves a new credential with one code, which is spent by that.
+func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (Credential, error) {
+	if len(r.Codes) != 1 {
+		return Credential{}, invalid("want one code")
+	}
+	return s.prove(ctx, by, "credential confirm", login, id, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+		return s.Passcodes.Verify(ctx, c, f, r.Codes[0].Text)
+	})
+}
+
+// Resync brings a token back into step by two consecutive codes. It can only raise the floor.
+func (s *Service) Resync(ctx context.Context, by, login, id string, r Codes) (Credential, error) {
+	if len(r.Codes) != 2 {
+		return Credential{}, invalid("want two consecutive codes")
+	}
+	return s.prove(ctx, by, "credential resync", login, id, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+		return s.Passcodes.Resync(c, f, r.Codes[0].Text, r.Codes[1].Text, s.Now())
+	})
+}
+
+// prove checks codes against the floor in the very write that raises it, so that a code
+// proves once, and marks the credential as proven.
+func (s *Service) prove(ctx context.Context, by, verb, login, id string, check func(mfa.Credential, mfa.Floor) (mfa.Floor, error)) (Credential, error) {
+	a, c, err := s.find(ctx, login, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	var floor mfa.Floor
+	err = s.Store.UpdateRecord(ctx, a.User.ID, func(r *settlement.Record) error {
+		f, err := check(c, r.Floors[c.ID])
+		if err != nil {
+			return err
+		}
+		*r = r.Raise(c.ID, f)
+		floor = r.Floors[c.ID]
+		return nil
+	})
+	var why mfa.Reason
+	if errors.As(err, &why) {
+		return Credential{}, invalid("%s %s of %s: %s", c.Method, c.ID, a.User.Login, why)
+	} else if err != nil {
+		return Credential{}, fmt.Errorf("credential %s of %s: %w", c.ID, a.User.Login, err)
+	}
+	if c.Confirmed.IsZero() {
+		if c, err = s.Store.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error {
+			c.Confirmed = s.Now()
+			return nil
+		}); err != nil {
+			return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)
+		}
+	}
+	return view(c, floor), s.record(ctx, by, verb, a.User, describe(c))
+}
