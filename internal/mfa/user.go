@@ -88,9 +88,9 @@ type Credential struct {
 
 // Floor is what the settlement record knows of one credential.
 type Floor struct {
-	Next  uint64 // totp: first time step that is still good; hotp: first counter that is; others: 0
-	Drift int    // totp: steps by which the token's clock is ahead (+) or behind (-), remembered
-	Spent uint64 // recovery, tap: bit n is set when code or use n (from 0) is spent
+	Next  uint64 `json:"next"`  // totp: first time step that is still good; hotp: first counter that is; others: 0
+	Drift int    `json:"drift"` // totp: steps by which the token's clock is ahead (+) or behind (-), remembered
+	Spent uint64 `json:"spent"` // recovery, tap: bit n is set when code or use n (from 0) is spent
 }
 
 // Proof is what a method found: the answer matches, and how the floor rises with it.
