@@ -20,9 +20,10 @@ type Key struct {
 
 // work is what one computation needs. MD5 is what the protocol is made of.
 type work struct {
-	mac hash.Hash // HMAC-MD5 under the shared secret
-	md5 hash.Hash
-	sum [md5.Size]byte
+	mac  hash.Hash // HMAC-MD5 under the shared secret
+	md5  hash.Hash
+	auth [16]byte // the authenticator that goes in
+	sum  [md5.Size]byte
 }
 
 var zeros [md5.Size]byte
@@ -51,10 +52,11 @@ var (
 
 // authenticator computes MD5(code, identifier, length, auth, attributes, secret) of raw
 // into w.sum (RFC 2865 section 3, RFC 2866 section 3).
-func (k *Key) authenticator(w *work, raw, auth []byte) {
+func (k *Key) authenticator(w *work, raw []byte, auth [16]byte) {
+	w.auth = auth
 	w.md5.Reset()
 	w.md5.Write(raw[:4])
-	w.md5.Write(auth)
+	w.md5.Write(w.auth[:])
 	w.md5.Write(raw[HeaderLen:])
 	w.md5.Write(k.secret.Expose())
 	w.md5.Sum(w.sum[:0])
@@ -63,10 +65,11 @@ func (k *Key) authenticator(w *work, raw, auth []byte) {
 // messageAuthenticator computes the HMAC of raw, with auth in place of its authenticator
 // and zeros in place of the Message-Authenticator whose value is at ma, into w.sum
 // (RFC 3579 section 3.2).
-func (k *Key) messageAuthenticator(w *work, raw, auth []byte, ma int) {
+func (k *Key) messageAuthenticator(w *work, raw []byte, auth [16]byte, ma int) {
+	w.auth = auth
 	w.mac.Reset()
 	w.mac.Write(raw[:4])
-	w.mac.Write(auth)
+	w.mac.Write(w.auth[:])
 	w.mac.Write(raw[HeaderLen:ma])
 	w.mac.Write(zeros[:])
 	w.mac.Write(raw[ma+md5.Size:])
@@ -79,14 +82,13 @@ func (k *Key) messageAuthenticator(w *work, raw, auth []byte, ma int) {
 // Accounting-Request, where it is computed last and counts as zeros. The error is
 // ErrManyMA, ErrMALength or ErrMA.
 func (k *Key) VerifyRequest(p Packet) (signed bool, err error) {
-	auth := zeros[:]
-	if p.Code() != AccountingRequest && len(p.raw) >= HeaderLen {
-		auth = p.raw[4:HeaderLen]
+	if p.Code() == AccountingRequest {
+		return k.verifyMA(p, zeros)
 	}
-	return k.verifyMA(p, auth)
+	return k.verifyMA(p, p.Authenticator())
 }
 
-func (k *Key) verifyMA(p Packet, auth []byte) (signed bool, err error) {
+func (k *Key) verifyMA(p Packet, auth [16]byte) (signed bool, err error) {
 	switch {
 	case p.ma == 0:
 		return false, nil
@@ -106,19 +108,19 @@ func (k *Key) verifyMA(p Packet, auth []byte) (signed bool, err error) {
 
 // VerifyAccounting verifies the Request Authenticator of an Accounting-Request (RFC 2866
 // section 3). The error is ErrAuthenticator.
-func (k *Key) VerifyAccounting(p Packet) error { return k.verify(p, zeros[:]) }
+func (k *Key) VerifyAccounting(p Packet) error { return k.verify(p, zeros) }
 
 // VerifyReply verifies the Response Authenticator of the reply p to a request that had
 // the authenticator auth, and its Message-Authenticator if it has one; signed tells
 // whether. The error is ErrAuthenticator, ErrManyMA, ErrMALength or ErrMA.
 func (k *Key) VerifyReply(p Packet, auth [16]byte) (signed bool, err error) {
-	if err := k.verify(p, auth[:]); err != nil {
+	if err := k.verify(p, auth); err != nil {
 		return false, err
 	}
-	return k.verifyMA(p, auth[:])
+	return k.verifyMA(p, auth)
 }
 
-func (k *Key) verify(p Packet, auth []byte) error {
+func (k *Key) verify(p Packet, auth [16]byte) error {
 	if len(p.raw) < HeaderLen {
 		return ErrAuthenticator
 	}

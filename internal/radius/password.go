@@ -23,7 +23,8 @@ func (k *Key) Hide(dst, password []byte, auth [16]byte) ([]byte, error) {
 	for len(dst) == start || (len(dst)-start)%md5.Size != 0 {
 		dst = append(dst, 0)
 	}
-	last := auth[:]
+	w.auth = auth
+	last := w.auth[:]
 	for block := dst[start:]; len(block) > 0; block = block[md5.Size:] {
 		k.pad(w, last)
 		subtle.XORBytes(block, block[:md5.Size], w.sum[:])
@@ -43,7 +44,8 @@ func (k *Key) Reveal(dst, hidden []byte, auth [16]byte) ([]byte, error) {
 	w := k.work.Get().(*work)
 	defer k.work.Put(w)
 	start := len(dst)
-	last := auth[:]
+	w.auth = auth
+	last := w.auth[:]
 	for len(hidden) > 0 {
 		k.pad(w, last)
 		last = hidden[:md5.Size]

@@ -92,7 +92,7 @@ func (w *Writer) Len() int { return len(w.buf) }
 // The bytes belong to the buffer that the Writer was given.
 func (w *Writer) SignReply(k *Key) []byte {
 	h := k.seal(w)
-	k.authenticator(h, w.buf, w.auth[:])
+	k.authenticator(h, w.buf, w.auth)
 	copy(w.buf[4:], h.sum[:])
 	k.work.Put(h)
 	return w.buf
@@ -103,7 +103,7 @@ func (w *Writer) SignReply(k *Key) []byte {
 func (w *Writer) SignRequest(k *Key) []byte {
 	h := k.seal(w)
 	if Code(w.buf[0]) == AccountingRequest {
-		k.authenticator(h, w.buf, w.auth[:])
+		k.authenticator(h, w.buf, w.auth)
 		copy(w.buf[4:], h.sum[:])
 	}
 	k.work.Put(h)
@@ -115,7 +115,7 @@ func (k *Key) seal(w *Writer) *work {
 	binary.BigEndian.PutUint16(w.buf[2:], uint16(len(w.buf)))
 	h := k.work.Get().(*work)
 	if w.signed {
-		k.messageAuthenticator(h, w.buf, w.auth[:], HeaderLen+2)
+		k.messageAuthenticator(h, w.buf, w.auth, HeaderLen+2)
 		copy(w.buf[HeaderLen+2:], h.sum[:])
 	}
 	return h
