@@ -1,0 +1,34 @@
+# Needs Go 1.21 or newer, which fetches the toolchain below by itself.
+export GOTOOLCHAIN := go1.27.3
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 10s
+export FUZZTIME
+
+.PHONY: run build test bench lint fuzz chaos deps deb clean
+
+# A server to try things on: loopback only, data in ./var, kept until you delete it.
+run: build
+	bin/countersign server --demo --data var
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/countersign ./cmd/countersign
+
+# Every test with the race detector, against real clients and servers.
+test: deps
+	tools/test.sh
+
+# The programs that tests talk to, from Debian's packages; instant when they are there.
+deps:
+	tools/deps.sh
+
+lint:
+	tools/lint.sh
+
+fuzz:
+	tools/fuzz.sh
+
+deb:
+	tools/deb.sh $(VERSION)
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# gofmt, go vet, golangci-lint and govulncheck (with its database as a Go module, so that
+# no other host is asked). The tools are built once into bin/tools, by the toolchain whose
+# code they read.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+golangci=v2.15.0
+vuln=v1.9.0
+vulndb=v0.0.0-20261105234957-e22db6528018
+bin=$PWD/bin/tools/$GOTOOLCHAIN
+mkdir -p "$bin"
+
+tool() { # NAME PACKAGE@VERSION
+	local want=$bin/$1-${2##*@}
+	if [ ! -x "$want" ]; then
+		echo "lint: building $2" >&2
+		GOBIN=$bin GOFLAGS=-mod=mod go install "$2"
+		mv "$bin/$1" "$want"
+	fi
+	ln -sf "$(basename "$want")" "$bin/$1"
+}
+
+echo "== gofmt"
+unformatted=$(git ls-files '*.go' | xargs gofmt -l)
+[ -z "$unformatted" ] || { echo "not gofmt-ed: $unformatted"; exit 1; }
+echo "== go vet"
+go vet ./...
+echo "== golangci-lint"
+tool golangci-lint "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci"
+"$bin/golangci-lint" run ./...
+echo "== govulncheck"
+tool govulncheck "golang.org/x/vuln/cmd/govulncheck@$vuln"
+tool indexdb "golang.org/x/vulndb/cmd/indexdb@$vulndb"
+if [ ! -d "$bin/vulndb-$vulndb" ]; then
+	dir=$(go mod download -json "golang.org/x/vulndb@$vulndb" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
+	rm -rf "$bin/vulndb.new"
+	"$bin/indexdb" -vulns "$dir/data/osv" -out "$bin/vulndb.new"
+	mv "$bin/vulndb.new" "$bin/vulndb-$vulndb"
+fi
+"$bin/govulncheck" -db "file://$bin/vulndb-$vulndb" ./...
