@@ -1,0 +1,112 @@
+// Package adminapi serves the operations of packages admin and enroll over HTTP: to the
+// owners of the machine through a unix socket, and over https to bearers of an API token.
+// Both get the same operations, errors and limits. An operation without a declared scope
+// cannot be reached.
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"countersign/internal/admin"
+	"countersign/internal/enroll"
+)
+
+// Prefix is the path that all operations lie under.
+const Prefix = "/api/v1"
+
+// maxBody bounds a request's body in bytes, but for an import.
+const maxBody = 1 << 20
+
+// API is an http.Handler for paths under Prefix. It answers requests that come through
+// Serve: on a unix socket those of the machine's owners, on TLS those with a token.
+type API struct {
+	admin  *admin.Service
+	enroll *enroll.Service
+	log    *slog.Logger
+	huma   huma.API
+	mux    http.Handler
+}
+
+// New returns the API. version is the program's, for the OpenAPI document.
+func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) *API {
+	config := huma.DefaultConfig("Countersign admin API", version)
+	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "" // all three would go past authorise; docs would load from afar
+	config.CreateHooks = nil                                             // no $schema in bodies
+	config.RejectUnknownQueryParameters = true
+	config.Transformers = []huma.Transformer{plainError}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "an API token, made by `countersign api-token create`"},
+	}
+	mux := http.NewServeMux()
+	api := &API{admin: a, enroll: e, log: log}
+	api.huma = humago.NewWithPrefix(mux, Prefix, config)
+	api.huma.UseMiddleware(api.authorise)
+	api.users()
+	api.credentials()
+	api.applications()
+	api.directories()
+	api.group()
+	api.audit()
+	api.node()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusNotFound, "no operation "+r.Method+" "+r.URL.Path)
+	})
+	api.mux = mux
+	return api
+}
+
+// ServeHTTP implements http.Handler. Who asks is settled before anything else is looked at.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	who, err := a.identify(r)
+	if err != nil {
+		a.log.Warn("admin API refused a request", "peer", r.RemoteAddr, "path", r.URL.Path, "error", err)
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		writeProblem(w, http.StatusUnauthorized, err.Error())
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+}
+
+// OpenAPI returns the document that describes every operation (OpenAPI 3.1, JSON).
+func (a *API) OpenAPI() ([]byte, error) {
+	return json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
+}
+
+// none is the input of an operation that needs none.
+type none struct{}
+
+// answer is a JSON body.
+type answer[T any] struct{ Body T }
+
+var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
+
+// scopeKey is where an operation's metadata holds its scope.
+const scopeKey = "scope"
+
+// route registers an operation that needs the scope. do gets who asks.
+func route[In, Out any](a *API, scope, method, path, summary string, do func(ctx context.Context, by string, in *In) (Out, error)) {
+	huma.Register(a.huma, operation(scope, method, path, summary), func(ctx context.Context, in *In) (*answer[Out], error) {
+		who, _ := ctx.Value(callerKey{}).(caller)
+		out, err := do(ctx, who.by, in)
+		if err != nil {
+			return nil, a.problem(ctx, err)
+		}
+		return &answer[Out]{out}, nil
+	})
+}
+
+func operation(scope, method, path, summary string) huma.Operation {
+	id := strings.ToLower(method) + strings.ReplaceAll(pathParameter.ReplaceAllString(path, "by-$1"), "/", "-")
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		Tags: []string{strings.Split(path, "/")[1]}, Metadata: map[string]any{scopeKey: scope},
+		Description: "Needs the scope " + scope + ".", Security: []map[string][]string{{"token": {scope}}}}
+}

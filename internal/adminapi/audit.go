@@ -1,0 +1,69 @@
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"countersign/internal/admin"
+)
+
+func (a *API) audit() {
+	s := a.admin
+	type query struct {
+		paging
+		User        string    `query:"user" maxLength:"253" doc:"a login, or the id of a user who is gone"`
+		Application string    `query:"application" maxLength:"64"`
+		Since       time.Time `query:"since"`
+		Reason      string    `query:"reason" maxLength:"64"`
+	}
+	route(a, admin.ScopeRead, http.MethodGet, "/audit/attempts", "List attempts, newest first", func(ctx context.Context, _ string, in *query) (admin.AttemptList, error) {
+		return s.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Reason: in.Reason,
+			After: in.After, Limit: in.Limit})
+	})
+	type acts struct {
+		paging
+		Since time.Time `query:"since"`
+	}
+	route(a, admin.ScopeRead, http.MethodGet, "/audit/acts", "List administrative acts, newest first", func(ctx context.Context, _ string, in *acts) (admin.ActList, error) {
+		return s.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit})
+	})
+	verify := func(ctx context.Context, _ string, _ *slow) (admin.AuditVerification, error) {
+		return s.VerifyAudit(ctx)
+	}
+	route(a, admin.ScopeRead, http.MethodPost, "/audit/verify", "Read the whole trail again and check its chain", verify)
+	tail := operation(admin.ScopeRead, http.MethodGet, "/audit/tail", "Stream attempts as JSON lines from now on")
+	huma.Register(a.huma, tail, func(ctx context.Context, _ *none) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(c huma.Context) { a.tail(ctx, c) }}, nil
+	})
+}
+
+// tail streams until the client goes or the server stops.
+func (a *API) tail(ctx context.Context, c huma.Context) {
+	_, w := humago.Unwrap(c)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if stopping, ok := ctx.Value(stoppingKey{}).(chan struct{}); ok {
+		go func() {
+			select {
+			case <-stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	out := newStream(w, "application/x-ndjson")
+	if err := out.flush(); err != nil { // headers now, so that the client knows it listens
+		return
+	}
+	enc := json.NewEncoder(out)
+	if err := a.admin.TailAttempts(ctx, func(t admin.Attempt) bool {
+		return enc.Encode(t) == nil && out.flush() == nil
+	}); err != nil && ctx.Err() == nil {
+		a.log.Error("admin API: audit tail", "error", err)
+	}
+}

@@ -1,0 +1,58 @@
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"countersign/internal/admin"
+)
+
+func (a *API) node() {
+	s := a.admin
+	route(a, admin.ScopeRead, http.MethodGet, "/status", "Show the state of the server and its group", func(ctx context.Context, _ string, _ *none) (admin.Status, error) {
+		return s.Status(ctx)
+	})
+	route(a, admin.ScopeWrite, http.MethodPost, "/doctor", "Try every connection that the server needs", func(ctx context.Context, _ string, _ *slow) (admin.CheckList, error) {
+		return s.Doctor(ctx)
+	})
+	route(a, admin.ScopeWrite, http.MethodPost, "/log-level", "Set a component's verbosity", func(ctx context.Context, by string, in *struct{ Body admin.LogLevel }) (admin.LogLevel, error) {
+		return in.Body, s.SetLogLevel(ctx, by, in.Body)
+	})
+	route(a, admin.ScopeWrite, http.MethodPost, "/test", "Make one leg of a real authentication", func(ctx context.Context, by string, in *struct{ Body admin.TestRequest }) (admin.TestResult, error) {
+		return s.TestSignIn(ctx, by, in.Body)
+	})
+	backup := operation(admin.ScopeOwner, http.MethodPost, "/backup", "Stream one encrypted backup")
+	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {
+		if in.Body.Passphrase == nil {
+			return nil, huma.Error422UnprocessableEntity("passphrase is missing")
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) { a.backup(ctx, c, in.Body) }}, nil
+	})
+	document := operation(admin.ScopeRead, http.MethodGet, "/openapi.json", "Show this description")
+	huma.Register(a.huma, document, func(context.Context, *none) (*answer[json.RawMessage], error) {
+		doc, err := a.OpenAPI()
+		return &answer[json.RawMessage]{doc}, err
+	})
+}
+
+// backup streams. An error before the first byte is told; a later one ends the
+// connection in the middle, so that nobody takes the file for a whole one.
+func (a *API) backup(ctx context.Context, c huma.Context, r admin.BackupRequest) {
+	_, w := humago.Unwrap(c)
+	out := newStream(w, "application/octet-stream")
+	who, _ := ctx.Value(callerKey{}).(caller)
+	err := a.admin.Backup(ctx, who.by, r.Passphrase.Text, out)
+	switch {
+	case err == nil:
+	case !out.begun:
+		a.log.Error("admin API", "by", who.by, "error", err)
+		writeProblem(w, statusOf(err), detail(err))
+	default:
+		a.log.Error("admin API: backup broke off", "by", who.by, "error", err)
+		panic(http.ErrAbortHandler)
+	}
+}
