@@ -69,6 +69,7 @@ func (s *Server) newPeer(app mfa.ApplicationID, addr netip.Addr, now time.Time) 
 		return p
 	}
 	p := &peer{app: app, addr: addr}
+	p.used.Store(now.Unix())
 	if ok {
 		p.proven.Store(!known.Proven.IsZero())
 		p.saved.Store(!known.Proven.IsZero())
@@ -82,20 +83,21 @@ func (s *Server) newPeer(app mfa.ApplicationID, addr netip.Addr, now time.Time) 
 	return p
 }
 
-// evict makes room: first the idle, then any, but none whose proof is not recorded.
+// evict makes room: the idle go, and if those are not many, any others, but none whose
+// proof is not recorded.
 func (p *peers) evict(now time.Time) {
-	for _, idle := range []time.Duration{peerIdle, -1} {
-		for addr, q := range p.m {
-			pinned := q.proven.Load() && !q.saved.Load()
-			if !pinned && now.Unix()-q.used.Load() > int64(idle/time.Second) {
-				delete(p.m, addr)
-			}
-			if idle < 0 && len(p.m) < maxPeers*7/8 {
-				return
-			}
-		}
-		if len(p.m) < maxPeers*7/8 {
+	p.evictIf(func(q *peer) bool { return now.Unix()-q.used.Load() > int64(peerIdle/time.Second) })
+	p.evictIf(func(*peer) bool { return true })
+}
+
+// evictIf drops those that may go until an eighth is free.
+func (p *peers) evictIf(may func(*peer) bool) {
+	for addr, q := range p.m {
+		if len(p.m) <= maxPeers*7/8 {
 			return
+		}
+		if (q.saved.Load() || !q.proven.Load()) && may(q) {
+			delete(p.m, addr)
 		}
 	}
 }
