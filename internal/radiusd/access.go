@@ -95,9 +95,9 @@ func (s *Server) handle(j *job) {
 // fail leaves a request without answer.
 func (s *Server) fail(j *job, err error) {
 	s.duplicates.forget(j.key(), j.leg)
-	s.Metrics.RADIUS(Failed)
 	s.complain(slog.LevelError, Failed.String(), j.addr, "RADIUS request not answered because of a fault of ours; the client asks its next server",
 		"application", j.client.app.Name, "listener", j.socket.name, "error", err, "next", "doctor names what is broken")
+	s.Metrics.RADIUS(Failed)
 }
 
 // request strips j of its protocol. What cannot be used is refused by the engine, which

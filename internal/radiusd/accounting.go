@@ -78,9 +78,9 @@ func (s *Server) status(j *job) {
 		return
 	}
 	if err := s.Ready(); err != nil {
-		s.Metrics.RADIUS(Failed)
 		s.complain(slog.LevelWarn, "not_ready", j.addr, "Status-Server not answered, so that clients ask their next server",
 			"listener", j.socket.name, "error", err)
+		s.Metrics.RADIUS(Failed)
 		return
 	}
 	code := radius.AccessAccept

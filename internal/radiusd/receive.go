@@ -135,7 +135,6 @@ func (s *Server) send(j *job, reply []byte, outcome Outcome) {
 
 // drop counts and logs a datagram that is not answered.
 func (s *Server) drop(j *job, outcome Outcome, err error) {
-	s.Metrics.RADIUS(outcome)
 	message, next := explain(outcome)
 	args := []any{"listener", j.socket.name}
 	if j.client != nil {
@@ -145,6 +144,7 @@ func (s *Server) drop(j *job, outcome Outcome, err error) {
 		args = append(args, "error", err)
 	}
 	s.complain(slog.LevelWarn, outcome.String(), j.addr, message, append(args, "next", next)...)
+	s.Metrics.RADIUS(outcome)
 }
 
 var (
