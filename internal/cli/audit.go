@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/mfa"
+)
+
+type auditVerbs struct {
+	List   auditList   `cmd:"" help:"List attempts, newest first."`
+	Tail   auditTail   `cmd:"" help:"Show attempts as they happen; with --json one JSON document a line."`
+	Verify auditVerify `cmd:"" help:"Read the whole trail again and check that nothing was changed or removed."`
+}
+
+type auditList struct {
+	User        string  `help:"Only those of this user."`
+	Application string  `help:"Only those of this application."`
+	Since       instant `help:"Only those since: 2026-11-24, 2026-11-24T08:00:00Z, or 2h for the last two hours." placeholder:"TIME"`
+	Reason      string  `help:"Only those that ended for this reason, for example wrong_code."`
+	Limit       int     `help:"At most so many; 0: all." default:"100"`
+	After       string  `help:"Begin after this cursor (the next of the page before)."`
+	Acts        bool    `help:"List what administrators did instead; heeds --since, --limit and --after."`
+}
+
+func (v *auditList) Run(ctx context.Context, e *env) error {
+	since, err := v.Since.in(e.Now(), e.Location)
+	if err != nil {
+		return err
+	}
+	from := ""
+	if !since.IsZero() {
+		from = since.UTC().Format(time.RFC3339Nano)
+	}
+	if v.Acts {
+		if v.User+v.Application+v.Reason != "" {
+			return usage("--acts does not go with --user, --application or --reason")
+		}
+		return v.acts(ctx, e, from)
+	}
+	doc := admin.AttemptList{Attempts: []admin.Attempt{}}
+	q := query("user", v.User, "application", v.Application, "reason", v.Reason, "since", from)
+	doc.Next, err = e.pages(ctx, "/audit/attempts", q, v.After, v.Limit, func() (any, func() (int, string)) {
+		var page admin.AttemptList
+		return &page, func() (int, string) {
+			doc.Attempts = append(doc.Attempts, page.Attempts...)
+			return len(page.Attempts), page.Next
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return e.table(doc, doc.Attempts, "time", "login", "application", "verdict", "reason", "method", "source", "duration_ms", "attempt_id")
+}
+
+func (v *auditList) acts(ctx context.Context, e *env, since string) error {
+	doc := admin.ActList{Acts: []mfa.Act{}}
+	var err error
+	doc.Next, err = e.pages(ctx, "/audit/acts", query("since", since), v.After, v.Limit, func() (any, func() (int, string)) {
+		var page admin.ActList
+		return &page, func() (int, string) {
+			doc.Acts = append(doc.Acts, page.Acts...)
+			return len(page.Acts), page.Next
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return e.table(doc, doc.Acts, "time", "by", "verb", "object", "detail", "server")
+}
+
+type auditTail struct{}
+
+func (auditTail) Run(ctx context.Context, e *env) error {
+	answer, err := e.send(ctx, http.MethodGet, "/audit/tail", nil, nil, "")
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	lines := bufio.NewScanner(answer)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if e.JSON {
+			fmt.Fprintf(e.Stdout, "%s\n", lines.Bytes())
+			continue
+		}
+		var a admin.Attempt
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			return fmt.Errorf("the stream of %s is not understood: %w", e.client.target, err)
+		}
+		fmt.Fprintf(e.Stdout, "%s  %-9s %-22s %s  %s  %s  %s\n", a.Time.In(e.Location).Format("2006-01-02 15:04:05"),
+			a.Verdict, a.Reason, printable(a.Login), printable(a.Application), printable(a.Source), a.AttemptID)
+	}
+	if err := lines.Err(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("the stream of %s broke off: %w", e.client.target, err)
+	}
+	return nil
+}
+
+type auditVerify struct{}
+
+func (auditVerify) Run(ctx context.Context, e *env) error {
+	var doc admin.AuditVerification
+	if err := e.call(ctx, http.MethodPost, "/audit/verify", nil, nil, &doc); err != nil {
+		return err
+	}
+	if err := e.show(doc); err != nil {
+		return err
+	}
+	if !doc.OK {
+		return fmt.Errorf("the trail does not hold: %s", doc.Problem)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/login"
+	"countersign/internal/policy"
+)
+
+type policyVerbs struct {
+	Show    policyShow    `cmd:"" help:"Show the group's defaults."`
+	Set     policySet     `cmd:"" help:"Change some of them."`
+	Explain policyExplain `cmd:"" help:"Tell which rule decides for a user at an application."`
+}
+
+type policyShow struct{}
+
+func (policyShow) Run(ctx context.Context, e *env) error {
+	return change[policy.Settings](ctx, e, http.MethodGet, "/policy", nil)
+}
+
+type policySet struct {
+	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example."`
+}
+
+func (v *policySet) Run(ctx context.Context, e *env) error {
+	in := map[string]json.RawMessage{}
+	for _, s := range v.Setting {
+		name, value, ok := strings.Cut(s, "=")
+		name = strings.ReplaceAll(name, "-", "_")
+		if !ok || name == "" {
+			return usage("%q: want NAME=VALUE", s)
+		}
+		raw, err := settingValue(name, value)
+		if err != nil {
+			return usage("%v", err)
+		}
+		in[name] = raw
+	}
+	return change[policy.Settings](ctx, e, http.MethodPatch, "/policy", in)
+}
+
+// settingValue makes JSON of what was typed: a number, or domains.
+func settingValue(name, value string) (json.RawMessage, error) {
+	if name != "login_domains" {
+		if _, err := strconv.ParseInt(value, 10, 32); err != nil {
+			return nil, fmt.Errorf("%s=%s: want a number", name, value)
+		}
+		return json.RawMessage(strings.TrimPrefix(value, "+")), nil
+	}
+	domains := []login.Domain{}
+	for _, d := range *many(strings.Split(value, ",")) {
+		parsed, err := login.ParseDomain(d)
+		if err != nil {
+			return nil, err
+		}
+		domains = append(domains, parsed)
+	}
+	return json.Marshal(domains)
+}
+
+type policyExplain struct {
+	loginArg
+	Application string `required:"" help:"Name of the application."`
+	Source      string `help:"Address that the user comes from."`
+}
+
+func (v *policyExplain) Run(ctx context.Context, e *env) error {
+	var doc admin.Explanation
+	q := query("login", v.Login, "application", v.Application, "source", v.Source)
+	if err := e.call(ctx, http.MethodGet, "/policy/explain", q, nil, &doc); err != nil {
+		return err
+	}
+	return e.table(doc, doc.Rules, "rule", "result", "from")
+}
+
+type keyVerbs struct {
+	List   keyList   `cmd:"" help:"Show the keyset and how far resealing is."`
+	Rotate keyRotate `cmd:"" help:"Make a new key; what older keys seal is resealed in the background."`
+}
+
+type keyList struct{}
+
+func (keyList) Run(ctx context.Context, e *env) error {
+	var doc admin.KeyList
+	if err := e.call(ctx, http.MethodGet, "/keys", nil, nil, &doc); err != nil {
+		return err
+	}
+	return e.keys(doc)
+}
+
+func (e *env) keys(doc admin.KeyList) error {
+	if err := e.table(doc, doc.Keys, "id", "primary", "created"); err != nil || e.JSON {
+		return err
+	}
+	switch r := doc.Reseal; {
+	case r.Error != "":
+		e.say("Resealing stopped at %d of %d and goes on by itself: %s", r.Done, r.Total, r.Error)
+	case r.Running:
+		e.say("Resealing: %d of %d records.", r.Done, r.Total)
+	default:
+		e.say("Nothing is sealed by an older key.")
+	}
+	return nil
+}
+
+type keyRotate struct {
+	Wait bool `help:"Wait until everything is resealed, and show the progress."`
+}
+
+func (v *keyRotate) Run(ctx context.Context, e *env) error {
+	var doc admin.KeyList
+	if err := e.call(ctx, http.MethodPost, "/keys/rotate", nil, nil, &doc); err != nil {
+		return err
+	}
+	for v.Wait && doc.Reseal.Running {
+		if e.Terminal && !e.JSON {
+			fmt.Fprintf(e.Stderr, "\rresealed %d of %d\x1b[K", doc.Reseal.Done, doc.Reseal.Total)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+		if err := e.call(ctx, http.MethodGet, "/keys", nil, nil, &doc); err != nil {
+			return err
+		}
+	}
+	if v.Wait && e.Terminal && !e.JSON {
+		fmt.Fprint(e.Stderr, "\r\x1b[K")
+	}
+	return e.keys(doc)
+}
+
+type tokenVerbs struct {
+	Create tokenCreate `cmd:"" help:"Make a token; on the server itself only."`
+	List   tokenList   `cmd:"" help:"List tokens, the expired ones included."`
+	Revoke tokenRevoke `cmd:"" help:"End a token at once."`
+}
+
+type tokenCreate struct {
+	nameArg
+	Scope   []string `required:"" help:"read, write." placeholder:"SCOPE" values:"read,write"`
+	Expires span     `help:"How long it lives." default:"90d" placeholder:"DURATION"`
+}
+
+func (v *tokenCreate) Run(ctx context.Context, e *env) error {
+	in := admin.APITokenRequest{Name: v.Name, Scopes: v.Scope, Seconds: v.Expires.seconds()}
+	if err := change[admin.APIToken](ctx, e, http.MethodPost, "/api-tokens", in); err != nil {
+		return err
+	}
+	e.say("The token is not shown again.")
+	return nil
+}
+
+type tokenList struct{}
+
+func (tokenList) Run(ctx context.Context, e *env) error {
+	var doc admin.APITokenList
+	if err := e.call(ctx, http.MethodGet, "/api-tokens", nil, nil, &doc); err != nil {
+		return err
+	}
+	return e.table(doc, doc.APITokens, "name", "scopes", "created", "expires", "by", "id")
+}
+
+type tokenRevoke struct{ nameArg }
+
+func (v *tokenRevoke) Run(ctx context.Context, e *env) error {
+	return remove(ctx, e, "API token", v.Name, path("api-tokens", v.Name))
+}
