@@ -150,12 +150,18 @@ func (c *Checker) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case u := <-c.upgrades:
-			if err := c.o.Upgrade(ctx, u.user, u.cred, u.from, u.to); err != nil && ctx.Err() == nil {
-				c.o.Log.Warn("password hash not upgraded; the next sign-in tries again", "user", u.user, "credential", u.cred, "error", err)
-			}
+			c.replace(ctx, u)
 		case <-tick.C:
 			c.sweep(ctx, &probes)
 		}
+	}
+}
+
+func (c *Checker) replace(ctx context.Context, u upgrade) {
+	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := c.o.Upgrade(within, u.user, u.cred, u.from, u.to); err != nil && ctx.Err() == nil {
+		c.o.Log.Warn("password hash not replaced; the next sign-in tries again", "user", u.user, "credential", u.cred, "error", err)
 	}
 }
 

@@ -29,7 +29,8 @@ type conn struct {
 // wire is the network below TLS. It bounds what is read for one operation.
 type wire struct {
 	net.Conn
-	left atomic.Int64
+	left  atomic.Int64
+	ended atomic.Bool // the server closed the connection
 }
 
 func (w *wire) Read(b []byte) (int, error) {
@@ -42,6 +43,9 @@ func (w *wire) Read(b []byte) (int, error) {
 	}
 	n, err := w.Conn.Read(b)
 	w.left.Add(int64(-n))
+	if errors.Is(err, io.EOF) {
+		w.ended.Store(true)
+	}
 	return n, err
 }
 
@@ -76,7 +80,7 @@ func requestStartTLS(ctx context.Context, w *wire) error {
 	if len(p.Children) < 2 || p.Children[1].ClassType != ber.ClassApplication || p.Children[1].Tag != ldap.ApplicationExtendedResponse {
 		return errors.New("answered with something else than an extended response")
 	}
-	return ldap.GetLDAPError(p)
+	return classify(ldap.GetLDAPError(p))
 }
 
 // handshake starts TLS on w as a client of host.
@@ -120,8 +124,8 @@ func newConn(c net.Conn, w *wire, isTLS bool) *conn {
 	return &conn{ldap: l, wire: w}
 }
 
-// do runs one operation within ctx and timeout. An answer of the server is returned as
-// *ldap.Error; anything else as a lostError, after which the connection is broken.
+// do runs one operation within ctx and timeout. The error is an answerError, or a
+// lostError, after which the connection is broken.
 func (c *conn) do(ctx context.Context, timeout time.Duration, op func(*ldap.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -132,17 +136,18 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, op func(*ldap.Conn
 	if ctx.Err() != nil {
 		c.broken = true // an answer may be on its way, and the deadline is over
 	}
-	if err == nil {
-		return nil
-	}
-	if _, ok := answer(err); ok {
+	err = classify(err)
+	if !lost(err) {
 		return err
 	}
 	c.broken = true
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return lostError{timedOut(ctx.Err(), timeout)}
+	case c.wire.ended.Load():
+		return lostError{errClosed}
 	}
-	return lostError{err}
+	return err
 }
 
 func (c *conn) close() {
@@ -163,7 +168,9 @@ func timedOut(err error, timeout time.Duration) error {
 		return fmt.Errorf("no answer within %v or what was left of the attempt: %w", timeout, context.DeadlineExceeded)
 	}
 	if errors.Is(err, io.EOF) {
-		return errors.New("the server closed the connection")
+		return errClosed
 	}
 	return err
 }
+
+var errClosed = errors.New("the server closed the connection without an answer")

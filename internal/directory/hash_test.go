@@ -16,7 +16,7 @@ import (
 // of golang.org/x/crypto/bcrypt.
 const (
 	argonPassword = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc" // "password"
-	bcryptAllmine = "$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga"                          // "allmine"
+	bcryptAllmine = "$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga"                           // "allmine"
 )
 
 func TestHashesOfOthersVerify(t *testing.T) {

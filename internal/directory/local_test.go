@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -43,7 +44,7 @@ func TestLocalPassword(t *testing.T) {
 	expired.Expires = now
 	later.Expires = now.Add(time.Second)
 	totp := mfa.Credential{ID: "totp", Method: mfa.MethodTOTP, Secret: good.Secret}
-	bytes := password(t, "\xff\xfe\x00")
+	binary := password(t, "\xff\xfe\x00")
 	longest := password(t, strings.Repeat("x", MaxPassword))
 	tests := []struct {
 		name  string
@@ -58,8 +59,8 @@ func TestLocalPassword(t *testing.T) {
 		{"wrong", alice, []mfa.Credential{good}, "Pässword 2", mfa.WrongPassword},
 		{"other case", alice, []mfa.Credential{good}, "pässword 1", mfa.WrongPassword},
 		{"right and a NUL", alice, []mfa.Credential{good}, "Pässword 1\x00", mfa.WrongPassword},
-		{"bytes that are no text", alice, []mfa.Credential{bytes}, "\xff\xfe\x00", nil},
-		{"bytes cut at NUL", alice, []mfa.Credential{bytes}, "\xff\xfe", mfa.WrongPassword},
+		{"bytes that are no text", alice, []mfa.Credential{binary}, "\xff\xfe\x00", nil},
+		{"bytes cut at NUL", alice, []mfa.Credential{binary}, "\xff\xfe", mfa.WrongPassword},
 		{"longest", alice, []mfa.Credential{longest}, strings.Repeat("x", MaxPassword), nil},
 		{"too long", alice, []mfa.Credential{longest}, strings.Repeat("x", MaxPassword+1), mfa.PasswordTooLong},
 		{"empty", alice, []mfa.Credential{good}, "", mfa.EmptyPassword},
@@ -229,4 +230,20 @@ func bcryptOf(t *testing.T, password string) string {
 		t.Fatal(err)
 	}
 	return string(h)
+}
+
+func FuzzNormalise(f *testing.F) {
+	for _, s := range []string{"hunter2", "Pa\u0308ss\u00a0w", "\xff", "\x00", "\u200d", " "} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := string(b)
+		n := normalise(b)
+		if (len(n) == 0) != (len(b) == 0) || string(b) != before {
+			t.Errorf("%q becomes %q; the password was %q before", b, n, before)
+		}
+		if again := normalise(n); !bytes.Equal(again, n) {
+			t.Errorf("%q becomes %q, and that %q", b, n, again)
+		}
+	})
 }

@@ -195,11 +195,6 @@ func (p *pool) try(ctx context.Context, s *server, k kind, op func(context.Conte
 	return p.judge(ctx, s, err)
 }
 
-func lost(err error) bool {
-	var l lostError
-	return errors.As(err, &l)
-}
-
 // judge remembers whether a server is dead, and returns err. A caller who went away says
 // nothing about the server.
 func (p *pool) judge(ctx context.Context, s *server, err error) error {
@@ -248,11 +243,11 @@ func (p *pool) serviceBind(ctx context.Context, s *server, c *conn) error {
 	if err == nil {
 		return nil
 	}
-	if unwell(err) {
-		return fmt.Errorf("service bind to %s as %s: %w", s.url, p.BindDN, err)
+	ours := !unwell(err)
+	err = fmt.Errorf("service bind to %s as %s: %w (%s)", s.url, p.BindDN, err, serviceBindAdvice(err))
+	if !ours {
+		return err
 	}
-	e, _ := answer(err)
-	err = fmt.Errorf("service bind to %s as %s: %w (check bind_dn and bind_password)", s.url, p.BindDN, describe(e))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refused, p.until = err, p.now().Add(refuseFor)

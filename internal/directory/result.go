@@ -60,43 +60,96 @@ type lostError struct{ err error }
 func (e lostError) Error() string { return e.err.Error() }
 func (e lostError) Unwrap() error { return e.err }
 
-// answer returns what the server answered, or false if err is not an answer of it.
-func answer(err error) (*ldap.Error, bool) {
-	var e *ldap.Error
-	if errors.As(err, &e) && e.ResultCode < ldap.ErrorNetwork {
-		return e, true
+// answerError is an answer of the server that is not success.
+type answerError struct {
+	code       uint16 // RFC 4511 appendix A
+	diagnostic string // as it came
+}
+
+func (e answerError) Error() string {
+	if e.code == ldap.LDAPResultReferral {
+		return "the server refers to another one (result 10) and referrals are not followed: list the server that holds base_dn in urls"
 	}
-	return nil, false
+	name := ldap.LDAPResultCodeMap[e.code]
+	if name == "" {
+		name = "unknown"
+	}
+	if d := printable(e.diagnostic, 200); d != "" {
+		name += ": " + d
+	}
+	return fmt.Sprintf("result %d, %s", e.code, name)
+}
+
+// classify tells the library's errors apart: an answerError, or a lostError.
+func classify(err error) error {
+	var e *ldap.Error
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &e):
+		return lostError{err}
+	case e.ResultCode >= ldap.ErrorNetwork && e.Err != nil:
+		return lostError{e.Err}
+	case e.ResultCode >= ldap.ErrorNetwork:
+		return lostError{err}
+	}
+	a := answerError{code: e.ResultCode}
+	if e.Err != nil {
+		a.diagnostic = e.Err.Error()
+	}
+	return a
+}
+
+// answer returns what the server answered, or false if err is no answer.
+func answer(err error) (answerError, bool) {
+	var a answerError
+	ok := errors.As(err, &a)
+	return a, ok
+}
+
+func lost(err error) bool {
+	var l lostError
+	return errors.As(err, &l)
 }
 
 // unwell reports whether another server may do better: no answer, or busy (51) or
 // unavailable (52).
 func unwell(err error) bool {
-	var l lostError
-	return errors.As(err, &l) || ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable)
+	a, ok := answer(err)
+	return lost(err) || ok && (a.code == ldap.LDAPResultBusy || a.code == ldap.LDAPResultUnavailable)
 }
 
-// describe makes a server's answer readable, bounded and printable.
-func describe(e *ldap.Error) error {
-	if e.ResultCode == ldap.LDAPResultReferral {
-		return errors.New("the server refers to another one (result 10) and referrals are not followed: list the server that holds base_dn in urls")
+// The advice for an error of an operation: what to check.
+func serviceBindAdvice(err error) string {
+	if a, ok := answer(err); ok && a.code == ldap.LDAPResultInvalidCredentials {
+		return "check bind_dn and bind_password"
 	}
-	name := ldap.LDAPResultCodeMap[e.ResultCode]
-	if name == "" {
-		name = "unknown"
-	}
-	diag := diagnostic(e)
-	if diag == "" {
-		return fmt.Errorf("result %d, %s", e.ResultCode, name)
-	}
-	return fmt.Errorf("result %d, %s: %s", e.ResultCode, name, diag)
+	return bindAdvice(err)
 }
 
-func diagnostic(e *ldap.Error) string {
-	if e.Err == nil {
-		return ""
+func bindAdvice(err error) string {
+	a, ok := answer(err)
+	switch {
+	case ok && (a.code == ldap.LDAPResultConfidentialityRequired || a.code == ldap.LDAPResultStrongAuthRequired):
+		return "the server wants TLS: use ldaps:// in urls, or set start_tls"
+	case ok && a.code == ldap.LDAPResultReferral:
+		return "check urls"
 	}
-	return printable(e.Err.Error(), 200)
+	return "see the directory server's log"
+}
+
+func searchAdvice(err error) string {
+	a, ok := answer(err)
+	if !ok {
+		return "see the directory server's log"
+	}
+	switch a.code {
+	case ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral:
+		return "check base_dn"
+	case ldap.LDAPResultOperationsError, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultStrongAuthRequired:
+		return "the account may not search: check bind_dn and its rights"
+	}
+	return "check user_filter and base_dn, and see the directory server's log"
 }
 
 // printable returns at most n runes of s without control characters.

@@ -140,15 +140,11 @@ func (p *pool) find(ctx context.Context, s *server, c *conn, who identity) (*lda
 		return err
 	})
 	what := fmt.Sprintf("search on %s below %s", s.url, p.BaseDN)
-	if e, ok := answer(err); ok && e.ResultCode == ldap.LDAPResultSizeLimitExceeded {
+	if a, ok := answer(err); ok && a.code == ldap.LDAPResultSizeLimitExceeded {
 		return nil, mfa.AmbiguousInDirectory
-	} else if ok && unwell(err) {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	} else if ok {
-		return nil, fmt.Errorf("%s: %w (%s)", what, describe(e), searchAdvice(e.ResultCode))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w (%s)", what, err, searchAdvice(err))
 	}
 	// Continuation references (found.Referrals) are passed over: Active Directory adds
 	// some to every search of a whole domain.
@@ -163,43 +159,16 @@ func (p *pool) find(ctx context.Context, s *server, c *conn, who identity) (*lda
 	return found.Entries[0], nil
 }
 
-func searchAdvice(code uint16) string {
-	switch code {
-	case ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral:
-		return "check base_dn"
-	case ldap.LDAPResultOperationsError, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultStrongAuthRequired:
-		return "the service account may not search: check bind_dn and its rights"
-	}
-	return "check user_filter, base_dn and the directory server's log"
-}
-
 // bind binds as a user.
 func (p *pool) bind(ctx context.Context, s *server, c *conn, name string, password secret.Text) error {
 	err := c.do(ctx, p.timeout, func(l *ldap.Conn) error { return l.Bind(name, string(password.Expose())) })
 	if err == nil {
 		return nil
 	}
-	e, ok := answer(err)
-	switch {
-	case ok && e.ResultCode == ldap.LDAPResultInvalidCredentials:
-		if e.Err == nil {
-			return mfa.WrongPassword
-		}
-		return credentialsReason(e.Err.Error())
-	case !ok || unwell(err):
-		return fmt.Errorf("bind to %s as %s: %w", s.url, printable(name, 256), err)
+	if a, ok := answer(err); ok && a.code == ldap.LDAPResultInvalidCredentials {
+		return credentialsReason(a.diagnostic)
 	}
-	return fmt.Errorf("bind to %s as %s: %w (%s)", s.url, printable(name, 256), describe(e), bindAdvice(e.ResultCode))
-}
-
-func bindAdvice(code uint16) string {
-	switch code {
-	case ldap.LDAPResultConfidentialityRequired, ldap.LDAPResultStrongAuthRequired:
-		return "the server wants TLS: use ldaps:// in urls, or set start_tls"
-	case ldap.LDAPResultReferral:
-		return "check urls"
-	}
-	return "see the directory server's log"
+	return fmt.Errorf("bind to %s as %s: %w (%s)", s.url, printable(name, 256), err, bindAdvice(err))
 }
 
 // groups returns the values of group_attribute, and for those that are DNs, their first

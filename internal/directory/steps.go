@@ -104,7 +104,8 @@ func (t *test) reach(ctx context.Context, s *server) *conn {
 		return c
 	}
 	ok = t.step(ctx, "service bind", "ldap", t.BindDN, func(ctx context.Context) (string, string, error) {
-		return "bound to " + s.url, "correct bind_dn and bind_password", t.serviceBind(ctx, s, c)
+		err := t.serviceBind(ctx, s, c)
+		return "bound to " + s.url, serviceBindAdvice(err), err
 	})
 	if !ok {
 		c.close()
@@ -117,11 +118,7 @@ func (t *test) reach(ctx context.Context, s *server) *conn {
 func (t *test) secure(ctx context.Context, s *server, w *wire) *conn {
 	if s.up {
 		ok := t.step(ctx, "StartTLS", "ldap", s.url, func(ctx context.Context) (string, string, error) {
-			err := requestStartTLS(ctx, w)
-			if e, ok := answer(err); ok {
-				err = describe(e)
-			}
-			return "the server is ready for TLS", "give the directory server a certificate, or use ldaps:// in urls", timedOut(err, t.timeout)
+			return "the server is ready for TLS", "give the directory server a certificate, or use ldaps:// in urls", timedOut(requestStartTLS(ctx, w), t.timeout)
 		})
 		if !ok {
 			_ = w.Close()
@@ -191,7 +188,7 @@ func (t *test) signIn(ctx context.Context, s *server, c *conn, typed string, pas
 	var e *ldap.Entry
 	found := t.step(ctx, "search", "ldap", t.filter.fill(who.login, who.user), func(ctx context.Context) (_, _ string, err error) {
 		if e, err = t.find(ctx, s, c, who); err != nil {
-			return "", "check user_filter and base_dn", explain(err)
+			return explain(err, searchAdvice(err), "check the login, user_filter and base_dn")
 		}
 		return "one entry: " + printable(e.DN, 400), "", nil
 	})
@@ -215,24 +212,28 @@ func (t *test) userBind(ctx context.Context, s *server, c *conn, name string, pa
 		if err == nil {
 			err = t.bind(ctx, s, c, name, password)
 		}
-		return "the password is right", "try again with the user's password; if it is right, look at the account in the directory", explain(err)
+		if err != nil {
+			return explain(err, bindAdvice(err), "try again with the user's password; if it is right, look at the account in the directory")
+		}
+		return "the password is right", "", nil
 	})
 }
 
-// explain puts a Reason into words.
-func explain(err error) error {
-	words := map[mfa.Reason]string{
-		mfa.WrongPassword:        "the password is wrong (Active Directory says the same of a user that it does not know)",
-		mfa.NotInDirectory:       "no entry matches",
-		mfa.AmbiguousInDirectory: "more than one entry matches",
-	}
+// explain puts a Reason into words, and chooses the advice for it or for a fault.
+func explain(err error, fault, reason string) (detail, next string, _ error) {
 	var r mfa.Reason
-	if errors.As(err, &r) {
-		if w := words[r]; w != "" {
-			return fmt.Errorf("%w: %s", r, w)
-		}
+	if !errors.As(err, &r) {
+		return "", fault, err
 	}
-	return err
+	switch r {
+	case mfa.WrongPassword:
+		err = fmt.Errorf("%w: the password is wrong (Active Directory says the same of a user that it does not know)", r)
+	case mfa.NotInDirectory:
+		err = fmt.Errorf("%w: no entry matches", r)
+	case mfa.AmbiguousInDirectory:
+		err = fmt.Errorf("%w: more than one entry matches", r)
+	}
+	return "", reason, err
 }
 
 func groupList(groups []string) string {

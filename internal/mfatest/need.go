@@ -15,14 +15,20 @@ func Need(t testing.TB, programs ...string) []string {
 	for _, p := range programs {
 		path, err := find(p)
 		if err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("rig: %s is missing; `make deps` installs it", p)
-			}
-			t.Skipf("rig: %s is not installed; `make deps` installs it", p)
+			Missing(t, p+" is not installed; `make deps` installs it")
 		}
 		paths = append(paths, path)
 	}
 	return paths
+}
+
+// Missing skips the test because of what the rig lacks, or fails it under CI=true.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal("rig: " + what)
+	}
+	t.Skip("rig: " + what)
 }
 
 // find looks on PATH and where Debian keeps daemons.

@@ -40,10 +40,10 @@ func SambaAD(t testing.TB) *AD {
 	t.Helper()
 	programs := Need(t, "samba", "samba-tool")
 	if os.Getuid() != 0 {
-		t.Skip("rig: samba needs root for its ports")
+		Missing(t, "samba needs root for its ports")
 	}
 	if _, err := os.Stat("/usr/share/samba/setup"); err != nil {
-		Need(t, "samba-ad-provision (a package)")
+		Missing(t, "samba-ad-provision is not installed; `make deps` installs it")
 	}
 	a := &AD{
 		Address: freeLoopback(t), CA: NewCA(t), BaseDN: "DC=rig,DC=test", UPNSuffix: "rig.test",
@@ -94,7 +94,7 @@ func freeLoopback(t testing.TB) string {
 			return address
 		}
 	}
-	t.Skip("rig: no loopback address with free ports 389, 636, 3268 and 3269 (something listens on all addresses?)")
+	Missing(t, "no loopback address with free ports 389, 636, 3268 and 3269 (something listens on all addresses?)")
 	return ""
 }
 

@@ -94,7 +94,7 @@ func (l *LDAP) ldif() string {
 	}
 	fmt.Fprintf(&b, "dn: %s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\nuserPassword: %s\n\n", l.BindDN, ssha(l.BindPassword))
 	person := func(ou, uid, password string, groups ...string) {
-		fmt.Fprintf(&b, "dn: uid=%s,ou=%s,dc=test\nobjectClass: inetOrgPerson\ncn: %[1]s\nsn: %[1]s\nmail: %[1]s@test.example\nuserPassword: %s\n", uid, ou, ssha(password))
+		fmt.Fprintf(&b, "dn: uid=%[1]s,ou=%[2]s,dc=test\nobjectClass: inetOrgPerson\ncn: %[1]s\nsn: %[1]s\nmail: %[1]s@test.example\nuserPassword: %[3]s\n", uid, ou, ssha(password))
 		for _, g := range groups {
 			fmt.Fprintf(&b, "memberOf: cn=%s,dc=test\n", g)
 		}
