@@ -83,7 +83,7 @@ type Directory struct {
 	BindDN       string
 	BindPassword secret.Text
 	BaseDN       string
-	UserFilter   string        // one placeholder {login}, e.g. (|(sAMAccountName={login})(userPrincipalName={login}))
+	UserFilter   string        // {login}: the registered login, {user}: its part before @ or behind \; e.g. (|(sAMAccountName={user})(userPrincipalName={login}))
 	GroupAttr    string        // e.g. memberOf; empty: no groups
 	UPNSuffix    string        // e.g. corp.example: a bare login is also tried as login@suffix for a direct UPN bind
 	Timeout      time.Duration // for one operation; 0: 5 s

@@ -18,7 +18,7 @@ const (
 	FirstFactorOnly                         // accept: the application asks no second factor
 	WrongPassword                           // first factor: mismatch
 	EmptyPassword                           // first factor: nothing was sent
-	PasswordExpired                         // first factor: the directory says expired (AD 532, 701)
+	PasswordExpired                         // first factor: the directory says expired (AD 532)
 	PasswordMustChange                      // first factor: must be changed first (AD 773)
 	AccountDisabled                         // first factor: disabled in the directory (AD 533)
 	AccountExpired                          // first factor: account expired in the directory (AD 701)
