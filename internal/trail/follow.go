@@ -58,3 +58,20 @@ func readerAt(fs FS, dir string, p Position, off int64) (*reader, error) {
 	}
 	return &reader{fs: fs, dir: dir, chain: at(p), segment: p.Segment, f: f, off: off}, nil
 }
+
+var errEnough = errors.New("enough")
+
+// Tail yields each attempt from now on, as soon as it is on disk, until ctx is done
+// (then it returns the context's error) or yield returns false.
+func (t *Trail) Tail(ctx context.Context, yield func(seq uint64, a mfa.Attempt) bool) error {
+	err := t.Follow(ctx, t.Head(), func(p Position, r mfa.Record) error {
+		if r.Attempt != nil && !yield(p.Seq, *r.Attempt) {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}

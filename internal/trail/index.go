@@ -1,0 +1,334 @@
+package trail
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+const (
+	indexName    = "index.sqlite"
+	indexVersion = 1
+
+	indexBatch = 500                   // lines in one transaction
+	indexPause = 50 * time.Millisecond // at least, between two of them
+	indexRest  = 4                     // pauses are this often as long as the work before
+	indexRetry = 5 * time.Second       // after an error
+
+	sqliteCorrupt = 11 // result codes of SQLite
+	sqliteNotADB  = 26
+)
+
+const indexSchema = `
+CREATE TABLE state (seq INTEGER, hash BLOB, segment INTEGER, off INTEGER);
+INSERT INTO state VALUES (0, x'', 0, 0);
+CREATE TABLE records (seq INTEGER PRIMARY KEY, kind INTEGER, time INTEGER, user TEXT, login TEXT, application TEXT,
+	reason INTEGER, verdict INTEGER, attempt INTEGER, segment INTEGER, off INTEGER, len INTEGER);
+CREATE INDEX by_user ON records (user, kind, seq) WHERE user IS NOT NULL;
+CREATE INDEX by_login ON records (login, seq) WHERE login IS NOT NULL;
+CREATE INDEX by_attempt ON records (attempt) WHERE attempt IS NOT NULL;
+CREATE INDEX refusals ON records (reason, seq) WHERE kind = 1 AND verdict <> 1;
+CREATE INDEX acts ON records (seq) WHERE kind = 2;
+CREATE TABLE blocks (first INTEGER PRIMARY KEY, last INTEGER, oldest INTEGER, newest INTEGER);
+PRAGMA user_version = 1;`
+
+// Index answers questions about a trail from an SQLite database beside it. It holds
+// nothing of its own: it is made from the trail, follows behind it, and is made anew if
+// it is missing, damaged or of another trail. The records themselves are read from the
+// trail.
+type Index struct {
+	t    *Trail
+	path string
+	db   *sql.DB // replaced by Run under mu
+
+	mu     sync.Mutex
+	done   uint64        // lines up to this one are indexed
+	want   uint64        // a query waits for this one
+	moved  chan struct{} // closed when done or err changes; nil if nobody waits
+	err    error         // why it does not move
+	closed bool
+	hurry  chan struct{} // a query waits; capacity 1
+
+	r     *reader // Run's own
+	at    place
+	block block
+}
+
+// place is where the index stands: behind a line that begins at off.
+type place struct {
+	pos Position
+	off int64
+}
+
+// OpenIndex opens the index of t in its folder, or an empty one. Run fills it.
+func OpenIndex(t *Trail) (*Index, error) {
+	x := &Index{t: t, path: join(t.opt.Dir, indexName), hurry: make(chan struct{}, 1)}
+	if err := x.open(); err != nil {
+		t.opt.Log.Warn("trail: the index is made anew", "file", x.path, "error", err)
+		if err := x.renew(); err != nil {
+			return nil, fmt.Errorf("trail: index %s: %w", x.path, err)
+		}
+	}
+	return x, nil
+}
+
+// open opens the database and finds its place on the trail.
+func (x *Index) open() error {
+	f, err := os.OpenFile(x.path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives its other files the same mode
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return err
+	}
+	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(x.path), RawQuery: "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return err
+	}
+	if err = x.load(db); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	x.mu.Lock()
+	x.db = db
+	x.mu.Unlock()
+	x.publish(x.at.pos.Seq, nil)
+	return nil
+}
+
+func (x *Index) load(db *sql.DB) error {
+	var version int
+	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch version {
+	case 0:
+		if _, err := db.Exec(indexSchema); err != nil {
+			return err
+		}
+	case indexVersion:
+	default:
+		return fmt.Errorf("version %d of the index is not ours", version)
+	}
+	var hash []byte
+	x.at, x.block = place{}, block{}
+	if err := db.QueryRow("SELECT seq, hash, segment, off FROM state").Scan(&x.at.pos.Seq, &hash, &x.at.pos.Segment, &x.at.off); err != nil {
+		return err
+	}
+	if copy(x.at.pos.Hash[:], hash) != len(Hash{}) && x.at.pos.Seq != 0 {
+		return errors.New("the index does not know where it stands")
+	}
+	err := db.QueryRow("SELECT first, last, oldest, newest FROM blocks ORDER BY first DESC LIMIT 1").Scan(&x.block.first, &x.block.last, &x.block.oldest, &x.block.newest)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	return x.locate()
+}
+
+// locate makes the reader that goes on from the index's place.
+func (x *Index) locate() (err error) {
+	o := x.t.opt
+	if x.at.pos.Seq == 0 {
+		x.r = &reader{fs: o.FS, dir: o.Dir}
+		return nil
+	}
+	if head := x.t.Head(); x.at.pos.Seq > head.Seq {
+		return errPosition
+	}
+	f, err := o.FS.Open(join(o.Dir, segmentName(x.at.pos.Segment)), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errPosition
+	}
+	if err != nil {
+		return err
+	}
+	raw, err := newScanner(f, x.at.off, x.at.off+maxLine).next()
+	if err == nil {
+		var l line
+		if l, err = parseLine(raw.bytes); err == nil && (l.seq != x.at.pos.Seq || l.hash != x.at.pos.Hash) {
+			err = errPosition
+		}
+	}
+	if err != nil {
+		return errors.Join(errPosition, err, f.Close())
+	}
+	x.r = &reader{fs: o.FS, dir: o.Dir, chain: at(x.at.pos), segment: x.at.pos.Segment, f: f, off: raw.end}
+	return nil
+}
+
+// renew throws the database away and begins an empty one.
+func (x *Index) renew() error {
+	if err := x.close(); err != nil {
+		x.t.opt.Log.Debug("trail: closing a broken index", "error", err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(x.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return x.open()
+}
+
+func (x *Index) close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var err error
+	if x.r != nil {
+		err = x.r.close()
+	}
+	if x.db != nil {
+		err = errors.Join(err, x.db.Close())
+	}
+	x.db, x.r = nil, nil
+	return err
+}
+
+// Run keeps the index behind the trail until ctx is done, and closes it. It takes at
+// most a fifth of a processor's time unless a query waits, and it never holds the trail
+// up: if it lags it catches up by reading. Errors are logged and tried again.
+func (x *Index) Run(ctx context.Context) error {
+	logged := uint64(math.MaxUint64) // where the index stood when an error was logged
+	for {
+		err := x.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if stood := x.at.pos.Seq; stood != logged {
+			x.t.opt.Log.Error("trail: the index does not follow the trail; trying again", "file", x.path, "stands_at", stood, "error", err)
+			logged = stood
+		}
+		x.publish(0, err)
+		wait(ctx, nil, indexRetry)
+		if err := x.reopen(err); err != nil {
+			x.t.opt.Log.Error("trail: the index cannot be opened", "file", x.path, "error", err)
+		}
+	}
+	x.mu.Lock()
+	x.closed = true
+	x.mu.Unlock()
+	x.publish(0, ErrClosed)
+	return x.close()
+}
+
+// reopen opens the index after an error, and makes it anew if it is damaged.
+func (x *Index) reopen(after error) error {
+	var code interface{ Code() int } // of the driver's error
+	if !errors.As(after, &code) || (code.Code()&0xff != sqliteCorrupt && code.Code()&0xff != sqliteNotADB) {
+		if err := x.close(); err != nil {
+			return err
+		}
+		if x.open() == nil {
+			return nil
+		}
+	}
+	return x.renew()
+}
+
+// follow indexes batch after batch.
+func (x *Index) follow(ctx context.Context) error {
+	if x.db == nil {
+		return errors.New("the index is not open")
+	}
+	for {
+		m, head, moved := x.t.durable(true)
+		if x.at.pos.Seq >= head.Seq {
+			select {
+			case <-moved:
+			case <-x.hurry:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+			if !wait(ctx, x.hurry, indexPause) { // let a batch come together
+				continue
+			}
+			m, _, _ = x.t.durable(false)
+		}
+		began := time.Now()
+		more, err := x.batch(m)
+		if err != nil {
+			return err
+		}
+		if more && !x.awaited() {
+			wait(ctx, x.hurry, max(indexPause, indexRest*time.Since(began)))
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// wait returns false if ctx was done before d had passed. hurry cuts it short.
+func wait(ctx context.Context, hurry <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-hurry:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// awaited reports whether a query waits for more than is indexed.
+func (x *Index) awaited() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.want > x.done
+}
+
+// publish tells how far the index is, or why it is not (0: as far as before).
+func (x *Index) publish(done uint64, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.err = err
+	if err == nil {
+		x.done = done
+	}
+	if x.moved != nil {
+		close(x.moved)
+		x.moved = nil
+	}
+}
+
+// current waits until what is on the trail now is indexed, and returns the database.
+func (x *Index) current(ctx context.Context) (*sql.DB, error) {
+	head := x.t.Head().Seq
+	for {
+		x.mu.Lock()
+		if x.closed {
+			x.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if x.done >= head && x.err == nil {
+			db := x.db
+			x.mu.Unlock()
+			return db, nil
+		}
+		x.want = max(x.want, head)
+		if x.moved == nil {
+			x.moved = make(chan struct{})
+		}
+		moved, done, last := x.moved, x.done, x.err
+		x.mu.Unlock()
+		select {
+		case x.hurry <- struct{}{}:
+		default:
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("trail: the index stands at record %d of %d and catches up; ask again: %w", done, head, context.Cause(ctx)), last)
+		}
+	}
+}

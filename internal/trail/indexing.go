@@ -1,0 +1,168 @@
+package trail
+
+import (
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+// The kinds of record as the index numbers them.
+const (
+	isAttempt = 1
+	isAct     = 2
+	isSettled = 3
+)
+
+// block sums up the times of neighbouring records, so that a query for a time looks at
+// few of them, whatever the clock did.
+type block struct{ first, last, oldest, newest int64 }
+
+const blockSize = 512
+
+// batch indexes up to indexBatch lines before m in one transaction and reports whether
+// there may be more.
+func (x *Index) batch(m mark) (more bool, err error) {
+	tx, err := x.db.Begin()
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}()
+	insert, err := tx.Prepare("INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
+	if err != nil {
+		return false, err
+	}
+	at, blocks := x.at, []block{x.block}
+	n := 0
+	for ; n < indexBatch; n++ {
+		e, ok, err := x.r.next(m)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			break
+		}
+		if e.trust == broken {
+			continue
+		}
+		at = place{pos: e.pos(), off: e.off}
+		if err := x.index(tx, insert, e, &blocks); err != nil {
+			return false, err
+		}
+	}
+	if n == 0 {
+		return false, tx.Rollback()
+	}
+	for _, b := range blocks {
+		if b.first == 0 {
+			continue
+		}
+		if _, err := tx.Exec("INSERT OR REPLACE INTO blocks VALUES (?,?,?,?)", b.first, b.last, b.oldest, b.newest); err != nil {
+			return false, err
+		}
+	}
+	if _, err := tx.Exec("UPDATE state SET seq = ?, hash = ?, segment = ?, off = ?", at.pos.Seq, at.pos.Hash[:], at.pos.Segment, at.off); err != nil {
+		return false, err
+	}
+	if err := tx.Commit(); err != nil {
+		return false, err
+	}
+	x.at, x.block = at, blocks[len(blocks)-1]
+	x.publish(at.pos.Seq, nil)
+	return n == indexBatch, nil
+}
+
+// index adds one line.
+func (x *Index) index(tx *sql.Tx, insert *sql.Stmt, e entry, blocks *[]block) error {
+	if e.kind == kindRemoved {
+		return forget(tx, e)
+	}
+	rec, ok := x.t.usable(e)
+	if !ok {
+		return nil
+	}
+	row := row(rec)
+	*blocks = include(*blocks, int64(e.seq), row.time)
+	_, err := insert.Exec(int64(e.seq), row.kind, row.time, null(row.user), null(strings.ToLower(row.login)), null(row.application),
+		row.reason, row.verdict, row.attempt, int64(e.segment), e.off, e.end-e.off)
+	return err
+}
+
+// forget drops what retention has removed.
+func forget(tx *sql.Tx, e entry) error {
+	var gone removed
+	if err := json.Unmarshal(e.body, &gone); err != nil {
+		return err
+	}
+	if _, err := tx.Exec("DELETE FROM records WHERE seq <= ?", int64(gone.Seq)); err != nil {
+		return err
+	}
+	_, err := tx.Exec("DELETE FROM blocks WHERE last <= ?", int64(gone.Seq))
+	return err
+}
+
+func include(blocks []block, seq, time int64) []block {
+	b := &blocks[len(blocks)-1]
+	if b.first == 0 || seq-b.first >= blockSize {
+		return append(blocks, block{first: seq, last: seq, oldest: time, newest: time})
+	}
+	b.last, b.oldest, b.newest = seq, min(b.oldest, time), max(b.newest, time)
+	return blocks
+}
+
+// indexed is what the index knows of a record.
+type indexed struct {
+	kind                     int
+	time                     int64 // Unix nanoseconds
+	user, login, application string
+	reason, verdict, attempt any // nil: none
+}
+
+func row(r mfa.Record) indexed {
+	switch {
+	case r.Attempt != nil:
+		a := r.Attempt
+		return indexed{kind: isAttempt, time: stamp(a.Time), user: string(a.User), login: a.Login, application: a.Application,
+			reason: int64(a.Reason), verdict: int64(a.Verdict), attempt: attemptKey(a.ID)}
+	case r.Settled != nil:
+		s := r.Settled
+		return indexed{kind: isSettled, time: stamp(s.Time), user: string(s.User), reason: int64(s.Reason), attempt: attemptKey(s.Attempt)}
+	}
+	return indexed{kind: isAct, time: stamp(r.Act.Time)}
+}
+
+// stamp returns Unix nanoseconds, or an end of the range for times that have none.
+func stamp(t time.Time) int64 {
+	const seconds = math.MaxInt64 / int64(time.Second)
+	switch s := t.Unix(); {
+	case s >= seconds:
+		return math.MaxInt64
+	case s <= -seconds:
+		return math.MinInt64
+	}
+	return t.UnixNano()
+}
+
+// attemptKey is the beginning of an attempt id.
+func attemptKey(a mfa.AttemptID) any {
+	if a == (mfa.AttemptID{}) {
+		return nil
+	}
+	return int64(binary.BigEndian.Uint64(a[:8]))
+}
+
+func null(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
