@@ -1,0 +1,269 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/settlement"
+)
+
+// UserByForm resolves a normalised login form to a user, from the view. It returns
+// mfa.ErrNotFound for a form that is nobody's. A form belongs to one user at most, since
+// it is claimed in the write that gives it.
+func (s *Store) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
+	d, ok := parseDigest(s.ring.Digest(form))
+	v := s.view
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.cur == nil {
+		return "", errNotLoaded
+	}
+	f, known := v.cur.forms[d]
+	if !ok || !known {
+		return "", fmt.Errorf("login form: %w", mfa.ErrNotFound)
+	}
+	return mfa.UserID(f.user.String()), nil
+}
+
+// Account returns what a decision about the user is made from, with the revisions that
+// Settle is conditional on, or mfa.ErrNotFound. With fresh it reads through at the master.
+// A user that is not here yet is read through as well.
+func (s *Store) Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
+	raw, ok := parseID(id)
+	if !ok {
+		return settlement.Account{}, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)
+	}
+	if !fresh {
+		e, err := s.view.entryOf(raw)
+		if err != nil {
+			return settlement.Account{}, err
+		}
+		if e.profile.rev != 0 {
+			return s.account(id, e)
+		}
+	}
+	e, err := s.readThrough(ctx, id)
+	if err != nil {
+		if !fresh && !errors.Is(err, context.Canceled) {
+			return settlement.Account{}, fmt.Errorf("user %s: %w", id, mfa.ErrNotFound) // as far as can be told here
+		}
+		return settlement.Account{}, fmt.Errorf("read user %s: %w", id, err)
+	}
+	return s.account(id, e)
+}
+
+// entryOf returns a copy of what the view has of a user; nothing of it is changed later.
+func (v *view) entryOf(id rawID) (entry, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.cur == nil {
+		return entry{}, errNotLoaded
+	}
+	if e := v.cur.users[id]; e != nil {
+		return *e, nil
+	}
+	return entry{}, nil
+}
+
+// readThrough reads a user at the master, linearizably, and tells the view.
+func (s *Store) readThrough(ctx context.Context, id mfa.UserID) (entry, error) {
+	var read state
+	read = *newState()
+	raw, _ := parseID(id)
+	for _, prefix := range []string{userKey(id), prefixCred + string(id) + "/", recordKey(id)} {
+		changes, err := s.readPrefix(ctx, prefix, s.view.keysOf(raw, prefix))
+		if err != nil {
+			return entry{}, err
+		}
+		for _, c := range changes {
+			read.set(c)
+		}
+		s.view.learn(changes...)
+	}
+	if e := read.users[raw]; e != nil {
+		return *e, nil
+	}
+	return entry{}, nil
+}
+
+// readPrefix reads the keys under prefix at the master and returns them as changes; of the
+// known keys those that are no more come as deletions.
+func (s *Store) readPrefix(ctx context.Context, prefix string, known []string) ([]change, error) {
+	var changes []change
+	found := map[string]bool{}
+	at, err := s.kv.Scan(ctx, prefix, func(key string, value []byte, rev int64) bool {
+		found[key] = true
+		changes = append(changes, change{key, value, rev})
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range known {
+		if !found[key] {
+			changes = append(changes, change{key, nil, at})
+		}
+	}
+	return changes, nil
+}
+
+// keysOf returns the user's keys under prefix that the view has.
+func (v *view) keysOf(id rawID, prefix string) []string {
+	e, err := v.entryOf(id)
+	if err != nil {
+		return nil
+	}
+	user := mfa.UserID(id.String())
+	var keys []string
+	add := func(key string, rev int64) {
+		if rev != 0 && strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	add(userKey(user), e.profile.rev)
+	add(recordKey(user), e.record.rev)
+	for _, c := range e.creds {
+		add(credKey(user, mfa.CredentialID(c.id.String())), c.rev)
+	}
+	return keys
+}
+
+// account decodes and opens what e holds.
+func (s *Store) account(id mfa.UserID, e entry) (settlement.Account, error) {
+	if e.profile.rev == 0 {
+		return settlement.Account{}, fmt.Errorf("user %s: %w", id, mfa.ErrNotFound)
+	}
+	a := settlement.Account{UserRev: e.profile.rev, RecordRev: e.record.rev}
+	var err error
+	if a.User, err = s.openUser(id, e.profile.data); err != nil {
+		return settlement.Account{}, err
+	}
+	if e.record.rev != 0 {
+		if err := a.Record.UnmarshalBinary([]byte(e.record.data)); err != nil {
+			return settlement.Account{}, fmt.Errorf("record %s: %w", recordKey(id), err)
+		}
+	}
+	if len(e.creds) > 0 {
+		a.Credentials = make([]mfa.Credential, len(e.creds))
+		a.CredRevs = make(map[mfa.CredentialID]int64, len(e.creds))
+	}
+	for i, c := range e.creds {
+		cid := mfa.CredentialID(c.id.String())
+		if a.Credentials[i], err = s.openCred(id, cid, c.data); err != nil {
+			return settlement.Account{}, err
+		}
+		a.CredRevs[cid] = c.rev
+	}
+	return a, nil
+}
+
+// openUser decodes a profile as the view keeps it.
+func (s *Store) openUser(id mfa.UserID, data string) (mfa.User, error) {
+	r, err := unpackUser(data)
+	if strings.HasPrefix(data, "{") {
+		r, err = parseUser(userKey(id), []byte(data))
+	}
+	if err != nil {
+		return mfa.User{}, fmt.Errorf("user %s: %w", id, err)
+	}
+	return r.open(s.ring, id)
+}
+
+// openCred decodes a credential as the view keeps it.
+func (s *Store) openCred(user mfa.UserID, id mfa.CredentialID, data string) (mfa.Credential, error) {
+	r, err := unpackCred(data)
+	if strings.HasPrefix(data, "{") {
+		r, err = parseCred(credKey(user, id), []byte(data))
+	}
+	if err != nil {
+		return mfa.Credential{}, fmt.Errorf("user %s, credential %s: %w", user, id, err)
+	}
+	return r.open(s.ring, user, id)
+}
+
+// Settle writes next as a's user's settlement record if the record, the user and the
+// credentials in used are still at the revisions in a, and reports whether they were: one
+// conditional write (DESIGN law 3). It does not try again. With an error that wraps
+// mfa.ErrUnknownOutcome the write may or may not have happened, or happen yet.
+func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.CredentialID, next settlement.Record) (rev int64, ok bool, err error) {
+	if a.UserRev == 0 {
+		return 0, false, fmt.Errorf("settle: the account of user %q was not read: %w", a.User.ID, mfa.ErrInvalid)
+	}
+	value, err := next.MarshalBinary()
+	if err != nil {
+		return 0, false, err
+	}
+	key := recordKey(a.User.ID)
+	ifRev := make(map[string]int64, 2+len(used))
+	ifRev[key] = a.RecordRev
+	ifRev[userKey(a.User.ID)] = a.UserRev
+	for _, id := range used {
+		if a.CredRevs[id] == 0 {
+			return 0, false, fmt.Errorf("settle: credential %q of user %s was not read: %w", id, a.User.ID, mfa.ErrInvalid)
+		}
+		ifRev[credKey(a.User.ID, id)] = a.CredRevs[id]
+	}
+	rev, ok, err = s.kv.Commit(ctx, ifRev, map[string][]byte{key: value}, nil)
+	if err != nil {
+		return 0, false, open(err)
+	}
+	if ok {
+		s.view.learn(change{key, value, rev})
+	}
+	return rev, ok, nil
+}
+
+// UpdateRecord changes the user's settlement record conditionally. change may run more
+// than once; its error ends the update and is returned.
+func (s *Store) UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error {
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		if _, err := t.user(ctx, id); err != nil {
+			return err
+		}
+		return t.record(ctx, id, change)
+	})
+}
+
+// RecentLegs yields every leg in the view's settlement records that was settled at or after
+// since, in no order, until yield returns false. A record that cannot be read is left out,
+// and the first such error is returned at the end.
+func (s *Store) RecentLegs(since time.Time, yield func(mfa.UserID, settlement.Leg) bool) error {
+	type settled struct {
+		user rawID
+		data string
+	}
+	var all []settled
+	v := s.view
+	v.mu.RLock()
+	if v.cur == nil {
+		v.mu.RUnlock()
+		return errNotLoaded
+	}
+	for id, e := range v.cur.users {
+		if e.record.rev != 0 {
+			all = append(all, settled{id, e.record.data})
+		}
+	}
+	v.mu.RUnlock()
+	var bad error
+	for _, a := range all {
+		id := mfa.UserID(a.user.String())
+		var r settlement.Record
+		if err := r.UnmarshalBinary([]byte(a.data)); err != nil {
+			if bad == nil {
+				bad = fmt.Errorf("record %s: %w", recordKey(id), err)
+			}
+			continue
+		}
+		for _, l := range r.Legs {
+			if !l.Time.Before(since) && !yield(id, l) {
+				return bad
+			}
+		}
+	}
+	return bad
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"maps"
+	"net/netip"
+	"strings"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+)
+
+// catalog is the records that there are few of, decoded. It is immutable once published;
+// a change publishes a copy, so reading takes no lock.
+type catalog struct {
+	apps     map[mfa.ApplicationID]mfa.Application
+	appNames map[string]mfa.ApplicationID // by folded name
+	dirs     map[string]directoryRecord
+	tokens   map[string]mfa.APIToken
+	digests  map[[32]byte]string // of tokens
+	nas      map[nasID]mfa.NAS
+	settings policy.Settings
+	broken   map[string]brokenItem // records that could not be decoded, by key
+}
+
+type nasID struct {
+	app  mfa.ApplicationID
+	addr netip.Addr
+}
+
+type brokenItem struct {
+	item
+	err error
+}
+
+func newCatalog() *catalog {
+	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{},
+		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, nas: map[nasID]mfa.NAS{}, settings: policy.Defaults(),
+		broken: map[string]brokenItem{}}
+}
+
+// clone returns a copy that may be changed. Sharing the maps that a change does not touch
+// would be possible; changes are rare and the maps small.
+func (c *catalog) clone() *catalog {
+	d := *c
+	d.apps, d.appNames, d.dirs = maps.Clone(c.apps), maps.Clone(c.appNames), maps.Clone(c.dirs)
+	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
+	return &d
+}
+
+// catalogued reports whether the catalog keeps records of key's kind.
+func catalogued(key string) bool {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, keySettings} {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// put takes over what it is (rev 0: nothing) that key has now.
+func (c *catalog) put(key string, it item, decode func(*catalog, string, []byte) error) {
+	c.remove(key)
+	if it.rev == 0 {
+		return
+	}
+	if err := decode(c, key, it.value); err != nil {
+		c.broken[key] = brokenItem{it, err}
+	}
+}
+
+// remove forgets what key had.
+func (c *catalog) remove(key string) {
+	delete(c.broken, key)
+	kind, rest, _ := strings.Cut(key, "/")
+	switch kind {
+	case "a":
+		id := mfa.ApplicationID(rest)
+		if name := fold(c.apps[id].Name); c.appNames[name] == id {
+			delete(c.appNames, name)
+		}
+		delete(c.apps, id)
+	case "d":
+		delete(c.dirs, rest)
+	case "t":
+		if d := c.tokens[rest].Digest; c.digests[d] == rest {
+			delete(c.digests, d)
+		}
+		delete(c.tokens, rest)
+	case "n":
+		if id, ok := cutNASKey(rest); ok {
+			delete(c.nas, id)
+		}
+	case "p":
+		c.settings = policy.Defaults()
+	}
+}
+
+// fold makes names that a person would take for the same equal.
+func fold(name string) string { return strings.ToLower(name) }
+
+func cutNASKey(rest string) (id nasID, ok bool) {
+	app, addr, _ := strings.Cut(rest, "/")
+	a, err := netip.ParseAddr(addr)
+	return nasID{mfa.ApplicationID(app), a}, err == nil
+}

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"countersign/internal/keyring"
+	"countersign/internal/mfa"
+)
+
+// keysetRecord is k/keyset/SERVER: the group's keyset, wrapped to that server's identity.
+type keysetRecord struct {
+	V         int    `json:"v"`
+	Recipient string `json:"recipient"`
+	Wrapped   []byte `json:"wrapped"`
+}
+
+// PutKeyset stores the keyset wrapped to a server's recipient: when a group is founded, a
+// server admitted or a backup restored. What was there for that server is replaced.
+func PutKeyset(ctx context.Context, kv KV, server, recipient string, k keyring.Keyset) error {
+	wrapped, err := k.Wrap(recipient)
+	if err != nil {
+		return err
+	}
+	t := (&Store{kv: kv, view: newView()}).begin()
+	if _, err := t.get(ctx, prefixKeyset+server); err != nil {
+		return fmt.Errorf("store the keyset for server %s: %w", server, err)
+	}
+	t.put(prefixKeyset+server, keysetRecord{schema, recipient, wrapped})
+	ok, err := t.commit(ctx)
+	if err == nil && !ok {
+		err = mfa.ErrConflict
+	}
+	if err != nil {
+		return fmt.Errorf("store the keyset for server %s: %w", server, err)
+	}
+	return nil
+}
+
+// LoadKeyset reads the keyset wrapped to this server from the local copy; it needs no
+// master. The error wraps mfa.ErrNotFound if there is none.
+func LoadKeyset(ctx context.Context, kv KV, server string, identity keyring.Identity) (keyring.Keyset, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	key := prefixKeyset + server
+	var found []byte
+	done := false
+	err := kv.Watch(ctx, key, func(k string, value []byte, rev int64) bool {
+		if k == key {
+			found = append([]byte(nil), value...)
+		}
+		done = k == "" && rev != 0
+		return !done
+	})
+	if !done {
+		return keyring.Keyset{}, fmt.Errorf("read the keyset of server %s: %w", server, err)
+	}
+	if found == nil {
+		return keyring.Keyset{}, fmt.Errorf("the database has no keyset for a server named %s (was the name changed?): %w", server, mfa.ErrNotFound)
+	}
+	return unwrap(key, found, identity)
+}
+
+func unwrap(key string, b []byte, identity keyring.Identity) (keyring.Keyset, error) {
+	var r keysetRecord
+	if err := parse(key, b, &r); err != nil {
+		return keyring.Keyset{}, err
+	}
+	k, err := keyring.Unwrap(r.Wrapped, identity)
+	if err != nil {
+		return keyring.Keyset{}, fmt.Errorf("record %s: %w", key, err)
+	}
+	return k, nil
+}
+
+// follow takes over the keyset that the database has for this server, if it can read all
+// that the one in use can.
+func (s *Store) follow(value []byte) {
+	if s.o.Identity.Recipient() == "" {
+		return
+	}
+	k, err := unwrap(s.view.ksKey, value, s.o.Identity)
+	if err == nil && !k.Includes(s.ring.Keyset()) {
+		err = errors.New("it lacks keys that are in use here")
+	}
+	if err != nil {
+		s.o.Log.Error("the keyset in the database is not taken over", "key", s.view.ksKey, "error", err)
+		return
+	}
+	if k.Primary() != s.ring.Primary() {
+		s.o.Log.Info("the keyset was rotated", "primary", k.Primary())
+	}
+	s.ring.Replace(k)
+}
+
+// Keys tells what may be told of the keys in use, oldest first.
+func (s *Store) Keys() []keyring.Info { return s.ring.Keyset().Keys() }
+
+// RotateKeys makes a new primary key and wraps the keyset to every server. What is written
+// from then on is sealed under it; Reseal brings the rest.
+func (s *Store) RotateKeys(ctx context.Context) error {
+	if s.o.Identity.Recipient() == "" {
+		return fmt.Errorf("rotate keys: this server holds no identity: %w", mfa.ErrInvalid)
+	}
+	err := s.write(ctx, func(ctx context.Context, t *tx) error {
+		servers := map[string]keysetRecord{}
+		var bad error
+		_, err := s.kv.Scan(ctx, prefixKeyset, func(key string, value []byte, rev int64) bool {
+			var r keysetRecord
+			if bad = parse(key, value, &r); bad != nil {
+				return false
+			}
+			t.ifRev[key] = rev
+			servers[key] = r
+			return true
+		})
+		if err = errors.Join(err, bad); err != nil {
+			return err
+		}
+		mine, ok := servers[s.view.ksKey]
+		if !ok {
+			return fmt.Errorf("the database has no keyset for server %s: %w", strings.TrimPrefix(s.view.ksKey, prefixKeyset), mfa.ErrNotFound)
+		}
+		k, err := keyring.Unwrap(mine.Wrapped, s.o.Identity)
+		if err != nil {
+			return err
+		}
+		if k, err = k.Rotate(s.o.Random, s.now()); err != nil {
+			return err
+		}
+		for key, r := range servers {
+			if r.Wrapped, err = k.Wrap(r.Recipient); err != nil {
+				return err
+			}
+			t.put(key, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("rotate keys: %w", err)
+	}
+	return nil
+}

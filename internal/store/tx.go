@@ -1,0 +1,233 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/settlement"
+)
+
+// tx collects one write: what it was made from and what it changes. Everything read
+// through it becomes a condition.
+type tx struct {
+	s       *Store
+	ifRev   map[string]int64
+	puts    map[string][]byte
+	deletes []string
+	rev     int64 // at which it was committed
+}
+
+// get reads key at the master; nil if it is absent.
+func (t *tx) get(ctx context.Context, key string) ([]byte, error) {
+	value, rev, err := t.s.kv.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	t.ifRev[key] = rev
+	if rev == 0 {
+		return nil, nil
+	}
+	return value, nil
+}
+
+func (t *tx) put(key string, r any) { t.puts[key] = format(r) }
+func (t *tx) del(keys ...string)    { t.deletes = append(t.deletes, keys...) }
+func (t *tx) absent(keys ...string) {
+	for _, k := range keys {
+		t.ifRev[k] = 0
+	}
+}
+
+// attempts bounds how often a write is made again because somebody else was faster.
+const attempts = 12
+
+// write makes a write with build and commits it, again with fresh reads while others
+// change what it was made from. A write that changes nothing succeeds.
+func (s *Store) write(ctx context.Context, build func(ctx context.Context, t *tx) error) error {
+	for n := range attempts {
+		t := s.begin()
+		if err := build(ctx, t); err != nil {
+			return err
+		}
+		if len(t.puts)+len(t.deletes) == 0 {
+			return nil
+		}
+		ok, err := t.commit(ctx)
+		if ok || err != nil {
+			return err
+		}
+		if !pause(ctx, time.Duration(rand.Int64N(int64(time.Millisecond)<<min(n, 6)))) {
+			return fmt.Errorf("%w (%w)", mfa.ErrConflict, context.Cause(ctx))
+		}
+	}
+	return fmt.Errorf("%w (%d times in a row)", mfa.ErrConflict, attempts)
+}
+
+func (s *Store) begin() *tx {
+	return &tx{s: s, ifRev: map[string]int64{}, puts: map[string][]byte{}}
+}
+
+// commit applies t if its conditions hold and reports whether it did. After an open
+// outcome it reads back, and if nothing has happened yet sends the same again: the two are
+// conditional on the same revisions, so at most one of them takes effect.
+func (t *tx) commit(ctx context.Context) (bool, error) {
+	var lost error
+	for range 4 {
+		rev, ok, err := t.s.kv.Commit(ctx, t.ifRev, t.puts, t.deletes)
+		switch {
+		case err == nil && ok:
+			t.learn(rev)
+			return true, nil
+		case err == nil && lost == nil:
+			return false, nil
+		case err != nil && !isOpen(err):
+			if lost == nil {
+				return false, err
+			}
+		case err != nil:
+			lost = open(err)
+		}
+		if ctx.Err() != nil {
+			return false, lost
+		}
+		switch rev, fate, err := t.readBack(ctx); {
+		case err != nil:
+			return false, errors.Join(lost, err)
+		case fate == applied:
+			t.learn(rev)
+			return true, nil
+		case fate == refused:
+			return false, nil
+		case fate == undecided:
+			return false, lost
+		}
+	}
+	return false, lost
+}
+
+func (t *tx) learn(rev int64) {
+	t.rev = rev
+	changes := make([]change, 0, len(t.puts)+len(t.deletes))
+	for key, value := range t.puts {
+		changes = append(changes, change{key, value, rev})
+	}
+	for _, key := range t.deletes {
+		changes = append(changes, change{key, nil, rev})
+	}
+	t.s.view.learn(changes...)
+}
+
+// What became of a commit whose answer was lost.
+type fate int
+
+const (
+	pending   fate = iota // not applied so far; its conditions still hold
+	applied               // applied
+	refused               // not applied, and never will be
+	undecided             // somebody changed the records since, or it was applied and changed again
+)
+
+// readBack finds out at the master what became of t.
+func (t *tx) readBack(ctx context.Context) (rev int64, f fate, err error) {
+	held, created := true, 0
+	for key, want := range t.ifRev {
+		value, got, err := t.s.kv.Get(ctx, key)
+		if err != nil {
+			return 0, undecided, err
+		}
+		if put, ok := t.puts[key]; ok && got != want && bytes.Equal(put, value) {
+			return got, applied, nil
+		}
+		held = held && got == want
+	}
+	for key, put := range t.puts {
+		if _, ok := t.ifRev[key]; ok {
+			continue
+		}
+		value, got, err := t.s.kv.Get(ctx, key)
+		switch {
+		case err != nil:
+			return 0, undecided, err
+		case got != 0 && bytes.Equal(put, value):
+			return got, applied, nil
+		case got == 0:
+			created++ // a key that only t makes, like a notice: absent
+		}
+	}
+	switch {
+	case held:
+		return 0, pending, nil
+	case created > 0 || t.allNew():
+		return 0, refused, nil
+	}
+	return 0, undecided, nil
+}
+
+// allNew reports whether t creates a record of its own: then somebody else's in its place
+// shows that t was refused.
+func (t *tx) allNew() bool {
+	for key := range t.puts {
+		if rev, ok := t.ifRev[key]; !ok || rev != 0 {
+			return false
+		}
+	}
+	return len(t.puts) > 0
+}
+
+// isOpen reports whether err leaves a commit's outcome open.
+func isOpen(err error) bool {
+	return !errors.Is(err, mfa.ErrReadOnly) && !errors.Is(err, mfa.ErrUnavailable) && !errors.Is(err, mfa.ErrInvalid)
+}
+
+// open marks an error that leaves the outcome open as such.
+func open(err error) error {
+	if isOpen(err) && !errors.Is(err, mfa.ErrUnknownOutcome) {
+		return fmt.Errorf("%w (%w)", mfa.ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// user reads u/ID, which must exist.
+func (t *tx) user(ctx context.Context, id mfa.UserID) (userRecord, error) {
+	if _, ok := parseID(id); !ok {
+		return userRecord{}, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)
+	}
+	b, err := t.get(ctx, userKey(id))
+	if err != nil {
+		return userRecord{}, err
+	}
+	if b == nil {
+		return userRecord{}, fmt.Errorf("user %s: %w", id, mfa.ErrNotFound)
+	}
+	return parseUser(userKey(id), b)
+}
+
+// record changes s/ID.
+func (t *tx) record(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error {
+	b, err := t.get(ctx, recordKey(id))
+	if err != nil {
+		return err
+	}
+	var r settlement.Record
+	if b != nil {
+		if err := r.UnmarshalBinary(b); err != nil {
+			return fmt.Errorf("record %s: %w", recordKey(id), err)
+		}
+	}
+	if err := change(&r); err != nil {
+		return err
+	}
+	next, err := r.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(b, next) {
+		t.puts[recordKey(id)] = next
+	}
+	return nil
+}
