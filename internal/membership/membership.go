@@ -1,0 +1,136 @@
+// Package membership decides, from what is known of a group's members, the next single
+// step towards the right number of voters (DESIGN section 5): one server has one voter,
+// two have one and a learner, three or four have three, five or more have five. It is pure.
+package membership
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Member is one member of the group as its master sees it.
+type Member struct {
+	Name      string
+	Witness   bool // votes, but runs no front-end
+	Joined    time.Time
+	Known     bool // etcd has it as a member
+	Voter     bool
+	Master    bool
+	Reachable bool
+	CaughtUp  bool // its copy is at most seconds behind
+}
+
+// Action is what to do with one member.
+type Action string
+
+// The actions.
+const (
+	Nothing    Action = ""
+	Promote    Action = "promote"     // make the learner a voter
+	Demote     Action = "demote"      // remove the voter and add it again as a learner
+	MoveMaster Action = "move master" // make this voter the master instead of a witness
+)
+
+// Step is one step; Why says so for the log.
+type Step struct {
+	Action Action
+	Name   string
+	Why    string
+}
+
+// Voters returns how many voters a group of n members has.
+func Voters(n int) int {
+	switch {
+	case n <= 0:
+		return 0
+	case n <= 2:
+		return 1
+	case n <= 4:
+		return 3
+	}
+	return 5
+}
+
+// Next returns the next step. The list is that of the member records: who is not in it
+// has been forgotten.
+func Next(members []Member) Step {
+	order := slices.Clone(members)
+	slices.SortStableFunc(order, compare)
+	var voters, ready []Member
+	for _, m := range order {
+		switch {
+		case m.Known && m.Voter:
+			voters = append(voters, m)
+		case m.Known && m.Reachable && m.CaughtUp:
+			ready = append(ready, m)
+		}
+	}
+	want := Voters(len(members))
+	switch {
+	case len(voters) < want && odd(len(voters)+len(ready), want) > len(voters) && healthy(voters):
+		return Step{Promote, ready[0].Name, "the group has members enough for " + count(want)}
+	case len(voters) > want && len(voters) > 1 && healthy(voters):
+		for _, m := range slices.Backward(voters) {
+			if !m.Master {
+				return Step{Demote, m.Name, "the group has members for " + count(want) + " only"}
+			}
+		}
+	}
+	return handOver(voters)
+}
+
+// handOver moves the lead from a witness to a server as soon as one has caught up: a
+// witness has no keys and runs no coordinator.
+func handOver(voters []Member) Step {
+	lead := slices.IndexFunc(voters, func(m Member) bool { return m.Master })
+	if lead < 0 || !voters[lead].Witness {
+		return Step{}
+	}
+	for _, m := range voters {
+		if !m.Witness && m.Reachable && m.CaughtUp {
+			return Step{MoveMaster, m.Name, "a witness leads"}
+		}
+	}
+	return Step{}
+}
+
+// odd returns the number of voters that can be had: want if there are members for it,
+// else the next lower odd number, because an even number tolerates no more failures than
+// the odd one below it and needs one more to agree.
+func odd(have, want int) int {
+	n := min(have, want)
+	if n%2 == 0 {
+		n--
+	}
+	return n
+}
+
+// healthy reports whether all voters are there: membership is not changed while one is
+// away, because the change itself needs a majority afterwards.
+func healthy(voters []Member) bool {
+	return !slices.ContainsFunc(voters, func(m Member) bool { return !m.Reachable })
+}
+
+// compare orders by fitness to vote: the master, then witnesses (voting is all they do),
+// then by age.
+func compare(a, b Member) int {
+	return cmp.Or(rank(a)-rank(b), a.Joined.Compare(b.Joined), cmp.Compare(a.Name, b.Name))
+}
+
+func rank(m Member) int {
+	switch {
+	case m.Master:
+		return 0
+	case m.Witness:
+		return 1
+	}
+	return 2
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "one voter"
+	}
+	return [...]string{3: "three voters", 5: "five voters"}[n]
+}

@@ -1,0 +1,108 @@
+package membership
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var t0 = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+
+// parse reads "a:vm b:l w:w": v voter, l learner, m master, x unreachable, b behind,
+// w witness, n not yet in etcd.
+func parse(s string) (members []Member) {
+	for i, f := range strings.Fields(s) {
+		name, flags, _ := strings.Cut(f, ":")
+		has := func(c string) bool { return strings.Contains(flags, c) }
+		members = append(members, Member{Name: name, Joined: t0.Add(time.Duration(i) * time.Hour), Known: !has("n"), Voter: has("v"),
+			Master: has("m"), Reachable: !has("x"), CaughtUp: !has("b"), Witness: has("w")})
+	}
+	return members
+}
+
+func TestNext(t *testing.T) {
+	tests := []struct{ name, group, want string }{
+		{"one", "a:vm", ""},
+		{"two", "a:vm b:l", ""},
+		{"three, both ready", "a:vm b:l c:l", "promote b"},
+		{"three, one promoted", "a:vm b:v c:l", "promote c"},
+		{"three, done", "a:vm b:v c:v", ""},
+		{"three, one behind: no even number", "a:vm b:l c:lb", ""},
+		{"three, one not started", "a:vm b:l c:n", ""},
+		{"three, a voter is away", "a:vm b:vx c:l", ""},
+		{"two and a witness", "a:vm b:l w:lw", "promote w"},
+		{"server and witness", "a:vm w:lw", ""},
+		{"four", "a:vm b:v c:v d:l", ""},
+		{"five", "a:vm b:v c:v d:l e:l", "promote d"},
+		{"five, four ready", "a:vm b:v c:v d:l e:lb", ""},
+		{"six", "a:vm b:v c:v d:v e:v f:l", ""},
+		{"one of three has left", "a:vm b:v", "demote b"},
+		{"one of three has left, the youngest leads", "a:v b:vm", "demote a"},
+		{"two of five have left", "a:vm b:v c:v d:v", "demote d"},
+		{"one of two voters is away", "a:vm b:vx", ""},
+		{"a witness leads", "a:v b:v w:vmw", "move master a"},
+		{"a witness leads, the first is behind", "a:vb b:v w:vmw", "move master b"},
+		{"a witness leads, nobody ready", "a:vb b:vx w:vmw", ""},
+		{"empty", "", ""},
+	}
+	for _, tt := range tests {
+		s := Next(parse(tt.group))
+		if got := strings.TrimSpace(string(s.Action) + " " + s.Name); got != tt.want {
+			t.Errorf("%s: %q: got %q, want %q", tt.name, tt.group, got, tt.want)
+		}
+	}
+}
+
+// Followed step by step, any healthy group comes to rest, with the right number of voters
+// and a server as master.
+func TestNextComesToRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 8).Draw(t, "members")
+		var members []Member
+		for i := range n {
+			members = append(members, Member{Name: fmt.Sprint(i), Joined: t0.Add(time.Duration(i)), Known: true, Reachable: true, CaughtUp: true,
+				Voter: rapid.Bool().Draw(t, "voter"), Witness: i > 0 && rapid.IntRange(0, 4).Draw(t, "witness") == 0})
+		}
+		members[0].Voter = true
+		var voters []int
+		for i, m := range members {
+			if m.Voter {
+				voters = append(voters, i)
+			}
+		}
+		members[rapid.SampledFrom(voters).Draw(t, "master")].Master = true
+		for range 20 {
+			s := Next(members)
+			if s.Action == Nothing {
+				break
+			}
+			for i := range members {
+				m := &members[i]
+				switch {
+				case s.Action == MoveMaster:
+					m.Master = m.Name == s.Name
+				case m.Name == s.Name:
+					if m.Master {
+						t.Fatalf("the master itself is to be changed: %+v", s)
+					}
+					m.Voter = s.Action == Promote
+				}
+			}
+		}
+		if s := Next(members); s.Action != Nothing {
+			t.Fatalf("no rest: %+v of %+v", s, members)
+		}
+		got := 0
+		for _, m := range members {
+			if m.Voter {
+				got++
+			}
+		}
+		if got != Voters(n) {
+			t.Fatalf("%d members come to rest with %d voters, want %d", n, got, Voters(n))
+		}
+	})
+}
