@@ -1,0 +1,490 @@
+package admin_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/admin/admintest"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// rig is a service on fakes.
+type rig struct {
+	*admin.Service
+	db    *admintest.Memory
+	trail *admintest.Trail
+	node  *admintest.Node
+	now   time.Time
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{db: admintest.New(), trail: admintest.NewTrail(), now: noon}
+	r.node = &admintest.Node{Now: func() time.Time { return r.now }}
+	r.Service = admintest.Admin(r.db, r.trail, r.node, admintest.Engine(func(q mfa.Request) mfa.Decision {
+		return mfa.Decision{Verdict: mfa.Accept, Reason: mfa.OK, Trace: []string{"login " + q.Login}}
+	}))
+	return r
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// add makes a user.
+func (r *rig) add(t testing.TB, login string, aliases ...string) admin.User {
+	t.Helper()
+	u, err := r.AddUser(t.Context(), "test", admin.UserChange{Login: &login, Aliases: &aliases})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestUserLifeIsRecorded(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	u, err := r.AddUser(ctx, "root", admin.UserChange{Login: ptr("Alice"), Name: ptr(" Alice A. "), Email: ptr("a@corp.example"),
+		Phone: ptr("+49 (170) 123-4567"), Aliases: ptr([]string{"A.Lice@Corp.Example"}), Password: secret.NewWire("right")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Login != "alice" || u.Name != "Alice A." || u.Phone != "+491701234567" || u.State != "protected" ||
+		!slices.Equal(u.Aliases, []string{"a.lice@corp.example"}) {
+		t.Errorf("added %+v", u)
+	}
+	if _, err := r.SetUser(ctx, "root", "ALICE", admin.UserChange{State: ptr("exempt"), Tags: ptr([]string{"vpn"})}); err != nil {
+		t.Fatal(err)
+	}
+	blocked, err := r.BlockUser(ctx, "root", "a.lice@corp.example", admin.BlockRequest{Seconds: 60, Reason: "lost phone"})
+	if err != nil || !blocked.Blocked || blocked.Block.Reason != "lost phone" || !blocked.Block.Until.Equal(noon.Add(time.Minute)) {
+		t.Errorf("blocked: %+v, %v", blocked.Block, err)
+	}
+	r.now = noon.Add(2 * time.Minute)
+	if u, _ := r.User(ctx, "alice"); u.Blocked || !u.HasPassword {
+		t.Errorf("after the block has expired: blocked %v, has a password %v", u.Blocked, u.HasPassword)
+	}
+	if u, err := r.UnblockUser(ctx, "root", "alice"); err != nil || u.Block != nil {
+		t.Errorf("unblocked: %+v, %v", u.Block, err)
+	}
+	if err := r.db.UpdateRecord(ctx, u.ID, func(rec *settlement.Record) error {
+		rec.Fails = settlement.Count{N: 5, Until: r.now.Add(time.Hour)}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if u, _ := r.User(ctx, "alice"); u.LockedUntil == nil || u.Failures != 5 {
+		t.Errorf("locked user shows %+v", u)
+	}
+	if u, err := r.UnlockUser(ctx, "root", "alice"); err != nil || u.LockedUntil != nil || u.Failures != 0 {
+		t.Errorf("unlocked: %+v, %v", u, err)
+	}
+	if err := r.RemoveUser(ctx, "root", string(u.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.User(ctx, "alice"); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("after removal: %v", err)
+	}
+	var verbs []string
+	for _, a := range r.trail.Recorded() {
+		verbs = append(verbs, a.Verb)
+		if a.By != "root" || a.Object != "alice" || a.Server != "nyc1" || strings.Contains(a.Detail, "right") {
+			t.Errorf("act %+v", a)
+		}
+	}
+	want := []string{"user add", "user set", "user block", "user unblock", "user unlock", "user remove"}
+	if !slices.Equal(verbs, want) {
+		t.Errorf("acts: got %v, want %v", verbs, want)
+	}
+	if d := r.trail.Recorded()[1].Detail; d != "tags, state, state protected to exempt" {
+		t.Errorf("detail of user set: %q", d)
+	}
+}
+
+func TestBadUserFields(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	tests := []struct {
+		name string
+		c    admin.UserChange
+		want string
+	}{
+		{"no login", admin.UserChange{}, "login is missing"},
+		{"empty login", admin.UserChange{Login: ptr("")}, "not a user name"},
+		{"login with a space", admin.UserChange{Login: ptr("a b")}, "not a user name"},
+		{"login with NUL", admin.UserChange{Login: ptr("a\x00")}, "not a user name"},
+		{"login too long", admin.UserChange{Login: &long}, "not a user name"},
+		{"bad alias", admin.UserChange{Login: ptr("x"), Aliases: ptr([]string{"a b"})}, "aliases"},
+		{"long name", admin.UserChange{Login: ptr("x"), Name: &long}, "name: longer than 256"},
+		{"name with a newline", admin.UserChange{Login: ptr("x"), Name: ptr("a\nb")}, "control characters"},
+		{"bad mail address", admin.UserChange{Login: ptr("x"), Email: ptr("nobody")}, "mail address"},
+		{"bad number", admin.UserChange{Login: ptr("x"), Phone: ptr("0170 1234567")}, "E.164"},
+		{"unknown directory", admin.UserChange{Login: ptr("x"), Directory: ptr("nowhere")}, "directory list"},
+		{"bad tag", admin.UserChange{Login: ptr("x"), Tags: ptr([]string{"a b"})}, "tags"},
+		{"bad state", admin.UserChange{Login: ptr("x"), State: ptr("maybe")}, "protected, exempt, denied"},
+		{"long password", admin.UserChange{Login: ptr("x"), Password: secret.NewWire(long)}, "128 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			_, err := r.AddUser(t.Context(), "test", tt.c)
+			if !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want one line with %q", err, tt.want)
+			}
+			if r.db.CountUsers() != 0 || len(r.trail.Recorded()) != 0 {
+				t.Error("something was done all the same")
+			}
+		})
+	}
+}
+
+func TestLoginFormsAreOneUser(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	u := r.add(t, "alice")
+	for _, form := range []string{"alice", "ALICE", `CORP\alice`, "Alice@Corp.Example", string(u.ID)} {
+		if got, err := r.Resolve(ctx, form); err != nil || got.ID != u.ID {
+			t.Errorf("%s: got %v, %v", form, got.ID, err)
+		}
+	}
+	r.add(t, "bob@corp.example")
+	r.add(t, "bob")
+	if _, err := r.Resolve(ctx, "bob"); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "more than one") {
+		t.Errorf("a login that means two users: %v", err)
+	}
+	if _, err := r.Resolve(ctx, `OTHER\alice`); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("a domain that is not ours: %v", err)
+	}
+}
+
+func TestPasswordIsReplacedAndRemoved(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	u := r.add(t, "alice")
+	for _, step := range []struct{ password, want string }{{"one", "hash of one"}, {"two", "hash of two"}, {"", ""}, {"", ""}} {
+		if _, err := r.SetUser(ctx, "test", "alice", admin.UserChange{Password: secret.NewWire(step.password)}); err != nil {
+			t.Fatal(err)
+		}
+		a, err := r.db.Account(ctx, u.ID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, c := range a.Credentials {
+			got += string(c.Secret.Expose())
+		}
+		if got != step.want {
+			t.Errorf("after %q: got %q, want %q", step.password, got, step.want)
+		}
+	}
+}
+
+func TestListUsersInPages(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	want := map[mfa.UserID]bool{}
+	for i := range 7 {
+		u := r.add(t, fmt.Sprintf("user%d", i))
+		want[u.ID] = true
+	}
+	var got []mfa.UserID
+	for q := (admin.UserQuery{Limit: 3}); ; {
+		page, err := r.ListUsers(ctx, q)
+		if err != nil || len(page.Users) > 3 {
+			t.Fatalf("page of %d, %v", len(page.Users), err)
+		}
+		for _, u := range page.Users {
+			got = append(got, u.ID)
+		}
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+	}
+	if len(got) != 7 || !slices.IsSorted(got) || len(slices.Compact(got)) != 7 {
+		t.Errorf("pages hold %v", got)
+	}
+	if page, _ := r.ListUsers(ctx, admin.UserQuery{Search: "USER3"}); len(page.Users) != 1 {
+		t.Errorf("search found %d", len(page.Users))
+	}
+	if page, _ := r.ListUsers(ctx, admin.UserQuery{State: "exempt"}); page.Users == nil || len(page.Users) != 0 {
+		t.Errorf("no exempt users: got %v, want an empty list", page.Users)
+	}
+	if _, err := r.ListUsers(ctx, admin.UserQuery{Limit: admin.MaxPage + 1}); !errors.Is(err, mfa.ErrInvalid) {
+		t.Errorf("page too large: %v", err)
+	}
+}
+
+// TestUnrecordedActIsAnError: no trail, no quiet success.
+func TestUnrecordedActIsAnError(t *testing.T) {
+	r := newRig(t)
+	r.trail.Fail = errors.New("disk full")
+	_, err := r.AddUser(t.Context(), "test", admin.UserChange{Login: ptr("alice")})
+	if err == nil || !strings.Contains(err.Error(), "was done, but could not be recorded") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestApplicationAndDirectory(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	if _, err := r.AddDirectory(ctx, "test", admin.DirectoryChange{Name: ptr("corp"), URLs: ptr([]string{"ldaps://dc1.corp.example/"}),
+		BindDN: ptr("cn=svc"), BindPassword: secret.NewWire("pw"), BaseDN: ptr("dc=corp"), TimeoutSeconds: ptr(3)}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("radius"), FirstFactor: ptr("corp"),
+		Addresses: ptr([]string{"10.0.0.0/24", "::ffff:10.1.2.3", "10.0.0.0/24"}), Secret: secret.NewWire("sixteen-bytes-ok")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(a.Addresses, []string{"10.0.0.0/24", "10.1.2.3"}) || a.Passcode != "prompt" || a.UnknownUsers != "deny" ||
+		a.Degraded != "allow" || a.MessageAuthenticator != "learn" || a.Methods == nil {
+		t.Errorf("application %+v", a)
+	}
+	if _, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("api")}); !errors.Is(err, mfa.ErrExists) {
+		t.Errorf("a name twice: %v", err)
+	}
+	set, err := r.SetApplication(ctx, "test", "vpn", admin.ApplicationChange{Methods: ptr([]string{"totp"}), UnknownUsers: ptr("pass"),
+		Degraded: ptr("refuse"), Reply: &[]mfa.ReplyRule{{Tag: "t", Attribute: "Class", Value: "x"}}})
+	if err != nil || set.UnknownUsers != "pass" || set.Degraded != "refuse" || len(set.Addresses) != 2 || len(set.Reply) != 1 {
+		t.Errorf("set %+v, %v", set, err)
+	}
+	if err := r.RemoveDirectory(ctx, "test", "corp"); !errors.Is(err, mfa.ErrInvalid) {
+		t.Errorf("removing a directory in use: %v", err)
+	}
+	if err := r.RemoveApplication(ctx, "test", "vpn"); err != nil {
+		t.Error(err)
+	}
+	if got, err := r.TestDirectory(ctx, "test", "corp", admin.DirectoryTest{}); err != nil || !got.OK {
+		t.Errorf("directory test %+v, %v", got, err)
+	}
+	if d, err := r.SetDirectory(ctx, "test", "corp", admin.DirectoryChange{StartTLS: ptr(true)}); err != nil || !d.StartTLS ||
+		d.URLs[0] != "ldaps://dc1.corp.example" || d.TimeoutSeconds != 3 {
+		t.Errorf("directory %+v, %v", d, err)
+	}
+	if err := r.RemoveDirectory(ctx, "test", "corp"); err != nil {
+		t.Error(err)
+	}
+	for _, a := range r.trail.Recorded() {
+		if strings.Contains(fmt.Sprint(a), "sixteen") {
+			t.Errorf("a secret in the trail: %+v", a)
+		}
+	}
+}
+
+func TestBadApplication(t *testing.T) {
+	good := func() admin.ApplicationChange {
+		return admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("radius"), Addresses: ptr([]string{"10.0.0.1"}), Secret: secret.NewWire("long enough")}
+	}
+	tests := map[string]func(*admin.ApplicationChange){
+		"no name":         func(c *admin.ApplicationChange) { c.Name = nil },
+		"name with slash": func(c *admin.ApplicationChange) { c.Name = ptr("a/b") },
+		"name of dots":    func(c *admin.ApplicationChange) { c.Name = ptr("..") },
+		"flag as name":    func(c *admin.ApplicationChange) { c.Name = ptr("-x") },
+		"no kind":         func(c *admin.ApplicationChange) { c.Kind = nil },
+		"odd kind":        func(c *admin.ApplicationChange) { c.Kind = ptr("smtp") },
+		"no address":      func(c *admin.ApplicationChange) { c.Addresses = nil },
+		"no network":      func(c *admin.ApplicationChange) { c.Addresses = ptr([]string{"10.0.0.0/33"}) },
+		"host bits set":   func(c *admin.ApplicationChange) { c.Addresses = ptr([]string{"10.0.0.5/24"}) },
+		"mapped network":  func(c *admin.ApplicationChange) { c.Addresses = ptr([]string{"::ffff:10.0.0.0/120"}) },
+		"zone":            func(c *admin.ApplicationChange) { c.Addresses = ptr([]string{"fe80::1%eth0"}) },
+		"no secret":       func(c *admin.ApplicationChange) { c.Secret = nil },
+		"short secret":    func(c *admin.ApplicationChange) { c.Secret = secret.NewWire("short") },
+		"no directory":    func(c *admin.ApplicationChange) { c.FirstFactor = ptr("corp") },
+		"empty factor":    func(c *admin.ApplicationChange) { c.FirstFactor = ptr("") },
+		"unknown method":  func(c *admin.ApplicationChange) { c.Methods = ptr([]string{"sms"}) },
+		"password twice":  func(c *admin.ApplicationChange) { c.Methods = ptr([]string{"password"}) },
+		"odd passcode":    func(c *admin.ApplicationChange) { c.Passcode = ptr("sometimes") },
+		"odd mode":        func(c *admin.ApplicationChange) { c.MessageAuthenticator = ptr("off") },
+		"many retries":    func(c *admin.ApplicationChange) { c.Retries = ptr(99) },
+		"reply, no value": func(c *admin.ApplicationChange) { c.Reply = &[]mfa.ReplyRule{{Attribute: "Class"}} },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, c := newRig(t), good()
+			spoil(&c)
+			if _, err := r.AddApplication(t.Context(), "test", c); !errors.Is(err, mfa.ErrInvalid) {
+				t.Errorf("got %v, want invalid", err)
+			}
+		})
+	}
+	if _, err := newRig(t).AddApplication(t.Context(), "test", good()); err != nil {
+		t.Errorf("the good one: %v", err)
+	}
+}
+
+func TestBadDirectory(t *testing.T) {
+	good := func() admin.DirectoryChange {
+		return admin.DirectoryChange{Name: ptr("corp"), URLs: ptr([]string{"ldaps://dc"}), BaseDN: ptr("dc=corp")}
+	}
+	tests := map[string]func(*admin.DirectoryChange){
+		"no name":           func(c *admin.DirectoryChange) { c.Name = nil },
+		"taken by a word":   func(c *admin.DirectoryChange) { c.Name = ptr("local") },
+		"no url":            func(c *admin.DirectoryChange) { c.URLs = nil },
+		"http":              func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"http://dc"}) },
+		"url with password": func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"ldap://u:p@dc"}) },
+		"url with a path":   func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"ldap://dc/dc=x"}) },
+		"no base":           func(c *admin.DirectoryChange) { c.BaseDN = nil },
+		"anonymous bind":    func(c *admin.DirectoryChange) { c.BindDN = ptr("cn=svc") },
+		"filter, no login":  func(c *admin.DirectoryChange) { c.UserFilter = ptr("(uid=alice)") },
+		"filter, unclosed":  func(c *admin.DirectoryChange) { c.UserFilter = ptr("((uid={login})") },
+		"no certificate":    func(c *admin.DirectoryChange) { c.CAs = ptr("hello") },
+		"long time-out":     func(c *admin.DirectoryChange) { c.TimeoutSeconds = ptr(3600) },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, c := newRig(t), good()
+			spoil(&c)
+			if _, err := r.AddDirectory(t.Context(), "test", c); !errors.Is(err, mfa.ErrInvalid) {
+				t.Errorf("got %v, want invalid", err)
+			}
+		})
+	}
+	if _, err := newRig(t).AddDirectory(t.Context(), "test", good()); err != nil {
+		t.Errorf("the good one: %v", err)
+	}
+}
+
+func TestAPITokens(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	made, err := r.CreateAPIToken(ctx, "root", admin.APITokenRequest{Name: "ci", Scopes: []string{"read"}, Seconds: 3600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := made.Token.Text
+	if !strings.HasPrefix(string(token.Expose()), "cs_") || token.Len() != len("cs_")+43 {
+		t.Errorf("token has the form %d bytes", token.Len())
+	}
+	by, scopes, err := r.CheckAPIToken(token)
+	if err != nil || by != "token:ci" || !slices.Equal(scopes, []string{"read"}) {
+		t.Errorf("got %s, %v, %v", by, scopes, err)
+	}
+	if kept := fmt.Sprintf("%+v", r.db.APITokens()); strings.Contains(kept, string(token.Expose())) {
+		t.Error("the token itself is kept")
+	}
+	list, _ := r.ListAPITokens(ctx)
+	if len(list.APITokens) != 1 || list.APITokens[0].Token != nil {
+		t.Errorf("the list shows %+v", list)
+	}
+	for _, bad := range []string{"", "cs_", "cs_AAAA", string(token.Expose()) + "A", "xx" + string(token.Expose())[2:], strings.Repeat("x", 9999)} {
+		if _, _, err := r.CheckAPIToken(secret.FromString(bad)); !errors.Is(err, admin.ErrToken) {
+			t.Errorf("token %.10q: %v", bad, err)
+		}
+	}
+	for name, q := range map[string]admin.APITokenRequest{
+		"name taken":     {Name: "ci", Scopes: []string{"read"}, Seconds: 3600},
+		"owner's scope":  {Name: "x", Scopes: []string{"owner"}, Seconds: 3600},
+		"no scope":       {Name: "x", Seconds: 3600},
+		"no end":         {Name: "x", Scopes: []string{"read"}},
+		"ends too late":  {Name: "x", Scopes: []string{"read"}, Seconds: 1 << 40},
+		"negative":       {Name: "x", Scopes: []string{"read"}, Seconds: -5},
+		"impossible one": {Name: "", Scopes: []string{"read"}, Seconds: 3600},
+	} {
+		if _, err := r.CreateAPIToken(ctx, "root", q); err == nil {
+			t.Errorf("%s: a token was made", name)
+		}
+	}
+	r.now = noon.Add(time.Hour)
+	if _, _, err := r.CheckAPIToken(token); !errors.Is(err, admin.ErrToken) {
+		t.Errorf("expired: %v", err)
+	}
+	r.now = noon
+	if err := r.RevokeAPIToken(ctx, "root", "ci"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.CheckAPIToken(token); !errors.Is(err, admin.ErrToken) {
+		t.Errorf("revoked: %v", err)
+	}
+	if err := r.RevokeAPIToken(ctx, "root", "ci"); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("revoked twice: %v", err)
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	p, err := r.SetPolicy(ctx, "root", []byte(`{"tries":3,"lock_seconds":60}`))
+	if err != nil || p.Tries != 3 || p.Lock != 60 || p.FirstTries != 10 {
+		t.Errorf("set %+v, %v", p, err)
+	}
+	if d := r.trail.Recorded()[0].Detail; d != "lock_seconds = 60, tries = 3" {
+		t.Errorf("detail %q", d)
+	}
+	for _, bad := range []string{`{"tries":0}`, `{"trys":3}`, `{"tries":"x"}`, `[]`, `{}{}`, ``, `{"tries":3}x`, `{"tries":1e9}`} {
+		if _, err := r.SetPolicy(ctx, "root", []byte(bad)); !errors.Is(err, mfa.ErrInvalid) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if got := r.db.Settings(); got.Tries != 3 {
+		t.Errorf("a refused change was kept: %+v", got)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	u := r.add(t, "alice")
+	if _, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: ptr("web"), Kind: ptr("api"), Methods: ptr([]string{"totp"}),
+		Exempt: ptr([]string{"192.0.2.0/24"})}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []mfa.Credential{{ID: "t1", Method: mfa.MethodTOTP}, {ID: "t2", Method: mfa.MethodTOTP, Disabled: true}, {ID: "h1", Method: mfa.MethodHOTP}} {
+		c.User = u.ID
+		if err := r.db.AddCredential(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, err := r.Explain(ctx, "alice", "web", "192.0.2.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(x.Rules)
+	for _, want := range []string{"totp: serves credential t1", "totp: credential_disabled", "does not allow this method",
+		"192.0.2.7 passes on the first factor", "open: not denied"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	if _, err := r.BlockUser(ctx, "test", "alice", admin.BlockRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if x, _ := r.Explain(ctx, "alice", "web", ""); !strings.Contains(fmt.Sprint(x.Rules), "refused: blocked") {
+		t.Errorf("blocked user: %v", x.Rules)
+	}
+}
+
+func TestBlastRADIUS(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	var ids []mfa.ApplicationID
+	for i, mode := range []string{"learn", "warn", "require"} {
+		a, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: &mode, Kind: ptr("radius"), MessageAuthenticator: &mode,
+			Addresses: ptr([]string{fmt.Sprintf("10.0.%d.0/24", i)}), Secret: secret.NewWire("long enough")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, a.ID)
+	}
+	if _, err := r.SetApplication(ctx, "test", "learn", admin.ApplicationChange{Addresses: ptr([]string{"10.0.0.0/24", "10.9.0.0/24"})}); err != nil {
+		t.Fatal(err)
+	}
+	r.db.SetNASes(
+		mfa.NAS{Application: ids[0], Address: netip.MustParseAddr("10.0.0.1"), FirstSeen: noon, Proven: noon},
+		mfa.NAS{Application: ids[0], Address: netip.MustParseAddr("10.0.0.2"), FirstSeen: noon, Without: noon},
+		mfa.NAS{Application: ids[1], Address: netip.MustParseAddr("10.0.1.1"), FirstSeen: noon, Proven: noon},
+		mfa.NAS{Application: ids[2], Address: netip.MustParseAddr("10.0.2.1"), FirstSeen: noon, Without: noon})
+	got := map[string]string{}
+	report, err := r.BlastRADIUS(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range report.Clients {
+		got[c.Address] = c.State
+	}
+	want := map[string]string{"10.0.0.1": "safe", "10.0.0.2": "unsafe", "10.9.0.0/24": "unknown", "10.0.1.1": "unsafe", "10.0.2.1": "safe"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,417 @@
+// Package admintest holds fakes of what packages admin and enroll need, for their tests
+// and for those of the admin API and the command line.
+package admintest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"countersign/internal/admin"
+	"countersign/internal/login"
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/settlement"
+)
+
+// Memory is a database in memory. Fail, if set, is what every write returns.
+type Memory struct {
+	Fail error
+
+	mu       sync.Mutex
+	users    map[mfa.UserID]settlement.Account
+	apps     map[mfa.ApplicationID]mfa.Application
+	dirs     map[string]mfa.Directory
+	tokens   map[string]mfa.APIToken
+	settings policy.Settings
+	keys     []admin.KeyInfo
+	nases    []mfa.NAS
+}
+
+// New returns an empty database with one key and the default settings.
+func New() *Memory {
+	return &Memory{users: map[mfa.UserID]settlement.Account{}, apps: map[mfa.ApplicationID]mfa.Application{},
+		dirs: map[string]mfa.Directory{}, tokens: map[string]mfa.APIToken{}, settings: policy.Defaults(),
+		keys: []admin.KeyInfo{{ID: 1, Primary: true}}}
+}
+
+// forms are those under which u is found.
+func forms(u mfa.User) []string {
+	out := []string{u.Login}
+	for _, a := range u.Aliases {
+		if n, err := login.Parse(a); err == nil {
+			out = append(out, n.String())
+		}
+	}
+	return out
+}
+
+// UserByForm implements admin.Users.
+func (m *Memory) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id := m.byForm(form); id != "" {
+		return id, nil
+	}
+	return "", mfa.ErrNotFound
+}
+
+func (m *Memory) byForm(form string) mfa.UserID {
+	for id, a := range m.users {
+		if slices.Contains(forms(a.User), form) {
+			return id
+		}
+	}
+	return ""
+}
+
+// Account implements admin.Users.
+func (m *Memory) Account(_ context.Context, id mfa.UserID, _ bool) (settlement.Account, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.users[id]
+	if !ok {
+		return a, mfa.ErrNotFound
+	}
+	a.Credentials = slices.Clone(a.Credentials)
+	a.Record = a.Record.Clone()
+	return a, nil
+}
+
+// ListUsers implements admin.Users.
+func (m *Memory) ListUsers(_ context.Context, after mfa.UserID, yield func(mfa.User) bool) error {
+	m.mu.Lock()
+	var all []mfa.User
+	for _, id := range slices.Sorted(maps.Keys(m.users)) {
+		if id > after {
+			all = append(all, m.users[id].User)
+		}
+	}
+	m.mu.Unlock()
+	for _, u := range all {
+		if !yield(u) {
+			break
+		}
+	}
+	return nil
+}
+
+// CountUsers implements admin.Users.
+func (m *Memory) CountUsers() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.users)
+}
+
+// CreateUser implements admin.Users.
+func (m *Memory) CreateUser(_ context.Context, u mfa.User, creds []mfa.Credential) (mfa.User, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Fail != nil {
+		return u, m.Fail
+	}
+	return u, m.create(u, creds)
+}
+
+func (m *Memory) create(u mfa.User, creds []mfa.Credential) error {
+	for _, f := range forms(u) {
+		if m.byForm(f) != "" {
+			return fmt.Errorf("%q: %w", f, mfa.ErrExists)
+		}
+	}
+	m.users[u.ID] = settlement.Account{User: u, Credentials: creds}
+	return nil
+}
+
+// CreateUsers implements admin.Users.
+func (m *Memory) CreateUsers(_ context.Context, users []admin.NewUser) ([]error, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Fail != nil {
+		return nil, m.Fail
+	}
+	errs := make([]error, len(users))
+	for i, u := range users {
+		errs[i] = m.create(u.User, u.Credentials)
+	}
+	return errs, nil
+}
+
+// UpdateUser implements admin.Users.
+func (m *Memory) UpdateUser(_ context.Context, id mfa.UserID, change func(*mfa.User) error) (mfa.User, error) {
+	var out mfa.User
+	err := m.update(id, func(a *settlement.Account) error {
+		u := a.User
+		if err := change(&u); err != nil {
+			return err
+		}
+		for _, f := range forms(u) {
+			if other := m.byForm(f); other != "" && other != id {
+				return fmt.Errorf("%q: %w", f, mfa.ErrExists)
+			}
+		}
+		a.User, out = u, u
+		return nil
+	})
+	return out, err
+}
+
+func (m *Memory) update(id mfa.UserID, change func(*settlement.Account) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.users[id]
+	switch {
+	case m.Fail != nil:
+		return m.Fail
+	case !ok:
+		return mfa.ErrNotFound
+	}
+	a.Credentials = slices.Clone(a.Credentials)
+	if err := change(&a); err != nil {
+		return err
+	}
+	m.users[id] = a
+	return nil
+}
+
+// RemoveUser implements admin.Users.
+func (m *Memory) RemoveUser(_ context.Context, id mfa.UserID) error {
+	return remove(m, m.users, id)
+}
+
+// UpdateRecord implements admin.Users.
+func (m *Memory) UpdateRecord(_ context.Context, id mfa.UserID, change func(*settlement.Record) error) error {
+	return m.update(id, func(a *settlement.Account) error {
+		a.Record = a.Record.Clone()
+		return change(&a.Record)
+	})
+}
+
+// AddCredential implements admin.Credentials.
+func (m *Memory) AddCredential(_ context.Context, c mfa.Credential) error {
+	return m.update(c.User, func(a *settlement.Account) error {
+		a.Credentials = append(a.Credentials, c)
+		return nil
+	})
+}
+
+// UpdateCredential implements admin.Credentials.
+func (m *Memory) UpdateCredential(_ context.Context, user mfa.UserID, id mfa.CredentialID, change func(*mfa.Credential) error) (out mfa.Credential, err error) {
+	err = m.update(user, func(a *settlement.Account) error {
+		i := slices.IndexFunc(a.Credentials, func(c mfa.Credential) bool { return c.ID == id })
+		if i < 0 {
+			return mfa.ErrNotFound
+		}
+		err := change(&a.Credentials[i])
+		out = a.Credentials[i]
+		return err
+	})
+	return out, err
+}
+
+// RemoveCredential implements admin.Credentials.
+func (m *Memory) RemoveCredential(_ context.Context, user mfa.UserID, id mfa.CredentialID) error {
+	return m.update(user, func(a *settlement.Account) error {
+		n := len(a.Credentials)
+		a.Credentials = slices.DeleteFunc(a.Credentials, func(c mfa.Credential) bool { return c.ID == id })
+		if len(a.Credentials) == n {
+			return mfa.ErrNotFound
+		}
+		return nil
+	})
+}
+
+// Applications implements admin.Applications.
+func (m *Memory) Applications() []mfa.Application { return values(m, m.apps) }
+
+// ApplicationByName implements admin.Applications.
+func (m *Memory) ApplicationByName(name string) (mfa.Application, error) {
+	for _, a := range m.Applications() {
+		if strings.EqualFold(a.Name, name) {
+			return a, nil
+		}
+	}
+	return mfa.Application{}, mfa.ErrNotFound
+}
+
+// CreateApplication implements admin.Applications.
+func (m *Memory) CreateApplication(_ context.Context, a mfa.Application) (mfa.Application, error) {
+	if _, err := m.ApplicationByName(a.Name); err == nil {
+		return a, mfa.ErrExists
+	}
+	return a, put(m, m.apps, a.ID, a)
+}
+
+// UpdateApplication implements admin.Applications.
+func (m *Memory) UpdateApplication(_ context.Context, id mfa.ApplicationID, change func(*mfa.Application) error) (mfa.Application, error) {
+	return edit(m, m.apps, id, change)
+}
+
+// RemoveApplication implements admin.Applications.
+func (m *Memory) RemoveApplication(_ context.Context, id mfa.ApplicationID) error {
+	return remove(m, m.apps, id)
+}
+
+// Directories implements admin.Directories.
+func (m *Memory) Directories() []mfa.Directory { return values(m, m.dirs) }
+
+// Directory implements admin.Directories.
+func (m *Memory) Directory(name string) (mfa.Directory, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.dirs[name]
+	if !ok {
+		return d, mfa.ErrNotFound
+	}
+	return d, nil
+}
+
+// CreateDirectory implements admin.Directories.
+func (m *Memory) CreateDirectory(_ context.Context, d mfa.Directory) (mfa.Directory, error) {
+	if _, err := m.Directory(d.Name); err == nil {
+		return d, mfa.ErrExists
+	}
+	return d, put(m, m.dirs, d.Name, d)
+}
+
+// UpdateDirectory implements admin.Directories.
+func (m *Memory) UpdateDirectory(_ context.Context, name string, change func(*mfa.Directory) error) (mfa.Directory, error) {
+	return edit(m, m.dirs, name, change)
+}
+
+// RemoveDirectory implements admin.Directories.
+func (m *Memory) RemoveDirectory(_ context.Context, name string) error {
+	for _, a := range m.Applications() {
+		if a.FirstFactor == name {
+			return fmt.Errorf("%w: application %s names it", mfa.ErrInvalid, a.Name)
+		}
+	}
+	return remove(m, m.dirs, name)
+}
+
+// APITokens implements admin.APITokens.
+func (m *Memory) APITokens() []mfa.APIToken { return values(m, m.tokens) }
+
+// APITokenByDigest implements admin.APITokens.
+func (m *Memory) APITokenByDigest(digest [32]byte) (mfa.APIToken, error) {
+	for _, t := range m.APITokens() {
+		if t.Digest == digest {
+			return t, nil
+		}
+	}
+	return mfa.APIToken{}, mfa.ErrNotFound
+}
+
+// CreateAPIToken implements admin.APITokens.
+func (m *Memory) CreateAPIToken(_ context.Context, t mfa.APIToken) (mfa.APIToken, error) {
+	return t, put(m, m.tokens, t.ID, t)
+}
+
+// RemoveAPIToken implements admin.APITokens.
+func (m *Memory) RemoveAPIToken(_ context.Context, id string) error { return remove(m, m.tokens, id) }
+
+// Settings implements admin.Settings.
+func (m *Memory) Settings() policy.Settings {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settings
+}
+
+// UpdateSettings implements admin.Settings.
+func (m *Memory) UpdateSettings(_ context.Context, change func(*policy.Settings) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.settings
+	if err := change(&s); err != nil {
+		return err
+	}
+	m.settings = s
+	return m.Fail
+}
+
+// Keys implements admin.Keys.
+func (m *Memory) Keys() []admin.KeyInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.keys)
+}
+
+// RotateKeys implements admin.Keys.
+func (m *Memory) RotateKeys(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.keys {
+		m.keys[i].Primary = false
+	}
+	m.keys = append(m.keys, admin.KeyInfo{ID: uint32(len(m.keys) + 1), Primary: true})
+	return m.Fail
+}
+
+// Reseal implements admin.Keys. It has nothing to do, and says so.
+func (m *Memory) Reseal(_ context.Context, progress func(done, total int)) error {
+	n := m.CountUsers()
+	progress(n, n)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.Fail
+}
+
+// SetNASes sets what NASes returns.
+func (m *Memory) SetNASes(n ...mfa.NAS) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.nases = n
+}
+
+// NASes implements admin.Radius.
+func (m *Memory) NASes() []mfa.NAS {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nases
+}
+
+func values[K comparable, V any](m *Memory, in map[K]V) []V {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Values(in))
+}
+
+func put[K comparable, V any](m *Memory, in map[K]V, key K, v V) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Fail == nil {
+		in[key] = v
+	}
+	return m.Fail
+}
+
+func edit[K comparable, V any](m *Memory, in map[K]V, key K, change func(*V) error) (V, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := in[key]
+	if !ok {
+		return v, mfa.ErrNotFound
+	}
+	if err := change(&v); err != nil {
+		return v, err
+	}
+	if m.Fail == nil {
+		in[key] = v
+	}
+	return v, m.Fail
+}
+
+func remove[K comparable, V any](m *Memory, in map[K]V, key K) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := in[key]; !ok {
+		return mfa.ErrNotFound
+	}
+	if m.Fail == nil {
+		delete(in, key)
+	}
+	return m.Fail
+}

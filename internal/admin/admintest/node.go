@@ -1,0 +1,194 @@
+package admintest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Trail is a trail in memory. Fail, if set, is what Append returns.
+type Trail struct {
+	Fail error
+
+	mu       sync.Mutex
+	acts     []mfa.Act
+	attempts []mfa.Attempt
+	tails    []chan mfa.Attempt
+	listens  chan struct{} // gets one for each Tail that listens
+}
+
+// NewTrail returns an empty trail.
+func NewTrail() *Trail { return &Trail{listens: make(chan struct{}, 16)} }
+
+// Listening waits until somebody tails.
+func (t *Trail) Listening() { <-t.listens }
+
+// Append implements admin.Recorder.
+func (t *Trail) Append(_ context.Context, records ...mfa.Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.Fail != nil {
+		return t.Fail
+	}
+	for _, r := range records {
+		if r.Act != nil {
+			t.acts = append(t.acts, *r.Act)
+		}
+		if r.Attempt != nil {
+			t.attempts = append(t.attempts, *r.Attempt)
+			for _, c := range t.tails {
+				c <- *r.Attempt
+			}
+		}
+	}
+	return nil
+}
+
+// Recorded returns the acts so far, oldest first.
+func (t *Trail) Recorded() []mfa.Act {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.acts)
+}
+
+// Attempts implements admin.Audit, but for the cursor.
+func (t *Trail) Attempts(_ context.Context, q admin.AuditQuery) ([]mfa.Attempt, string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []mfa.Attempt
+	for _, a := range slices.Backward(t.attempts) {
+		if (q.User == "" || q.User == a.User) && (q.Application == "" || q.Application == a.Application) &&
+			(q.Reason == "" || q.Reason == a.Reason.String()) && !a.Time.Before(q.Since) && len(out) < q.Limit {
+			out = append(out, a)
+		}
+	}
+	return out, "", nil
+}
+
+// Acts implements admin.Audit, but for the cursor.
+func (t *Trail) Acts(_ context.Context, q admin.AuditQuery) ([]mfa.Act, string, error) {
+	var out []mfa.Act
+	for _, a := range slices.Backward(t.Recorded()) {
+		if !a.Time.Before(q.Since) && len(out) < q.Limit {
+			out = append(out, a)
+		}
+	}
+	return out, "", nil
+}
+
+// Tail implements admin.Audit.
+func (t *Trail) Tail(ctx context.Context, yield func(mfa.Attempt) bool) error {
+	c := make(chan mfa.Attempt, 16)
+	t.mu.Lock()
+	t.tails = append(t.tails, c)
+	t.mu.Unlock()
+	t.listens <- struct{}{}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case a := <-c:
+			if !yield(a) {
+				return nil
+			}
+		}
+	}
+}
+
+// Verify implements admin.Audit.
+func (t *Trail) Verify(context.Context) (admin.AuditVerification, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return admin.AuditVerification{OK: true, Records: int64(len(t.acts) + len(t.attempts)), Files: 1, Head: "00ff"}, nil
+}
+
+// Node is a server of which everything is well, but for Checks.
+type Node struct {
+	Now    func() time.Time
+	Checks []admin.Check
+	Break  bool // Backup ends in the middle
+
+	mu     sync.Mutex
+	levels []string
+}
+
+// Status implements admin.Node.
+func (n *Node) Status(context.Context) (admin.Status, error) {
+	return admin.Status{Name: "nyc1", Group: "acme", Role: "master", Epoch: 1, Master: "nyc1", Since: n.Now(), Revision: 7, Version: "1.0",
+		Members: []admin.Member{{Name: "nyc1", Role: "master", Voter: true, Reachable: true, Revision: 7, Version: "1.0"}},
+		Fronts:  []admin.FrontEnd{{Kind: "radius", Address: "127.0.0.1:1812", OK: true}}}, nil
+}
+
+// Doctor implements admin.Node.
+func (n *Node) Doctor(context.Context) []admin.Check { return n.Checks }
+
+// TestDirectory implements admin.DirectoryTester.
+func (n *Node) TestDirectory(_ context.Context, d mfa.Directory, _ string, _ secret.Text) []admin.Check {
+	return []admin.Check{{Name: "connect", Target: d.URLs[0], Layer: "tcp", OK: true, Detail: "connected"}}
+}
+
+// SetLogLevel implements admin.Node.
+func (n *Node) SetLogLevel(component, level string, during time.Duration) error {
+	if component == "nonsense" {
+		return errors.New("component nonsense: there is none of that name")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.levels = append(n.levels, component+"="+level+" "+during.String())
+	return nil
+}
+
+// Levels returns what was set: "radius=debug 15m0s".
+func (n *Node) Levels() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.levels)
+}
+
+// Backup implements admin.Node.
+func (n *Node) Backup(_ context.Context, _ secret.Text, w io.Writer) error {
+	if _, err := io.WriteString(w, "a backup"); err != nil {
+		return err
+	}
+	if n.Break {
+		return errors.New("the disk went away")
+	}
+	return nil
+}
+
+// Passwords hashes nothing: it marks.
+type Passwords struct{}
+
+// Hash implements admin.Passwords.
+func (Passwords) Hash(_ context.Context, p secret.Text) (secret.Text, error) {
+	return secret.FromString("hash of " + string(p.Expose())), nil
+}
+
+// CheckHash implements admin.Passwords.
+func (Passwords) CheckHash(h secret.Text) error {
+	if h.Len() == 0 || h.Expose()[0] != '$' {
+		return errors.New("the hash is of no kind that is known")
+	}
+	return nil
+}
+
+// Engine answers as its function does.
+type Engine func(mfa.Request) mfa.Decision
+
+// Authenticate implements mfa.Authenticator.
+func (e Engine) Authenticate(_ context.Context, r mfa.Request) (mfa.Decision, error) {
+	return e(r), nil
+}
+
+// Admin returns a service on m, t and n.
+func Admin(m *Memory, t *Trail, n *Node, engine mfa.Authenticator) *admin.Service {
+	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, APITokens: m, Settings: m,
+		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Tests: n, Passwords: Passwords{}, Engine: engine, Now: n.Now}
+}
