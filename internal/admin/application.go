@@ -70,7 +70,7 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	}
 	made, err := s.Applications.CreateApplication(ctx, a)
 	if err != nil {
-		return Application{}, fmt.Errorf("application %q: %w", a.Name, err)
+		return Application{}, err
 	}
 	if err := s.record(ctx, by, "application add", made.Name, "kind "+made.Kind); err != nil {
 		return Application{}, err

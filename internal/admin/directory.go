@@ -56,7 +56,7 @@ func (s *Service) AddDirectory(ctx context.Context, by string, c DirectoryChange
 	}
 	made, err := s.Directories.CreateDirectory(ctx, d)
 	if err != nil {
-		return Directory{}, fmt.Errorf("directory %q: %w", d.Name, err)
+		return Directory{}, err
 	}
 	if err := s.record(ctx, by, "directory add", made.Name, strings.Join(made.URLs, " ")); err != nil {
 		return Directory{}, err

@@ -13,7 +13,11 @@ const resealPause = 10 * time.Second
 func (s *Service) ListKeys(context.Context) (KeyList, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return KeyList{Keys: list(s.Keys.Keys()), Reseal: s.reseal}, nil
+	out := KeyList{Keys: []KeyInfo{}, Reseal: s.reseal}
+	for _, k := range s.Keys.Keys() {
+		out.Keys = append(out.Keys, KeyInfo{ID: k.ID.String(), Primary: k.Primary, Created: k.Created})
+	}
+	return out, nil
 }
 
 // RotateKeys makes a new key that seals from now on. Run rewrites what older keys seal.

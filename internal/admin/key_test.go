@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"countersign/internal/admin"
+	"countersign/internal/keyring"
 )
 
 // keys is a keyset whose resealing fails so many times.
@@ -17,7 +17,7 @@ type keys struct {
 	runs  int
 }
 
-func (k *keys) Keys() []admin.KeyInfo            { return make([]admin.KeyInfo, k.n) }
+func (k *keys) Keys() []keyring.Info             { return make([]keyring.Info, k.n) }
 func (k *keys) RotateKeys(context.Context) error { k.n++; return nil }
 func (k *keys) Reseal(_ context.Context, progress func(done, total int)) error {
 	k.runs++

@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
 	"countersign/internal/secret"
@@ -82,7 +83,7 @@ type Settings interface {
 // Keys is the group's keyset. Reseal rewrites the records that older keys seal, goes on
 // where it stopped, and calls progress from one goroutine.
 type Keys interface {
-	Keys() []KeyInfo
+	Keys() []keyring.Info
 	RotateKeys(ctx context.Context) error
 	Reseal(ctx context.Context, progress func(done, total int)) error
 }

@@ -29,6 +29,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (poli
 		return policy.Settings{}, invalid("policy: want a JSON object of settings")
 	}
 	if err := s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
+		p.Domains = slices.Clone(p.Domains) // decoding writes into it, and others hold it
 		d := json.NewDecoder(bytes.NewReader(object))
 		d.DisallowUnknownFields()
 		if err := d.Decode(p); err != nil {

@@ -60,7 +60,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, by string, r APITokenReque
 	made, err := s.APITokens.CreateAPIToken(ctx, mfa.APIToken{ID: mfa.NewID(nil), Name: name, Digest: sha256.Sum256(text.Expose()),
 		Scopes: scopes, Created: s.Now(), Expires: s.Now().Add(time.Duration(r.Seconds) * time.Second), By: by})
 	if err != nil {
-		return APIToken{}, fmt.Errorf("api token %q: %w", name, err)
+		return APIToken{}, err
 	}
 	detail := strings.Join(scopes, " and ") + ", until " + made.Expires.UTC().Format(time.RFC3339)
 	if err := s.record(ctx, by, "api-token create", name, detail); err != nil {

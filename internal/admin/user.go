@@ -112,7 +112,7 @@ func (s *Service) AddUser(ctx context.Context, by string, c UserChange) (User, e
 	}
 	made, err := s.Users.CreateUser(ctx, u, creds)
 	if err != nil {
-		return User{}, fmt.Errorf("user %q: %w", u.Login, err)
+		return User{}, err
 	}
 	if err := s.record(ctx, by, "user add", made.Login, "state "+made.State.String()); err != nil {
 		return User{}, err

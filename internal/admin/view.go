@@ -233,7 +233,7 @@ type Explanation struct {
 
 // KeyInfo is one key of the group keyset; never the key.
 type KeyInfo struct {
-	ID      uint32    `json:"id"`
+	ID      string    `json:"id"`
 	Primary bool      `json:"primary" doc:"seals what is written from now on"`
 	Created time.Time `json:"created"`
 }

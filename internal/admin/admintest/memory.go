@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"countersign/internal/admin"
+	"countersign/internal/keyring"
 	"countersign/internal/login"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
@@ -27,7 +28,7 @@ type Memory struct {
 	dirs     map[string]mfa.Directory
 	tokens   map[string]mfa.APIToken
 	settings policy.Settings
-	keys     []admin.KeyInfo
+	keys     []keyring.Info
 	nases    []mfa.NAS
 }
 
@@ -35,7 +36,7 @@ type Memory struct {
 func New() *Memory {
 	return &Memory{users: map[mfa.UserID]settlement.Account{}, apps: map[mfa.ApplicationID]mfa.Application{},
 		dirs: map[string]mfa.Directory{}, tokens: map[string]mfa.APIToken{}, settings: policy.Defaults(),
-		keys: []admin.KeyInfo{{ID: 1, Primary: true}}}
+		keys: []keyring.Info{{ID: 1, Primary: true}}}
 }
 
 // forms are those under which u is found.
@@ -333,7 +334,7 @@ func (m *Memory) UpdateSettings(_ context.Context, change func(*policy.Settings)
 }
 
 // Keys implements admin.Keys.
-func (m *Memory) Keys() []admin.KeyInfo {
+func (m *Memory) Keys() []keyring.Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.keys)
@@ -346,7 +347,7 @@ func (m *Memory) RotateKeys(context.Context) error {
 	for i := range m.keys {
 		m.keys[i].Primary = false
 	}
-	m.keys = append(m.keys, admin.KeyInfo{ID: uint32(len(m.keys) + 1), Primary: true})
+	m.keys = append(m.keys, keyring.Info{ID: keyring.KeyID(len(m.keys) + 1), Primary: true})
 	return m.Fail
 }
 
