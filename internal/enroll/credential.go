@@ -71,6 +71,9 @@ func view(c mfa.Credential, f mfa.Floor) Credential {
 	v := Credential{ID: c.ID, Method: c.Method, Label: c.Label, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period,
 		Drift: f.Drift, Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Created: c.Created,
 		Confirmed: moment(c.Confirmed), Expires: moment(c.Expires), By: c.By, Why: c.Why}
+	if c.Hold != mfa.ReasonNone {
+		v.Hold = c.Hold.String()
+	}
 	if c.Method == mfa.MethodRecovery || c.Method == mfa.MethodTAP {
 		left := max(c.Uses-bits.OnesCount64(f.Spent), 0)
 		v.Left = &left

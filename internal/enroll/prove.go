@@ -14,7 +14,7 @@ func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (C
 	if len(r.Codes) != 1 {
 		return Credential{}, invalid("want one code")
 	}
-	return s.prove(ctx, by, "credential confirm", login, id, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+	return s.prove(ctx, by, "credential confirm", login, id, false, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
 		return s.Passcodes.Verify(ctx, c, f, r.Codes[0].Text)
 	})
 }
@@ -24,14 +24,14 @@ func (s *Service) Resync(ctx context.Context, by, login, id string, r Codes) (Cr
 	if len(r.Codes) != 2 {
 		return Credential{}, invalid("want two consecutive codes")
 	}
-	return s.prove(ctx, by, "credential resync", login, id, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+	return s.prove(ctx, by, "credential resync", login, id, true, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
 		return s.Passcodes.Resync(c, f, r.Codes[0].Text, r.Codes[1].Text, s.Now())
 	})
 }
 
 // prove checks codes against the floor in the very write that raises it, so that a code
-// proves once, and marks the credential as proven.
-func (s *Service) prove(ctx context.Context, by, verb, login, id string, check func(mfa.Credential, mfa.Floor) (mfa.Floor, error)) (Credential, error) {
+// proves once, and marks the credential as proven. With release it is held no longer.
+func (s *Service) prove(ctx context.Context, by, verb, login, id string, release bool, check func(mfa.Credential, mfa.Floor) (mfa.Floor, error)) (Credential, error) {
 	a, c, err := s.find(ctx, login, id)
 	if err != nil {
 		return Credential{}, err
@@ -52,9 +52,15 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, check f
 	} else if err != nil {
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", c.ID, a.User.Login, err)
 	}
-	if c.Confirmed.IsZero() {
+	release = release && c.Hold != mfa.ReasonNone
+	if c.Confirmed.IsZero() || release {
 		if c, err = s.Store.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error {
-			c.Confirmed = s.Now()
+			if c.Confirmed.IsZero() {
+				c.Confirmed = s.Now()
+			}
+			if release {
+				c.Hold = mfa.ReasonNone
+			}
 			return nil
 		}); err != nil {
 			return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)

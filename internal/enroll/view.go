@@ -20,6 +20,7 @@ type Credential struct {
 	Left      *int             `json:"left,omitempty" doc:"recovery, tap: how many of these are left"`
 	Scope     []string         `json:"scope,omitempty" doc:"tap: applications; empty: every application"`
 	Disabled  bool             `json:"disabled"`
+	Hold      string           `json:"hold,omitempty" doc:"why it serves nobody until it is resynchronised"`
 	Created   time.Time        `json:"created"`
 	Confirmed *time.Time       `json:"confirmed,omitempty" doc:"absent: not proven yet"`
 	Expires   *time.Time       `json:"expires,omitempty"`

@@ -79,6 +79,7 @@ type Credential struct {
 	Uses      int         // tap: how often it may be used; recovery: number of codes
 	Scope     []string    // tap: application names it is valid for; empty: every application
 	Disabled  bool
+	Hold      Reason // why it serves nobody until it is resynchronised: ResyncRequired, HeldAfterPromotion; ReasonNone: not held
 	Created   time.Time
 	Confirmed time.Time // first proven success at enrolment; zero: none yet
 	Expires   time.Time // zero: never

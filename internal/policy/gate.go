@@ -61,6 +61,8 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 		case c.Method == mfa.MethodPassword || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
 		case c.Disabled:
 			why = mfa.CredentialDisabled
+		case c.Hold != mfa.ReasonNone:
+			why = c.Hold
 		case !c.Expires.IsZero() && !now.Before(c.Expires):
 			why = mfa.CredentialExpired
 		case len(c.Scope) > 0 && !slices.Contains(c.Scope, a.Name):

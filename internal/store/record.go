@@ -162,6 +162,7 @@ type credRecord struct {
 	Uses      int       `json:"uses,omitempty"`
 	Scope     []string  `json:"scope,omitempty"`
 	Disabled  bool      `json:"disabled,omitempty"`
+	Hold      string    `json:"hold,omitempty"`
 	Created   time.Time `json:"created,omitzero"`
 	Confirmed time.Time `json:"confirmed,omitzero"`
 	Expires   time.Time `json:"expires,omitzero"`
@@ -172,6 +173,9 @@ type credRecord struct {
 func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 	r := credRecord{V: schema, Method: string(c.Method), Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period, Counter: c.Counter,
 		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By}
+	if c.Hold != mfa.ReasonNone {
+		r.Hold = c.Hold.String()
+	}
 	var p packer
 	p.bytes(c.Secret.Expose())
 	p.string(c.Label)
@@ -184,6 +188,11 @@ func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 func (r credRecord) open(ring *keyring.Ring, user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
 	c := mfa.Credential{ID: id, User: user, Method: mfa.MethodID(r.Method), Algorithm: r.Algorithm, Digits: r.Digits, Period: r.Period,
 		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
+	if r.Hold != "" {
+		if err := c.Hold.UnmarshalText([]byte(r.Hold)); err != nil {
+			return mfa.Credential{}, fmt.Errorf("record %s: hold: %w", credKey(user, id), err)
+		}
+	}
 	plain, err := ring.Open("credential", string(user), credKey(user, id), r.Sealed)
 	if err != nil {
 		return mfa.Credential{}, fmt.Errorf("record %s: %w", credKey(user, id), err)
@@ -213,6 +222,7 @@ func packCred(r credRecord) string {
 	p.uint(r.Counter)
 	p.uint(uint64(r.Uses))
 	p.strings(r.Scope)
+	p.string(r.Hold)
 	p.time(r.Created)
 	p.time(r.Confirmed)
 	p.time(r.Expires)
@@ -224,7 +234,7 @@ func packCred(r credRecord) string {
 func unpackCred(s string) (r credRecord, err error) {
 	p := unpacker{s: s}
 	r = credRecord{V: schema, Disabled: p.uint()&1 != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
-		Counter: p.uint(), Uses: int(p.uint()), Scope: p.strings(), Created: p.time(), Confirmed: p.time(), Expires: p.time(), By: p.string()}
+		Counter: p.uint(), Uses: int(p.uint()), Scope: p.strings(), Hold: p.string(), Created: p.time(), Confirmed: p.time(), Expires: p.time(), By: p.string()}
 	if p.bad {
 		return credRecord{}, errPacked
 	}
