@@ -76,7 +76,7 @@ func (s *Server) handle(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.Timeout())
 	defer cancel()
 	if j.signed {
-		s.prove(ctx, j.peer)
+		_ = s.prove(ctx, j.peer) // logged; memory knows, and housekeeping tries again
 	}
 	d, err := s.Authenticator.Authenticate(ctx, s.request(j))
 	if err != nil {

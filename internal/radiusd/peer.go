@@ -2,6 +2,7 @@ package radiusd
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -102,6 +103,15 @@ func (p *peers) evictIf(may func(*peer) bool) {
 	}
 }
 
+// drop forgets q.
+func (p *peers) drop(q *peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.m[q.addr] == q {
+		delete(p.m, q.addr)
+	}
+}
+
 // hour returns t as Unix hours; 0 for the zero time.
 func hour(t time.Time) int64 {
 	if t.IsZero() {
@@ -139,15 +149,15 @@ func (s *Server) mayBeUnsigned(c *client, p *peer, now time.Time) bool {
 
 // prove records that p signs its requests. It returns when that is durable, or could not
 // be made so: then memory knows, and savePeers tries again.
-func (s *Server) prove(ctx context.Context, p *peer) {
+func (s *Server) prove(ctx context.Context, p *peer) error {
 	if p.saved.Load() {
-		return
+		return nil
 	}
 	p.saving.Lock()
 	defer p.saving.Unlock()
 	now := s.Now()
 	if p.saved.Load() || now.Before(p.retry) {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
@@ -156,11 +166,12 @@ func (s *Server) prove(ctx context.Context, p *peer) {
 		p.retry = now.Add(recordRetry)
 		s.complain(slog.LevelError, "record", p.addr, "could not record that this RADIUS client signs its requests; this server holds it to that until it stops, and tries again",
 			"error", err)
-		return
+		return err
 	}
 	p.saved.Store(true)
 	s.Log.Info("RADIUS client signed a request for the first time; in mode learn unsigned ones from it are dropped from now on",
 		"client", p.addr)
+	return nil
 }
 
 // savePeers records what is not recorded: proofs that failed, and when unsigned requests
@@ -175,21 +186,32 @@ func (s *Server) savePeers(ctx context.Context) {
 	}
 	s.peers.mu.RUnlock()
 	for _, p := range todo {
+		var err error
 		if p.proven.Load() {
-			s.prove(ctx, p)
+			err = s.prove(ctx, p)
 		}
-		h := p.without.Load()
-		if h <= p.told.Load() {
-			continue
+		if err == nil {
+			err = s.saveUnsigned(ctx, p)
 		}
-		at := time.Unix(h*3600, 0).UTC()
-		c, cancel := context.WithTimeout(ctx, recordTimeout)
-		err := s.NASes.RecordNAS(c, mfa.NAS{Application: p.app, Address: p.addr, FirstSeen: at, Without: at})
-		cancel()
-		if err != nil {
-			s.complain(slog.LevelWarn, "record", p.addr, "could not record that this RADIUS client sends unsigned requests; will try again", "error", err)
-			return
+		if errors.Is(err, mfa.ErrNotFound) { // the application was removed
+			s.peers.drop(p)
 		}
-		p.told.Store(h)
 	}
+}
+
+// saveUnsigned records when the last unsigned request of p came, if that is not recorded.
+func (s *Server) saveUnsigned(ctx context.Context, p *peer) error {
+	h := p.without.Load()
+	if h <= p.told.Load() {
+		return nil
+	}
+	at := time.Unix(h*3600, 0).UTC()
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	if err := s.NASes.RecordNAS(ctx, mfa.NAS{Application: p.app, Address: p.addr, FirstSeen: at, Without: at}); err != nil {
+		s.complain(slog.LevelWarn, "record", p.addr, "could not record that this RADIUS client sends unsigned requests; will try again", "error", err)
+		return err
+	}
+	p.told.Store(h)
+	return nil
 }

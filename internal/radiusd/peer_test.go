@@ -2,6 +2,7 @@ package radiusd
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -180,6 +181,20 @@ func TestUnsignedIsRecordedHourly(t *testing.T) {
 	known, _ := r.nases.NAS(c.app.ID, addr)
 	if !known.FirstSeen.Equal(start) || !known.Without.Equal(start.Add(time.Hour)) || !known.Proven.IsZero() {
 		t.Errorf("recorded %+v", known)
+	}
+}
+
+func TestPeersOfARemovedApplicationAreForgotten(t *testing.T) {
+	r := newRig()
+	r.prepare()
+	r.nases.setFail(fmt.Errorf("application id-of-vpn: %w", mfa.ErrNotFound))
+	signed := r.peer("id-of-vpn", netip.MustParseAddr("192.0.2.1"), r.clock.Now())
+	signed.proven.Store(true)
+	unsigned := r.peer("id-of-vpn", netip.MustParseAddr("192.0.2.2"), r.clock.Now())
+	unsigned.without.Store(hour(r.clock.Now()))
+	r.savePeers(t.Context())
+	if len(r.peers.m) != 0 {
+		t.Errorf("%d kept", len(r.peers.m))
 	}
 }
 
