@@ -193,8 +193,11 @@ func (s *Server) savePeers(ctx context.Context) {
 		if err == nil {
 			err = s.saveUnsigned(ctx, p)
 		}
-		if errors.Is(err, mfa.ErrNotFound) { // the application was removed
+		switch {
+		case errors.Is(err, mfa.ErrNotFound): // the application was removed
 			s.peers.drop(p)
+		case err != nil: // the others would fare no better now
+			return
 		}
 	}
 }

@@ -126,7 +126,9 @@ func (s *Server) keepHouse(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			s.savePeers(context.WithoutCancel(ctx))
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*recordTimeout)
+			s.savePeers(last)
+			cancel()
 			s.noise.roll(s.Now().Add(noiseWindow))
 			return
 		case <-tick.C:
