@@ -1,6 +1,7 @@
 package trail
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
@@ -38,7 +39,11 @@ func appendRecord(dst []byte, r mfa.Record) ([]byte, error) {
 }
 
 func appendSettled(dst []byte, s *mfa.Settled) []byte {
-	dst = appendString(append(dst, `{"leg":`...), s.Leg.String())
+	dst = append(dst, `{"leg":"`...)
+	if s.Leg != (mfa.LegID{}) {
+		dst = hex.AppendEncode(dst, s.Leg[:])
+	}
+	dst = append(dst, '"')
 	dst = appendString(append(dst, `,"attempt":`...), s.Attempt.String())
 	dst = appendString(append(dst, `,"user":`...), string(s.User))
 	dst = appendTime(append(dst, `,"time":`...), s.Time)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"runtime"
 	"time"
 )
 
@@ -68,6 +69,7 @@ func (t *Trail) poisoned(err error) error {
 // drain writes until nothing is pending.
 func (t *Trail) drain() error {
 	for {
+		runtime.Gosched() // let those who were just answered come back first: one sync serves more
 		t.mu.Lock()
 		t.out.batch, t.pending = t.pending, t.out.batch[:0]
 		t.size = 0
