@@ -1,0 +1,261 @@
+package enroll_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/admin/admintest"
+	"countersign/internal/enroll"
+	"countersign/internal/method/otp"
+	"countersign/internal/mfa"
+	"countersign/internal/oath"
+	"countersign/internal/secret"
+)
+
+var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+const seed = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ" // "12345678901234567890"
+
+// codes is package method/otp at noon.
+type codes struct{}
+
+func (codes) Recovery(c mfa.Credential, n int) ([]secret.Text, secret.Text, error) {
+	return otp.GenerateRecovery(nil, c.ID, n)
+}
+func (codes) Pass(c mfa.Credential) (code, kept secret.Text, err error) {
+	return otp.GenerateTAP(nil, c.ID)
+}
+func (codes) Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error) {
+	m := otp.TOTP{Now: func() time.Time { return noon }, Skew: func() int { return 1 }}
+	p, err := m.Finish(ctx, c, f, mfa.Step{}, code)
+	return p.Floor, err
+}
+func (codes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error) {
+	return otp.Resync(c, f, first, second, now)
+}
+
+type rig struct {
+	*enroll.Service
+	db    *admintest.Memory
+	trail *admintest.Trail
+	user  mfa.UserID
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	db, trail := admintest.New(), admintest.NewTrail()
+	now := func() time.Time { return noon }
+	a := admintest.Admin(db, trail, &admintest.Node{Now: now}, nil)
+	login := "alice"
+	u, err := a.AddUser(t.Context(), "test", admin.UserChange{Login: &login, Password: secret.NewWire("pw")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rig{&enroll.Service{Server: "nyc1", Issuer: "Acme: Inc", Store: db, Resolve: a.Resolve, Passcodes: codes{}, Trail: trail, Now: now}, db, trail, u.ID}
+}
+
+// code is the passcode of seed, steps of 30 s after noon.
+func code(t testing.TB, steps int) secret.Wire {
+	t.Helper()
+	s, err := oath.ParseSecret(secret.FromString(seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := oath.NewTOTP(s, oath.SHA1, 6, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *secret.NewWire(k.TOTP(noon.Add(time.Duration(steps) * 30 * time.Second)))
+}
+
+func (r *rig) give(t testing.TB, q enroll.Request) enroll.Created {
+	t.Helper()
+	c, err := r.Add(t.Context(), "root", "alice", q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSecretIsShownOnceAndOnlyIfMadeHere(t *testing.T) {
+	r := newRig(t)
+	made := r.give(t, enroll.Request{Method: "totp", Label: "phone"})
+	if made.Secret == nil || made.Secret.Len() != 32 || made.OTPAuthURL == nil {
+		t.Fatalf("made %+v", made)
+	}
+	u, err := oath.ParseKeyURI(made.OTPAuthURL.Text)
+	if err != nil || u.Account != "alice" || u.Issuer != "Acme  Inc" || !oath.FormatSecret(u.Key.Secret()).Equal(made.Secret.Text) {
+		t.Errorf("URL %q: %+v, %v", made.OTPAuthURL.Expose(), u, err)
+	}
+	given := r.give(t, enroll.Request{Method: "hotp", Secret: secret.NewWire(seed), Counter: 7, Digits: 8})
+	if given.Secret != nil || given.OTPAuthURL != nil || given.Digits != 8 {
+		t.Errorf("given %+v", given)
+	}
+	recovery := r.give(t, enroll.Request{Method: "recovery"})
+	if len(recovery.Codes) != 10 || *recovery.Left != 10 {
+		t.Errorf("recovery: %d codes, %d left", len(recovery.Codes), *recovery.Left)
+	}
+	pass := r.give(t, enroll.Request{Method: "tap", Why: "first day", Seconds: 600, Uses: 2, Scope: []string{"vpn"}})
+	if len(pass.Codes) != 1 || !pass.Expires.Equal(noon.Add(10*time.Minute)) || *pass.Left != 2 {
+		t.Errorf("pass %+v", pass)
+	}
+	list, err := r.List(t.Context(), "alice")
+	if err != nil || len(list.Credentials) != 4 {
+		t.Fatalf("list %+v, %v", list, err)
+	}
+	for _, a := range r.trail.Recorded() {
+		for _, s := range []secret.Wire{*made.Secret, recovery.Codes[0], pass.Codes[0]} {
+			if strings.Contains(fmt.Sprint(a), string(s.Expose())) {
+				t.Errorf("a secret in the trail: %+v", a)
+			}
+		}
+	}
+	if last := r.trail.Recorded()[4]; last.Verb != "credential add" || last.Object != "alice" ||
+		!strings.HasSuffix(last.Detail, "2 uses until 2026-11-25T12:10:00Z, for vpn: first day") {
+		t.Errorf("act %+v", last)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	tests := map[string]enroll.Request{
+		"no method":           {},
+		"unknown method":      {Method: "sms"},
+		"password as method":  {Method: "password"},
+		"secret not Base32":   {Method: "totp", Secret: secret.NewWire("0189")},
+		"empty secret":        {Method: "totp", Secret: secret.NewWire("")},
+		"short secret":        {Method: "totp", Secret: secret.NewWire("MFRGG")},
+		"odd algorithm":       {Method: "totp", Algorithm: "MD5"},
+		"five digits":         {Method: "totp", Digits: 5},
+		"nine digits":         {Method: "hotp", Digits: 9},
+		"long period":         {Method: "totp", Period: 86400},
+		"negative period":     {Method: "totp", Period: -1},
+		"period of hotp":      {Method: "hotp", Period: 30},
+		"counter of totp":     {Method: "totp", Counter: 1},
+		"counter too large":   {Method: "hotp", Counter: 1 << 63},
+		"secret of recovery":  {Method: "recovery", Secret: secret.NewWire(seed)},
+		"too many codes":      {Method: "recovery", Codes: 51},
+		"pass without reason": {Method: "tap"},
+		"pass for ever":       {Method: "tap", Why: "x", Seconds: 1 << 40},
+		"pass too short":      {Method: "tap", Why: "x", Seconds: 5},
+		"many uses":           {Method: "tap", Why: "x", Uses: 61},
+		"reason of two lines": {Method: "tap", Why: "x\ny"},
+		"label of two lines":  {Method: "totp", Label: "x\ny"},
+	}
+	for name, q := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			if _, err := r.Add(t.Context(), "root", "alice", q); !errors.Is(err, mfa.ErrInvalid) {
+				t.Errorf("got %v, want invalid", err)
+			}
+			if l, _ := r.List(t.Context(), "alice"); len(l.Credentials) != 0 {
+				t.Error("a credential was made")
+			}
+		})
+	}
+	r := newRig(t)
+	if _, err := r.Add(t.Context(), "root", "nobody", enroll.Request{Method: "totp"}); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	for range 31 { // and the password
+		r.give(t, enroll.Request{Method: "totp"})
+	}
+	if _, err := r.Add(t.Context(), "root", "alice", enroll.Request{Method: "totp"}); !errors.Is(err, mfa.ErrInvalid) {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+func TestACodeConfirmsOnce(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	c := r.give(t, enroll.Request{Method: "totp", Secret: secret.NewWire(seed)})
+	wrong := *secret.NewWire("000000")
+	if _, err := r.Confirm(ctx, "root", "alice", string(c.ID), enroll.Codes{Codes: []secret.Wire{wrong}}); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "wrong_code") {
+		t.Errorf("wrong code: %v", err)
+	}
+	right := enroll.Codes{Codes: []secret.Wire{code(t, 0)}}
+	var wg sync.WaitGroup
+	results := make([]error, 16)
+	for i := range results {
+		wg.Go(func() { _, results[i] = r.Confirm(ctx, "root", "alice", "totp", right) })
+	}
+	wg.Wait()
+	good := 0
+	for _, err := range results {
+		if err == nil {
+			good++
+		} else if !strings.Contains(err.Error(), "replayed_code") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if good != 1 {
+		t.Errorf("one code confirmed %d times", good)
+	}
+	list, _ := r.List(ctx, "alice")
+	if list.Credentials[0].Confirmed == nil {
+		t.Error("not shown as proven")
+	}
+	a, _ := r.db.Account(ctx, r.user, false)
+	if a.Record.Floors[c.ID].Next == 0 {
+		t.Error("the code was not spent")
+	}
+}
+
+func TestResyncOnlyRaisesTheFloor(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	c := r.give(t, enroll.Request{Method: "totp", Secret: secret.NewWire(seed)})
+	pair := func(at int) enroll.Codes { return enroll.Codes{Codes: []secret.Wire{code(t, at), code(t, at+1)}} }
+	if _, err := r.Resync(ctx, "root", "alice", string(c.ID), enroll.Codes{Codes: []secret.Wire{code(t, 20)}}); !errors.Is(err, mfa.ErrInvalid) {
+		t.Errorf("one code: %v", err)
+	}
+	v, err := r.Resync(ctx, "root", "alice", string(c.ID)[:6], pair(20))
+	if err != nil || v.Drift == 0 {
+		t.Fatalf("resync: %+v, %v", v, err)
+	}
+	a, _ := r.db.Account(ctx, r.user, false)
+	floor := a.Record.Floors[c.ID].Next
+	for _, at := range []int{20, 19, 5} {
+		if _, err := r.Resync(ctx, "root", "alice", "totp", pair(at)); !errors.Is(err, mfa.ErrInvalid) {
+			t.Errorf("codes of step %d again: %v", at, err)
+		}
+	}
+	if a, _ := r.db.Account(ctx, r.user, false); a.Record.Floors[c.ID].Next != floor {
+		t.Errorf("the floor went from %d to %d", floor, a.Record.Floors[c.ID].Next)
+	}
+}
+
+func TestDisableAndRemove(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	first := r.give(t, enroll.Request{Method: "totp"})
+	r.give(t, enroll.Request{Method: "totp"})
+	if _, err := r.Disable(ctx, "root", "alice", "totp", true); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "fits 2") {
+		t.Errorf("a name that fits two: %v", err)
+	}
+	if c, err := r.Disable(ctx, "root", "alice", string(first.ID), true); err != nil || !c.Disabled {
+		t.Errorf("disabled: %+v, %v", c, err)
+	}
+	if c, err := r.Disable(ctx, "root", "alice", string(first.ID), false); err != nil || c.Disabled {
+		t.Errorf("enabled: %+v, %v", c, err)
+	}
+	if err := r.Remove(ctx, "root", "alice", string(first.ID)); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{string(first.ID), "password", "", "zzzz"} {
+		if err := r.Remove(ctx, "root", "alice", gone); !errors.Is(err, mfa.ErrNotFound) {
+			t.Errorf("removing %q: %v", gone, err)
+		}
+	}
+	var verbs []string
+	for _, a := range r.trail.Recorded() {
+		verbs = append(verbs, a.Verb)
+	}
+	want := []string{"user add", "credential add", "credential add", "credential disable", "credential enable", "credential remove"}
+	if !slices.Equal(verbs, want) {
+		t.Errorf("acts: got %v, want %v", verbs, want)
+	}
+}
