@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"countersign/internal/login"
@@ -95,7 +96,7 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 	ctx, cancel := context.WithTimeout(ctx, a.set.Attempt.Duration())
 	defer cancel()
 
-	d, again, err := e.decide(ctx, a)
+	d, again, err := e.guarded(ctx, a)
 	if err != nil && len(a.ledger) > 0 { // settled perhaps: the ledger has to know, whatever the client is told
 		err = errors.Join(err, e.Trail.Append(context.WithoutCancel(ctx), a.ledger...))
 	}
@@ -114,6 +115,17 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 		d.Message = "Sign-in refused. Attempt " + a.id.String()
 	}
 	return d, nil
+}
+
+// guarded is decide that turns a panic into a fault of ours: one request that we trip over
+// must not take the others with it.
+func (e *Engine) guarded(ctx context.Context, a *attempt) (d mfa.Decision, again bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			d, again, err = mfa.Decision{}, false, fmt.Errorf("a mistake in the program: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return e.decide(ctx, a)
 }
 
 // decide returns the decision on a leg, and whether it is an earlier one given again. An

@@ -300,6 +300,19 @@ func TestFaultsAreOursAndSilent(t *testing.T) {
 	}
 }
 
+func TestPanicIsAFaultOfOurs(t *testing.T) {
+	g := newRig(t)
+	e := g.engine()
+	g.store.fault = func() (bool, error) { panic("boom") }
+	if d, err := e.Authenticate(t.Context(), firstLeg("plain", "alice", code(0))); err == nil || d.Verdict != mfa.Reject {
+		t.Errorf("a panic: %s, %v; want an error", d.Verdict, err)
+	}
+	g.store.fault = nil
+	if d := ask(t, e, firstLeg("plain", "alice", code(0))); d.Verdict != mfa.Accept {
+		t.Errorf("the same user afterwards: %s %s, want accept (no lock left behind)", d.Verdict, d.Reason)
+	}
+}
+
 // A lost answer of the write is read back: the leg's own result is its result.
 func TestLostAnswerOfTheWrite(t *testing.T) {
 	for _, applied := range []bool{true, false} {
