@@ -1,10 +1,8 @@
 package cluster
 
 import (
-	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,8 +13,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("CLUSTER_TEST_CHILD"); dir != "" {
-		child(dir)
+	if role := os.Getenv("CLUSTER_TEST_CHILD"); role != "" {
+		child(role, os.Getenv("CLUSTER_TEST_DIR"))
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -108,8 +106,3 @@ func TestFoundWriteReopen(t *testing.T) {
 		t.Errorf("status %+v, %v", s, err)
 	}
 }
-
-func child(dir string) {}
-
-var _ = fmt.Sprint
-var _ = context.Background

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,6 +51,9 @@ func Found(ctx context.Context, o Options) (*Node, error) {
 	}
 	if o.Group == "" || o.Sign == nil {
 		return nil, fmt.Errorf("cluster: Group and Sign must be set to found a group: %w", mfa.ErrInvalid)
+	}
+	if err := refuseNetwork(o.DataDir); err != nil {
+		return nil, err
 	}
 	if err := mustBeEmpty(o); err != nil {
 		return nil, err
@@ -135,6 +139,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		}
 		return nil, err
 	}
+	if err := refuseNetwork(o.DataDir); err != nil {
+		return nil, err
+	}
 	lock, err := lockFolder(o.DataDir)
 	if err != nil {
 		return nil, err
@@ -185,6 +192,25 @@ func start(o Options, f epochFile, lock *folderLock, token string) (*Node, error
 // newToken returns a token that no other cluster has; etcd derives the cluster id from it.
 func newToken(group string, epoch uint64) string {
 	return fmt.Sprintf("%s/%d/%s", group, epoch, rand.Text())
+}
+
+// refuseNetwork refuses a data folder on a network file system, or in one still to be made
+// there: locks and syncs are not what they seem.
+func refuseNetwork(dir string) error {
+	for {
+		kind, err := networkDisk(dir)
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
+			dir = filepath.Dir(dir)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("data folder: %w", err)
+		}
+		if kind != "" {
+			return fmt.Errorf("%s lies on %s: a database needs a local disk; name a folder on one as data_dir: %w", dir, kind, mfa.ErrInvalid)
+		}
+		return nil
+	}
 }
 
 func syncDirs(dirs ...string) error {
@@ -241,6 +267,7 @@ func (n *Node) shut() bool {
 	n.queue.drain(closeGrace)
 	n.cancel()
 	n.ops.Wait()
+	n.queue.wg.Wait()
 	n.etcd.Close()
 	return true
 }

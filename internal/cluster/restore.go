@@ -36,6 +36,9 @@ func RestoreInto(ctx context.Context, o Options, r Restore) error {
 	if o.Group == "" || o.Sign == nil || r.Epoch == 0 || r.DecidedBy == "" {
 		return fmt.Errorf("cluster: Group, Sign, Epoch and DecidedBy must be set to restore: %w", mfa.ErrInvalid)
 	}
+	if err := refuseNetwork(o.DataDir); err != nil {
+		return err
+	}
 	if _, err := VerifySnapshot(r.Snapshot); err != nil {
 		return err
 	}

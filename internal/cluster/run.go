@@ -21,7 +21,7 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { every(ctx, probeEvery, n.disk.check) })
+	wg.Go(func() { every(ctx, probeEvery, n.checkDisk) })
 	wg.Go(func() { every(ctx, probeEvery, func() { n.probe(ctx) }) })
 	wg.Go(func() { every(ctx, snapshotCheck, func() { n.snapshotTick(ctx) }) })
 	defer wg.Wait()
@@ -50,6 +50,13 @@ func every(ctx context.Context, interval time.Duration, f func()) {
 			return
 		case <-t.C:
 		}
+	}
+}
+
+func (n *Node) checkDisk() {
+	if n.enter() == nil {
+		n.disk.check()
+		n.ops.Done()
 	}
 }
 
