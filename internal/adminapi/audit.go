@@ -15,7 +15,7 @@ import (
 func (a *API) audit() {
 	s := a.admin
 	type query struct {
-		paging
+		Paging
 		User        string    `query:"user" maxLength:"253" doc:"a login, or the id of a user who is gone"`
 		Application string    `query:"application" maxLength:"64"`
 		Since       time.Time `query:"since"`
@@ -26,7 +26,7 @@ func (a *API) audit() {
 			After: in.After, Limit: in.Limit})
 	})
 	type acts struct {
-		paging
+		Paging
 		Since time.Time `query:"since"`
 	}
 	route(a, admin.ScopeRead, http.MethodGet, "/audit/acts", "List administrative acts, newest first", func(ctx context.Context, _ string, in *acts) (admin.ActList, error) {

@@ -2,14 +2,16 @@ package adminapi
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"countersign/internal/admin"
 	"countersign/internal/policy"
 )
 
-// named names one application, directory or token.
-type named struct {
+// Named names one application, directory or token. Like every type that is embedded in an
+// input it is exported, because huma passes over those that are not.
+type Named struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
@@ -22,7 +24,7 @@ func object[View, List, Change any](a *API, path, what string,
 	remove func(ctx context.Context, by, name string) error) {
 	type body struct{ Body Change }
 	type change struct {
-		named
+		Named
 		Body Change
 	}
 	route(a, admin.ScopeRead, http.MethodGet, path, "List every "+what, func(ctx context.Context, _ string, _ *none) (List, error) {
@@ -31,13 +33,13 @@ func object[View, List, Change any](a *API, path, what string,
 	route(a, admin.ScopeWrite, http.MethodPost, path, "Add a "+what, func(ctx context.Context, by string, in *body) (View, error) {
 		return add(ctx, by, in.Body)
 	})
-	route(a, admin.ScopeRead, http.MethodGet, path+"/{name}", "Show a "+what, func(ctx context.Context, _ string, in *named) (View, error) {
+	route(a, admin.ScopeRead, http.MethodGet, path+"/{name}", "Show a "+what, func(ctx context.Context, _ string, in *Named) (View, error) {
 		return show(ctx, in.Name)
 	})
 	route(a, admin.ScopeWrite, http.MethodPatch, path+"/{name}", "Change a "+what, func(ctx context.Context, by string, in *change) (View, error) {
 		return set(ctx, by, in.Name, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodDelete, path+"/{name}", "Remove a "+what, func(ctx context.Context, by string, in *named) (admin.Removed, error) {
+	route(a, admin.ScopeWrite, http.MethodDelete, path+"/{name}", "Remove a "+what, func(ctx context.Context, by string, in *Named) (admin.Removed, error) {
 		return admin.Removed{Removed: in.Name}, remove(ctx, by, in.Name)
 	})
 }
@@ -54,7 +56,7 @@ func (a *API) directories() {
 	s := a.admin
 	object(a, "/directories", "directory", s.ListDirectories, s.Directory, s.AddDirectory, s.SetDirectory, s.RemoveDirectory)
 	type test struct {
-		named
+		Named
 		Body admin.DirectoryTest
 	}
 	route(a, admin.ScopeWrite, http.MethodPost, "/directories/{name}/test", "Try a directory step by step", func(ctx context.Context, by string, in *test) (admin.CheckList, error) {
@@ -69,10 +71,10 @@ func (a *API) group() {
 		return s.Policy(ctx)
 	})
 	type change struct {
-		RawBody []byte `contentType:"application/json" doc:"those settings that are to change"`
+		Body json.RawMessage `doc:"an object with those settings that are to change"`
 	}
 	route(a, admin.ScopeWrite, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, by string, in *change) (policy.Settings, error) {
-		return s.SetPolicy(ctx, by, in.RawBody)
+		return s.SetPolicy(ctx, by, in.Body)
 	})
 	type explain struct {
 		Login       string `query:"login" required:"true" maxLength:"253"`
@@ -94,7 +96,7 @@ func (a *API) group() {
 	route(a, admin.ScopeOwner, http.MethodPost, "/api-tokens", "Make an API token", func(ctx context.Context, by string, in *struct{ Body admin.APITokenRequest }) (admin.APIToken, error) {
 		return s.CreateAPIToken(ctx, by, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodDelete, "/api-tokens/{name}", "Revoke an API token", func(ctx context.Context, by string, in *named) (admin.Removed, error) {
+	route(a, admin.ScopeWrite, http.MethodDelete, "/api-tokens/{name}", "Revoke an API token", func(ctx context.Context, by string, in *Named) (admin.Removed, error) {
 		return admin.Removed{Removed: in.Name}, s.RevokeAPIToken(ctx, by, in.Name)
 	})
 }

@@ -9,13 +9,13 @@ import (
 	"countersign/internal/admin"
 )
 
-// userPath names one user by any of their login forms, or by their id.
-type userPath struct {
+// UserPath names one user by any of their login forms, or by their id.
+type UserPath struct {
 	Login string `path:"login" maxLength:"253"`
 }
 
-// paging is the part of a query that every long list has.
-type paging struct {
+// Paging is the part of a query that every long list has.
+type Paging struct {
 	After string `query:"after" maxLength:"256" doc:"the next of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
 }
@@ -23,7 +23,7 @@ type paging struct {
 func (a *API) users() {
 	s := a.admin
 	type listInput struct {
-		paging
+		Paging
 		State  string `query:"state" enum:"protected,exempt,denied"`
 		Search string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address"`
 	}
@@ -33,30 +33,30 @@ func (a *API) users() {
 	route(a, admin.ScopeWrite, http.MethodPost, "/users", "Add a user", func(ctx context.Context, by string, in *struct{ Body admin.UserChange }) (admin.User, error) {
 		return s.AddUser(ctx, by, in.Body)
 	})
-	route(a, admin.ScopeRead, http.MethodGet, "/users/{login}", "Show a user", func(ctx context.Context, _ string, in *userPath) (admin.User, error) {
+	route(a, admin.ScopeRead, http.MethodGet, "/users/{login}", "Show a user", func(ctx context.Context, _ string, in *UserPath) (admin.User, error) {
 		return s.User(ctx, in.Login)
 	})
 	type change struct {
-		userPath
+		UserPath
 		Body admin.UserChange
 	}
 	route(a, admin.ScopeWrite, http.MethodPatch, "/users/{login}", "Change a user", func(ctx context.Context, by string, in *change) (admin.User, error) {
 		return s.SetUser(ctx, by, in.Login, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodDelete, "/users/{login}", "Remove a user", func(ctx context.Context, by string, in *userPath) (admin.Removed, error) {
+	route(a, admin.ScopeWrite, http.MethodDelete, "/users/{login}", "Remove a user", func(ctx context.Context, by string, in *UserPath) (admin.Removed, error) {
 		return admin.Removed{Removed: in.Login}, s.RemoveUser(ctx, by, in.Login)
 	})
 	type block struct {
-		userPath
+		UserPath
 		Body admin.BlockRequest
 	}
 	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/block", "Block a user", func(ctx context.Context, by string, in *block) (admin.User, error) {
 		return s.BlockUser(ctx, by, in.Login, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/unblock", "Lift a user's block", func(ctx context.Context, by string, in *userPath) (admin.User, error) {
+	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/unblock", "Lift a user's block", func(ctx context.Context, by string, in *UserPath) (admin.User, error) {
 		return s.UnblockUser(ctx, by, in.Login)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/unlock", "Forget a user's failures", func(ctx context.Context, by string, in *userPath) (admin.User, error) {
+	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/unlock", "Forget a user's failures", func(ctx context.Context, by string, in *UserPath) (admin.User, error) {
 		return s.UnlockUser(ctx, by, in.Login)
 	})
 	route(a, admin.ScopeWrite, http.MethodPost, "/import/users", "Import users from CSV", func(ctx context.Context, by string, in *upload) (admin.ImportReport, error) {
