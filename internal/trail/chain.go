@@ -21,6 +21,7 @@ type chain struct {
 	hash Hash   // as the last well-formed line recorded it
 	seq  uint64 // of that line
 	lost bool   // lines that cannot be read followed it
+	bad  bool   // that line was not proven
 	h    hash.Hash
 }
 
@@ -56,11 +57,13 @@ func (c *chain) step(raw rawLine) (l line, head *header, t trust, what string) {
 		return line{}, nil, broken, errNotALine.Error()
 	}
 	last := *c
-	if l.seq > last.seq {
-		c.hash, c.seq, c.lost = l.hash, l.seq, false
+	follows := chainHash(c.h, last.hash, l.payload) == l.hash
+	if l.seq > last.seq || (follows && last.bad) {
+		c.hash, c.seq, c.lost, c.bad = l.hash, l.seq, false, true
 	}
 	switch {
-	case l.seq == last.seq+1 && chainHash(c.h, last.hash, l.payload) == l.hash:
+	case follows && (l.seq == last.seq+1 || last.bad): // else it is the line before whose seq is wrong
+		c.bad = false
 		return l, head, proven, ""
 	case l.seq <= last.seq:
 		return l, head, broken, fmt.Sprintf("record %d stands behind record %d: inserted or out of order", l.seq, last.seq)

@@ -37,7 +37,7 @@ func (x *Index) batch(m mark) (more bool, err error) {
 			err = errors.Join(err, tx.Rollback())
 		}
 	}()
-	insert, err := tx.Prepare("INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
+	insert, err := tx.Prepare("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
 	if err != nil {
 		return false, err
 	}

@@ -177,7 +177,7 @@ func (v *verifier) segment(e entry) {
 	before := v.last
 	v.last = e.segment
 	if v.report.Segments > 1 && e.segment != before+1 {
-		v.report.add(Problem{File: segmentName(before + 1), What: "the segment is missing" + upTo(before+1, e.segment-1)})
+		v.report.add(Problem{File: segmentName(before + 1), What: "the segment is missing or empty" + upTo(before+1, e.segment-1)})
 	}
 	if e.head == nil {
 		v.report.add(Problem{File: name, Line: 1, What: "the segment does not begin with its own description"})
