@@ -110,6 +110,22 @@ func TestGateWaiterLeavesWhenItsTimeIsUp(t *testing.T) {
 	})
 }
 
+// A slot that is given in the moment in which its waiter leaves is not lost.
+func TestGateSlotGivenToOneWhoLeaves(t *testing.T) {
+	g := newGate(1, 9, 9)
+	hold, err := g.acquire(t.Context(), "holder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := g.enter("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold()
+	g.leave("a", w)
+	idle(t, g)
+}
+
 // Whatever the order of comings and goings: no more holders than slots, no slot lost.
 func TestGateNeverLosesASlot(t *testing.T) {
 	const slots = 3

@@ -280,6 +280,65 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
+// A connection that is in use while the settings change is closed afterwards.
+func TestConnectionInUseWhenSettingsChange(t *testing.T) {
+	var c *Checker
+	f := newFake(t, func(r request) ([]byte, bool) {
+		if r.op == ldap.ApplicationSearchRequest {
+			c.drop("corp")
+		}
+		return wellBehaved(r)
+	})
+	c, _, _ = checker(t, corp(f.url))
+	p, err := c.pool(corp(f.url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := check(t.Context(), c, alice, "r1ght"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.servers[0].service.idle) + len(p.servers[0].user.idle); n != 0 {
+		t.Errorf("%d connections are kept with the old settings", n)
+	}
+}
+
+// What a server may send is bounded for one operation, not for the life of a connection.
+func TestLargeAnswersOnOneConnection(t *testing.T) {
+	f := newFake(t, func(r request) ([]byte, bool) {
+		if r.op == ldap.ApplicationSearchRequest {
+			return append(entry(r, "CN=Alice,DC=corp", strings.Repeat("x", maxAnswer/2)), result(r, 0, "")...), false
+		}
+		return wellBehaved(r)
+	})
+	c, _, _ := checker(t, corp(f.url))
+	for range 4 {
+		if _, err := check(t.Context(), c, alice, "r1ght"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := f.conns.Load(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+}
+
+// A server that is slow is not asked the same once more.
+func TestSlowServerIsNotAskedTwice(t *testing.T) {
+	f := newFake(t, wellBehaved)
+	d := corp(f.url)
+	d.Timeout = 300 * time.Millisecond
+	c, _, _ := checker(t, d)
+	if _, err := check(t.Context(), c, alice, "r1ght"); err != nil {
+		t.Fatal(err)
+	}
+	f.set(hangs)
+	if _, err := check(t.Context(), c, alice, "r1ght"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+	if n := f.finds.Load(); n != 2 || f.conns.Load() != 2 {
+		t.Errorf("%d searches on %d connections, want 2 on 2", n, f.conns.Load())
+	}
+}
+
 func sweep(t *testing.T, c *Checker) {
 	t.Helper()
 	var probes sync.WaitGroup

@@ -175,15 +175,17 @@ func TestOldHashesAreReplaced(t *testing.T) {
 				replaced <- to
 				return nil
 			}})
-			run(t, c)
+			if tt.want {
+				run(t, c)
+			}
 			creds := []mfa.Credential{{ID: "cred", User: "user", Method: mfa.MethodPassword, Secret: old}}
 			_, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "user"}, creds, "alice", secret.FromString(tt.typed))
 			if wrong := errors.Is(err, mfa.WrongPassword); err != nil && !wrong || wrong != (tt.name == "wrong password") {
 				t.Fatalf("check: %v", err)
 			}
 			if !tt.want {
-				if n := len(c.upgrades) + len(replaced); n != 0 {
-					t.Errorf("replaced, want the old hash to stay")
+				if len(c.upgrades) != 0 {
+					t.Error("is to be replaced, want the old hash to stay")
 				}
 				return
 			}
