@@ -50,9 +50,9 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 	return o.rev, o.ok, nil
 }
 
-// quotaReserve is the part of the quota that we leave alone, so that etcd never reaches
-// it: etcd's own alarm refuses a write after having applied it.
-const quotaReserve = quotaBytes / 20
+// ourQuota leaves a part of the quota alone, so that etcd never reaches it: etcd's own
+// alarm refuses a write after having applied it.
+const ourQuota = quotaBytes - quotaBytes/20
 
 // writable refuses writes for which there is no room. Deletions make room in the database,
 // but none on the disk.
@@ -60,9 +60,9 @@ func (n *Node) writable(puts bool) error {
 	if err := n.disk.refusal(); err != nil {
 		return err
 	}
-	if size := n.srv.Backend().Size(); puts && size > quotaBytes-quotaReserve {
+	if size := n.srv.Backend().Size(); puts && size >= n.quota {
 		return fmt.Errorf("%w: the database in %s has %s of at most %s: remove what is not needed, then restart the server, which gives the freed space back",
-			mfa.ErrReadOnly, n.o.DataDir, bytesText(size), bytesText(quotaBytes))
+			mfa.ErrReadOnly, n.o.DataDir, bytesText(size), bytesText(n.quota))
 	}
 	return nil
 }

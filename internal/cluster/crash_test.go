@@ -12,20 +12,26 @@ import (
 	"testing"
 )
 
+const fatalHookRan = "the fatal hook heard:"
+
 // child is what this program does when a test starts it again: "open" tries to open the
 // folder, "write" writes until it is killed and prints what was acknowledged.
 func child(role, dir string) {
-	n, err := Open(context.Background(), testOptions(dir))
+	o := testOptions(dir)
+	o.Fatal = func(reason string) { fmt.Fprintln(os.Stderr, fatalHookRan, reason) }
+	n, err := Open(context.Background(), o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	defer n.Close()
 	switch role {
+	case "full": // sees no shortage
+		n.disk.low.Store(nil)
+		n.disk.space = func(string) (int64, int64, error) { return 1 << 40, 1 << 40, nil }
+		err = childWrites(n, 4000)
 	case "write":
-		err = childWrites(n)
-	case "full":
-		err = childOnFullDisk(n)
+		err = childWrites(n, 1)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,8 +43,9 @@ const childWriters = 16
 
 // childWrites has each writer raise its own counter, each time conditionally on the last
 // revision, together with a key of its own for each step. It prints "writer step" after
-// each acknowledgement, in one write to the pipe, which survives this process.
-func childWrites(n *Node) error {
+// each acknowledgement, in one write to the pipe, which survives this process. What it
+// writes for a step has the given size.
+func childWrites(n *Node, size int) error {
 	ctx := context.Background()
 	if _, err := n.Barrier(ctx); err != nil {
 		return err
@@ -53,7 +60,7 @@ func childWrites(n *Node) error {
 				step++
 				var ok bool
 				rev, ok, err = n.Commit(ctx, map[string]int64{counter: rev}, map[string][]byte{
-					counter: []byte(strconv.Itoa(step)), fmt.Sprintf("step/%d/%d", w, step): []byte("x"),
+					counter: []byte(strconv.Itoa(step)), fmt.Sprintf("step/%d/%d", w, step): make([]byte, size),
 				}, nil)
 				if err == nil && !ok {
 					err = fmt.Errorf("writer %d lost its own condition at step %d", w, step)
@@ -146,5 +153,3 @@ func runAndKill(t *testing.T, dir string, after int, acked []int) int {
 	}
 	return n
 }
-
-func childOnFullDisk(n *Node) error { return nil }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -58,20 +58,20 @@ func startEtcd(o Options, dir, token string) (e *embed.Etcd, err error) {
 	}
 
 	var running atomic.Bool
-	fatal := func(reason string) {
-		if o.Fatal != nil && running.Load() {
-			o.Fatal(reason)
-		}
-	}
-	exit := func(reason string) {
+	var once sync.Once
+	end := func(reason string) {
 		if !running.Load() {
 			panic(reason) // caught below; etcd starts on this goroutine
 		}
-		o.Log.Error("the database cannot go on; this process ends and must be started again", "reason", reason)
-		fatal(reason)
-		os.Exit(1)
+		once.Do(func() { // whoever comes second waits here for the end
+			o.Log.Error("the database cannot go on; this process ends and must be started again", "reason", reason, "stack", string(debug.Stack()))
+			if o.Fatal != nil {
+				o.Fatal(reason)
+			}
+			os.Exit(1)
+		})
 	}
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(o.Log, time.Now, exit, fatal))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(o.Log, o.Now, end))
 	defer func() {
 		if r := recover(); r != nil {
 			e, err = nil, fmt.Errorf("start the database in %s: %v", dir, r)

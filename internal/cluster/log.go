@@ -35,25 +35,18 @@ type flood struct {
 	dropped int
 }
 
-// newZap returns a logger for etcd. onExit runs instead of os.Exit for what etcd thinks
-// fatal, and must not return; onPanic runs before etcd panics.
-func newZap(log *slog.Logger, now func() time.Time, onExit, onPanic func(message string)) *zap.Logger {
+// newZap returns a logger for etcd. What etcd cannot go on after, whether it would exit or
+// panic, goes to end, which must not return.
+func newZap(log *slog.Logger, now func() time.Time, end func(reason string)) *zap.Logger {
 	core := &bridge{log: log.With("component", "etcd"), now: now, floods: &floods{seen: map[string]flood{}}}
-	return zap.New(core, zap.WithFatalHook(exitHook(onExit)), zap.WithPanicHook(panicHook(onPanic)))
+	return zap.New(core, zap.WithFatalHook(endHook(end)), zap.WithPanicHook(endHook(end)))
 }
 
-type exitHook func(string)
+type endHook func(reason string)
 
-func (h exitHook) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
+// OnWrite implements zapcore.CheckWriteHook.
+func (h endHook) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
 	h(describe(ce, fields))
-}
-
-type panicHook func(string)
-
-func (h panicHook) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
-	text := describe(ce, fields)
-	h(text)
-	panic(text)
 }
 
 // describe returns a message of etcd with the error it carries.

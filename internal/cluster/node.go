@@ -31,6 +31,7 @@ type Node struct {
 
 	queue *queue
 	disk  *guard
+	quota int64 // bytes of the database above which puts are refused
 	snaps *keeper
 
 	misses atomic.Int32 // probes in a row that found no master; Run counts
@@ -177,7 +178,7 @@ func start(o Options, f epochFile, lock *folderLock, token string) (*Node, error
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, log: o.Log, file: f, lock: lock, etcd: e, srv: e.Server}
+	n := &Node{o: o, log: o.Log, file: f, lock: lock, etcd: e, srv: e.Server, quota: ourQuota}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.queue = &queue{send: n.srv.Txn, base: n.ctx, timeout: o.Timeout, lanes: o.Batches, limit: batchLimit}
 	if o.NoBatch {

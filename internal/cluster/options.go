@@ -25,8 +25,8 @@ type Options struct {
 	Sign   func(message []byte) ([]byte, error)
 	Verify func(message, signature []byte) error
 
-	// Fatal runs before the process exits because etcd cannot go on (a disk error):
-	// flush here what must not be lost. Optional. It must not call the node.
+	// Fatal runs before the process exits with status 1 because etcd cannot go on (a disk
+	// error): flush here what must not be lost. Optional. It must not call the node.
 	Fatal func(reason string)
 
 	// Known lists the names in DataDir that other parts of the program own ("trail",

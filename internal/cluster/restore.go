@@ -111,7 +111,7 @@ func unpack(ctx context.Context, o Options, r Restore, dir string) (id string, e
 	}()
 	setSegmentSize()
 	fail := func(reason string) { panic(reason) }
-	err = snapshot.NewV3(newZap(o.Log, o.Now, fail, func(string) {})).Restore(snapshot.RestoreConfig{
+	err = snapshot.NewV3(newZap(o.Log, o.Now, fail)).Restore(snapshot.RestoreConfig{
 		SnapshotPath: r.Snapshot, OutputDataDir: dir,
 		Name: o.Name, PeerURLs: []string{o.Peer}, InitialCluster: o.Name + "=" + o.Peer,
 		InitialClusterToken: newToken(o.Group, r.Epoch),

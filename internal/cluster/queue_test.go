@@ -1,0 +1,271 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/mfa"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
+	"go.etcd.io/raft/v3"
+)
+
+// proposalOf returns a proposal that puts the given keys if cond is at revision 1.
+func proposalOf(t *testing.T, cond string, puts ...string) *proposal {
+	t.Helper()
+	ifRev := map[string]int64{}
+	if cond != "" {
+		ifRev[cond] = 1
+	}
+	values := map[string][]byte{}
+	for _, k := range puts {
+		values[k] = []byte("x")
+	}
+	p, err := newProposal(ifRev, values, nil)
+	must(t, err)
+	return p
+}
+
+// keysOf names what a request to etcd changes, one word for each commit in it.
+func keysOf(r *pb.TxnRequest) string {
+	var words []string
+	for _, op := range r.Success {
+		if nested := op.GetRequestTxn(); nested != nil {
+			words = append(words, keysOf(nested))
+		} else {
+			words = append(words, string(op.GetRequestPut().GetKey()))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// sent is a request that waits until the test answers.
+type sent struct {
+	req    *pb.TxnRequest
+	ctx    context.Context
+	answer chan error
+}
+
+// heldQueue returns a queue of one lane whose sends wait until the test answers.
+func heldQueue(t *testing.T, limit int) (*queue, chan sent) {
+	ctx, cancel := context.WithCancel(t.Context())
+	sends := make(chan sent)
+	q := &queue{base: ctx, timeout: time.Minute, lanes: 1, limit: limit}
+	q.send = func(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+		s := sent{r, ctx, make(chan error, 1)}
+		select {
+		case sends <- s:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		select {
+		case err := <-s.answer:
+			return answerTo(r), err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	t.Cleanup(func() { cancel(); q.wg.Wait() })
+	return q, sends
+}
+
+// answerTo says that every commit on a key with "no" in it failed.
+func answerTo(r *pb.TxnRequest) *pb.TxnResponse {
+	resp := &pb.TxnResponse{Header: &pb.ResponseHeader{Revision: 7}, Succeeded: !strings.Contains(keysOf(r), "no")}
+	for _, op := range r.Success {
+		if nested := op.GetRequestTxn(); nested != nil {
+			resp.Responses = append(resp.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponseTxn{ResponseTxn: answerTo(nested)}})
+		}
+	}
+	return resp
+}
+
+// enqueue hands p in and returns once it waits behind n-1 others.
+func enqueue(ctx context.Context, q *queue, p *proposal) chan outcome {
+	out := make(chan outcome, 1)
+	q.mu.Lock()
+	before := len(q.waiting)
+	q.mu.Unlock()
+	go func() { out <- q.do(ctx, p) }()
+	for {
+		q.mu.Lock()
+		in := len(q.waiting) > before || len(out) > 0
+		q.mu.Unlock()
+		if in {
+			return out
+		}
+		runtime.Gosched() // only the queue itself tells
+	}
+}
+
+func TestBatches(t *testing.T) {
+	q, sends := heldQueue(t, 4)
+	first := make(chan outcome, 1)
+	go func() { first <- q.do(t.Context(), proposalOf(t, "", "first")) }()
+	head := <-sends // in flight; what comes now waits
+	var outs []chan outcome
+	for _, p := range []*proposal{
+		proposalOf(t, "u", "a"),       // batch 1
+		proposalOf(t, "u", "b", "no"), // batch 1: reads the same key, which is no conflict
+		proposalOf(t, "", "a"),        // batch 2: changes a key of batch 1
+		proposalOf(t, "b", "c"),       // batch 2: reads what batch 1 changes
+		proposalOf(t, "", "u"),        // batch 1: changes what those before it only read
+		proposalOf(t, "", "d"),        // batch 1
+		proposalOf(t, "", "e"),        // batch 2: batch 1 is full
+	} {
+		outs = append(outs, enqueue(t.Context(), q, p))
+	}
+	head.answer <- nil
+	if o := <-first; !o.ok || o.rev != 7 {
+		t.Errorf("first: %+v", o)
+	}
+	batch := <-sends
+	if got := keysOf(batch.req); got != "a b no u d" {
+		t.Errorf("batch 1 is %q", got)
+	}
+	batch.answer <- nil
+	for i, want := range map[int]bool{0: true, 1: false, 4: true, 5: true} {
+		if o := <-outs[i]; o.ok != want || o.err != nil || o.rev != 7 {
+			t.Errorf("commit %d: %+v, want ok %v", i, o, want)
+		}
+	}
+	batch = <-sends
+	if got := keysOf(batch.req); got != "a c e" {
+		t.Errorf("batch 2 is %q", got)
+	}
+	batch.answer <- errors.New("boom")
+	for _, i := range []int{2, 3, 6} {
+		if o := <-outs[i]; !errors.Is(o.err, mfa.ErrUnknownOutcome) {
+			t.Errorf("commit %d: %+v, want unknown outcome", i, o)
+		}
+	}
+}
+
+func TestLargeCommitGoesAlone(t *testing.T) {
+	q, sends := heldQueue(t, 64)
+	go q.do(t.Context(), proposalOf(t, "", "first"))
+	head := <-sends
+	big, err := newProposal(nil, map[string][]byte{"big": make([]byte, batchBytes)}, nil)
+	must(t, err)
+	enqueue(t.Context(), q, proposalOf(t, "", "a"))
+	enqueue(t.Context(), q, big)
+	enqueue(t.Context(), q, proposalOf(t, "", "b"))
+	head.answer <- nil
+	for _, want := range []string{"a b", "big"} {
+		s := <-sends
+		if got := keysOf(s.req); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		s.answer <- nil
+	}
+}
+
+func TestCallerThatGivesUp(t *testing.T) {
+	q, sends := heldQueue(t, 64)
+	gone, give := context.WithCancel(t.Context())
+	flying := make(chan outcome, 1)
+	go func() { flying <- q.do(gone, proposalOf(t, "", "flying")) }()
+	head := <-sends
+	waiting := enqueue(gone, q, proposalOf(t, "", "waiting"))
+	stays := enqueue(t.Context(), q, proposalOf(t, "", "stays"))
+	give()
+	if o := <-flying; !errors.Is(o.err, mfa.ErrUnknownOutcome) || !errors.Is(o.err, context.Canceled) {
+		t.Errorf("sent already: %+v, want unknown outcome", o)
+	}
+	if o := <-waiting; !errors.Is(o.err, mfa.ErrUnavailable) {
+		t.Errorf("not sent: %+v, want unavailable", o)
+	}
+	head.answer <- nil
+	s := <-sends
+	if got := keysOf(s.req); got != "stays" {
+		t.Errorf("sent %q, want stays alone", got)
+	}
+	s.answer <- nil
+	if o := <-stays; !o.ok {
+		t.Errorf("stays: %+v", o)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	q, sends := heldQueue(t, 64)
+	q.drain(time.Minute) // nothing to wait for
+	out := make(chan outcome, 1)
+	go func() { out <- q.do(t.Context(), proposalOf(t, "", "a")) }()
+	s := <-sends
+	q.drain(time.Millisecond) // gives up
+	s.answer <- nil
+	q.drain(time.Minute)
+	if o := <-out; !o.ok {
+		t.Errorf("got %+v", o)
+	}
+}
+
+func TestFate(t *testing.T) {
+	for err, want := range map[error]error{
+		etcderrors.ErrTooManyRequests: mfa.ErrUnavailable,
+		raft.ErrProposalDropped:       mfa.ErrUnavailable,
+		etcderrors.ErrRequestTooLarge: mfa.ErrInvalid,
+		etcderrors.ErrCorrupt:         mfa.ErrReadOnly,
+		etcderrors.ErrNoSpace:         mfa.ErrUnknownOutcome, // raised after it was applied
+		etcderrors.ErrTimeout:         mfa.ErrUnknownOutcome,
+		etcderrors.ErrStopped:         mfa.ErrUnknownOutcome,
+		etcderrors.ErrCanceled:        mfa.ErrUnknownOutcome,
+		context.DeadlineExceeded:      mfa.ErrUnknownOutcome,
+		errors.New("anything else"):   mfa.ErrUnknownOutcome,
+	} {
+		got := fate(err)
+		if !errors.Is(got, want) || !errors.Is(got, err) {
+			t.Errorf("%v: got %v, want %v", err, got, want)
+		}
+		for _, other := range []error{mfa.ErrUnavailable, mfa.ErrInvalid, mfa.ErrReadOnly, mfa.ErrUnknownOutcome} {
+			if other != want && errors.Is(got, other) {
+				t.Errorf("%v is also %v", err, other)
+			}
+		}
+	}
+}
+
+// TestBatchIsSerial runs a batch on etcd in which later commits depend on nothing that
+// earlier ones change, and compares with what they do one by one.
+func TestBatchIsSerial(t *testing.T) {
+	n := newNode(t)
+	rev := put(t, n, "a", "1")
+	var batch []*proposal
+	add := func(ifRev map[string]int64, puts map[string][]byte, deletes ...string) {
+		p, err := newProposal(ifRev, puts, deletes)
+		must(t, err)
+		batch = append(batch, p)
+	}
+	one := []byte("1")
+	add(map[string]int64{"a": rev, "b": 0}, map[string][]byte{"b": one})
+	add(map[string]int64{"a": rev + 5}, map[string][]byte{"c": one}) // fails
+	add(map[string]int64{"a": rev}, nil)                             // only a condition
+	add(nil, nil, "a", "none")
+	add(nil, nil)
+	n.queue.run(batch)
+	var got []string
+	for _, p := range batch {
+		o := <-p.done
+		if o.err != nil || o.rev != rev+1 {
+			t.Errorf("got %+v, want revision %d", o, rev+1)
+		}
+		got = append(got, fmt.Sprint(o.ok))
+	}
+	if want := []string{"true", "false", "true", "true", "true"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	var keys []string
+	if _, err := n.Scan(t.Context(), "", func(key string, _ []byte, _ int64) bool { keys = append(keys, key); return true }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(keys, []string{"b"}) {
+		t.Errorf("the database holds %v, want b", keys)
+	}
+}
