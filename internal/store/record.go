@@ -18,6 +18,9 @@ import (
 // schema only once all its servers can read it.
 const schema = 1
 
+// version is how most records begin, so that the version need not be looked for.
+var version = fmt.Appendf(nil, `{"v":%d,`, schema)
+
 // parse decodes a JSON record into r.
 func parse(key string, b []byte, r any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -28,11 +31,13 @@ func parse(key string, b []byte, r any) error {
 			err = fmt.Errorf("more than one JSON value")
 		}
 	}
-	var v struct {
-		V int `json:"v"`
-	}
-	if verr := json.Unmarshal(b, &v); verr == nil && v.V != schema {
-		return fmt.Errorf("record %s has schema version %d, this server knows %d: upgrade this server", key, v.V, schema)
+	if !bytes.HasPrefix(b, version) {
+		var v struct {
+			V int `json:"v"`
+		}
+		if json.Unmarshal(b, &v) == nil && v.V != schema {
+			return fmt.Errorf("record %s has schema version %d, this server knows %d: upgrade this server", key, v.V, schema)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("record %s: %w", key, err)

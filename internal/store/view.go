@@ -106,7 +106,7 @@ func (v *view) follow() func(key string, value []byte, rev int64) bool {
 			batch = batch[:0]
 		default:
 			batch = append(batch, change{key, value, rev})
-			if len(batch) == 1000 && v.fill(batch) { // the copy at the start is large
+			if len(batch) == 64 && v.fill(batch) { // the copy at the start is large; readers wait meanwhile
 				clear(batch)
 				batch = batch[:0]
 			}
