@@ -22,7 +22,7 @@ var ranks = []struct {
 	{3, []string{"authn", "enroll", "admin"}, upTo(2)},
 	{4, []string{"challenge", "method/", "directory", "gateway", "trail", "store", "cluster", "logging"}, upTo(2)},
 	{5, []string{"radiusd", "ldapd", "webgate", "oidc", "adminapi", "console", "portal", "coordinator", "cli"}, upTo(3)},
-	{6, []string{"config", "node", "mfatest", "load"}, upTo(6)},
+	{6, []string{"config", "node", "mfatest", "bench"}, upTo(6)},
 }
 
 func none(int) bool              { return false }

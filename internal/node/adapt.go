@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"countersign/internal/admin"
+	"countersign/internal/directory"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/store"
+	"countersign/internal/trail"
+)
+
+// keys is the store's keyset as package admin wants it.
+type keys struct{ *store.Store }
+
+// Keys implements admin.Keys.
+func (k keys) Keys() []admin.KeyInfo {
+	var all []admin.KeyInfo
+	for _, i := range k.Store.Keys() {
+		all = append(all, admin.KeyInfo{ID: i.ID.String(), Primary: i.Primary, Created: i.Created})
+	}
+	return all
+}
+
+// directoryTest is package directory's test as package admin wants it.
+type directoryTest struct{}
+
+// TestDirectory implements admin.DirectoryTester.
+func (directoryTest) TestDirectory(ctx context.Context, d mfa.Directory, login string, password secret.Text) []admin.Check {
+	return checks(directory.Test(ctx, d, login, password))
+}
+
+func checks(steps []directory.Step) []admin.Check {
+	var all []admin.Check
+	for _, s := range steps {
+		all = append(all, admin.Check{Name: s.Name, Target: s.Target, Layer: s.Layer, OK: s.OK, Detail: s.Detail, NextStep: s.NextStep})
+	}
+	return all
+}
+
+// audit is the trail and its index as package admin wants them.
+type audit struct {
+	trail *trail.Trail
+	index *trail.Index
+	dir   string
+	head  func(ctx context.Context) (trail.Position, error) // saved last
+}
+
+// Attempts implements admin.Audit.
+func (a audit) Attempts(ctx context.Context, q admin.AuditQuery) ([]mfa.Attempt, string, error) {
+	f, err := filter(q)
+	if err != nil {
+		return nil, "", err
+	}
+	entries, next, err := a.index.Attempts(ctx, f)
+	if err != nil {
+		return nil, "", fmt.Errorf("audit: %w", err)
+	}
+	all := make([]mfa.Attempt, 0, len(entries))
+	for _, e := range entries {
+		if e.Record.Attempt != nil {
+			all = append(all, *e.Record.Attempt)
+		}
+	}
+	return all, cursor(next), nil
+}
+
+// Acts implements admin.Audit.
+func (a audit) Acts(ctx context.Context, q admin.AuditQuery) ([]mfa.Act, string, error) {
+	f, err := filter(q)
+	if err != nil {
+		return nil, "", err
+	}
+	entries, next, err := a.index.Acts(ctx, f)
+	if err != nil {
+		return nil, "", fmt.Errorf("audit: %w", err)
+	}
+	all := make([]mfa.Act, 0, len(entries))
+	for _, e := range entries {
+		if e.Record.Act != nil {
+			all = append(all, *e.Record.Act)
+		}
+	}
+	return all, cursor(next), nil
+}
+
+// Tail implements admin.Audit.
+func (a audit) Tail(ctx context.Context, yield func(mfa.Attempt) bool) error {
+	return a.trail.Follow(ctx, a.trail.Head(), func(_ trail.Position, r mfa.Record) error {
+		if r.Attempt != nil && !yield(*r.Attempt) {
+			return context.Canceled
+		}
+		return nil
+	})
+}
+
+// Verify implements admin.Audit.
+func (a audit) Verify(ctx context.Context) (admin.AuditVerification, error) {
+	head, err := a.head(ctx)
+	if err != nil {
+		return admin.AuditVerification{}, fmt.Errorf("audit: read the head saved in the database: %w", err)
+	}
+	r, err := trail.Verify(ctx, a.dir, trail.VerifyOptions{Head: head})
+	if err != nil {
+		return admin.AuditVerification{}, fmt.Errorf("audit: %w", err)
+	}
+	v := admin.AuditVerification{OK: r.OK(), Records: int64(r.Records), Files: r.Segments, Head: r.Last.Hash.String()}
+	if !v.OK && len(r.Problems) > 0 {
+		v.Problem = r.Problems[0].String()
+		if more := len(r.Problems) - 1 + r.More; more > 0 {
+			v.Problem += fmt.Sprintf(" (and %d more)", more)
+		}
+	}
+	return v, nil
+}
+
+// filter is q as the index wants it.
+func filter(q admin.AuditQuery) (trail.Filter, error) {
+	f := trail.Filter{User: q.User, Application: q.Application, Reason: q.Reason, Since: q.Since, Limit: q.Limit}
+	if q.After != "" {
+		seq, err := strconv.ParseUint(q.After, 10, 64)
+		if err != nil {
+			return f, fmt.Errorf("cursor %q: %w", q.After, mfa.ErrInvalid)
+		}
+		f.Before = seq
+	}
+	return f, nil
+}
+
+func cursor(before uint64) string {
+	if before == 0 {
+		return ""
+	}
+	return strconv.FormatUint(before, 10)
+}

@@ -1,0 +1,270 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/settlement"
+	"countersign/internal/trail"
+)
+
+const (
+	// markInterval is how often the ledger's mark moves. It is far below the time that a
+	// settlement record remembers a leg, so that every leg behind the mark is in one of both.
+	markInterval = 10 * time.Second
+	// interruptedMax bounds how old a settled leg without a record may be to be recorded.
+	interruptedMax = time.Hour
+)
+
+// ledgerStore is what the ledger needs of package store.
+type ledgerStore interface {
+	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
+	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
+	RecentLegs(since time.Time, yield func(mfa.UserID, settlement.Leg) bool) error
+	Epoch() uint64
+}
+
+// ledgerTrail is what it needs of package trail.
+type ledgerTrail interface {
+	Replay(after trail.Position, yield func(trail.Position, mfa.Record) error) error
+	Append(ctx context.Context, records ...mfa.Record) error
+	Head() trail.Position
+	SetMerged(p trail.Position) error
+}
+
+// ledger keeps trail and database together. Settled first, recorded second: after a crash
+// the database may hold legs that the trail lacks, and the trail entries whose write to
+// the database was never acknowledged. All fields must be set.
+type ledger struct {
+	server   string
+	trail    ledgerTrail
+	store    ledgerStore
+	settings func() policy.Settings
+	load     func(ctx context.Context) (mark, error) // the mark saved last; zero: none
+	save     func(ctx context.Context, m mark) error
+	now      func() time.Time
+	log      *slog.Logger
+
+	pending atomic.Bool // an entry was appended whose write was not acknowledged
+	last    mark        // taken at the previous pass; touched by run alone
+}
+
+// mark is a place in the trail up to which it and the database agree. Legs settled at or
+// after Time have their record behind Position or nowhere.
+type mark struct {
+	Position trail.Position `json:"position"`
+	Time     time.Time      `json:"time"`
+}
+
+func (m mark) marshal() []byte {
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic("node: " + err.Error()) // plain fields
+	}
+	return b
+}
+
+// Append passes records on to the trail and notes entries that have to be merged.
+func (l *ledger) Append(ctx context.Context, records ...mfa.Record) error {
+	for _, r := range records {
+		if r.Settled != nil && r.Settled.State != mfa.Committed {
+			l.pending.Store(true) // first, so that no mark passes the entry unseen
+		}
+	}
+	return l.trail.Append(ctx, records...)
+}
+
+// recovered is what one start had to mend.
+type recovered struct {
+	read        int       // records read back
+	raised      int       // settlement records that the database lacked something of
+	interrupted int       // settled legs that had no record
+	last        time.Time // of the newest record in the trail; zero: none read
+}
+
+// recover mends what a crash left: every ledger entry behind the mark is merged into the
+// database, and every leg that the database settled and the trail does not have is
+// recorded as interrupted. The store must be complete; nothing may be served yet.
+func (l *ledger) recover(ctx context.Context) (recovered, error) {
+	m, err := l.load(ctx)
+	if err != nil {
+		return recovered{}, fmt.Errorf("ledger: %w", err)
+	}
+	var r recovered
+	legs := map[mfa.LegID]bool{}
+	err = l.trail.Replay(m.Position, func(_ trail.Position, rec mfa.Record) error {
+		r.read++
+		switch {
+		case rec.Attempt != nil:
+			r.last = latest(r.last, rec.Attempt.Time)
+		case rec.Act != nil:
+			r.last = latest(r.last, rec.Act.Time)
+		case rec.Settled != nil:
+			r.last = latest(r.last, rec.Settled.Time)
+			legs[rec.Settled.Leg] = true
+			raised, err := l.merge(ctx, *rec.Settled)
+			if raised {
+				r.raised++
+			}
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return r, fmt.Errorf("ledger: read the trail back: %w", err)
+	}
+	if r.interrupted, err = l.recordInterrupted(ctx, m.Time, legs); err != nil {
+		return r, fmt.Errorf("ledger: %w", err)
+	}
+	l.last = mark{Position: l.trail.Head(), Time: l.now().Truncate(time.Second)}
+	if err := l.keep(ctx, l.last); err != nil {
+		return r, fmt.Errorf("ledger: %w", err)
+	}
+	return r, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// merge brings one ledger entry into the database, if it is not there. Of an entry that
+// this database has acknowledged, failures were counted then; only floors and spent
+// handles are looked after.
+func (l *ledger) merge(ctx context.Context, s mfa.Settled) (raised bool, err error) {
+	acct, err := l.store.Account(ctx, s.User, false)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return false, nil // removed since
+	}
+	if err != nil {
+		return false, err
+	}
+	if s.State == mfa.Committed && s.Epoch == l.store.Epoch() {
+		s.Failures, s.FirstFails = 0, 0
+	}
+	if !holds(acct.Credentials, s.Credential) {
+		s.Credential, s.Floor = "", mfa.Floor{}
+	}
+	set, now := l.settings(), l.now()
+	if _, changed := acct.Record.Merge(s, set.Second(), set.First(), now); !changed {
+		return false, nil
+	}
+	err = l.store.UpdateRecord(ctx, s.User, func(r *settlement.Record) error {
+		*r, raised = r.Merge(s, set.Second(), set.First(), now)
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("merge the settlement of user %s: %w", s.User, err)
+	}
+	if raised {
+		l.log.Warn("the database lacked a settlement that the trail has; it was raised", "user", s.User, "leg", s.Leg.String(),
+			"state", s.State, "epoch", s.Epoch, "revision", s.Revision)
+	}
+	return raised, nil
+}
+
+func holds(creds []mfa.Credential, id mfa.CredentialID) bool {
+	for _, c := range creds {
+		if c.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// recordInterrupted writes what was settled and never recorded: the user got no answer.
+func (l *ledger) recordInterrupted(ctx context.Context, since time.Time, recorded map[mfa.LegID]bool) (n int, err error) {
+	now := l.now()
+	if oldest := now.Add(-interruptedMax); since.Before(oldest) {
+		since = oldest
+	}
+	var records []mfa.Record
+	err = l.store.RecentLegs(since.Truncate(time.Second), func(user mfa.UserID, leg settlement.Leg) bool {
+		if !recorded[leg.ID] && leg.ID != (mfa.LegID{}) {
+			records = append(records,
+				mfa.Record{Settled: &mfa.Settled{Leg: leg.ID, Attempt: leg.Attempt, User: user, Time: leg.Time, Server: l.server,
+					Reason: leg.Reason, State: mfa.Committed, Epoch: l.store.Epoch()}},
+				mfa.Record{Attempt: &mfa.Attempt{ID: leg.Attempt, Time: now, Server: l.server, User: user, Verdict: mfa.Reject,
+					Reason: mfa.Interrupted}})
+		}
+		return true
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i := 0; i < len(records); i += 512 {
+		if err := l.trail.Append(ctx, records[i:min(i+512, len(records))]...); err != nil {
+			return 0, err
+		}
+	}
+	return len(records) / 2, nil
+}
+
+// run moves the mark while the server works, and merges what the database had not
+// acknowledged, until ctx is done.
+func (l *ledger) run(ctx context.Context) error {
+	tick := time.NewTicker(markInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := l.pass(ctx); err != nil && ctx.Err() == nil {
+			l.log.Warn("the ledger's mark could not be moved; the next start reads more of the trail back", "error", err)
+		}
+	}
+}
+
+// pass moves the mark to where the previous pass stood: whatever was on its way between
+// database and trail then has arrived by now.
+func (l *ledger) pass(ctx context.Context) error {
+	head := l.trail.Head()
+	if head == l.last.Position {
+		return nil
+	}
+	if l.pending.Swap(false) {
+		err := l.trail.Replay(l.last.Position, func(_ trail.Position, r mfa.Record) error {
+			if r.Settled == nil || r.Settled.State == mfa.Committed {
+				return nil
+			}
+			_, err := l.merge(ctx, *r.Settled)
+			return err
+		})
+		if err != nil {
+			l.pending.Store(true)
+			return err
+		}
+	}
+	here := mark{Position: head, Time: l.now().Truncate(time.Second).Add(time.Second)}
+	if err := l.keep(ctx, l.last); err != nil {
+		return err
+	}
+	l.last = here
+	return nil
+}
+
+// close moves the mark to the trail's end. Nothing may be on its way any more.
+func (l *ledger) close(ctx context.Context) error {
+	if l.pending.Load() {
+		return nil
+	}
+	return l.keep(ctx, mark{Position: l.trail.Head(), Time: l.now().Truncate(time.Second).Add(time.Second)})
+}
+
+func (l *ledger) keep(ctx context.Context, m mark) error {
+	if err := l.save(ctx, m); err != nil {
+		return err
+	}
+	return l.trail.SetMerged(m.Position)
+}
