@@ -24,16 +24,8 @@ func (s *Service) ListApplications(context.Context) (ApplicationList, error) {
 
 // Application returns one application.
 func (s *Service) Application(_ context.Context, name string) (Application, error) {
-	a, err := s.findApplication(name)
-	return application(a), err
-}
-
-func (s *Service) findApplication(name string) (mfa.Application, error) {
 	a, err := s.Applications.ApplicationByName(name)
-	if err != nil {
-		return a, fmt.Errorf("application %q: %w", name, err)
-	}
-	return a, nil
+	return application(a), err
 }
 
 // application converts for the API.
@@ -80,12 +72,16 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 
 // SetApplication changes an application. Its kind stays.
 func (s *Service) SetApplication(ctx context.Context, by, name string, c ApplicationChange) (Application, error) {
-	found, err := s.findApplication(name)
+	found, err := s.Applications.ApplicationByName(name)
 	if err != nil {
 		return Application{}, err
 	}
 	if c.Kind != nil && *c.Kind != found.Kind {
 		return Application{}, invalid("the kind of an application cannot change; add another one")
+	}
+	probe := found
+	if _, err := s.applyApplication(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
+		return Application{}, err
 	}
 	var names []string
 	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
@@ -95,7 +91,7 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 		return err
 	})
 	if err != nil {
-		return Application{}, fmt.Errorf("application %q: %w", name, err)
+		return Application{}, err
 	}
 	if err := s.record(ctx, by, "application set", found.Name, fields(names)); err != nil {
 		return Application{}, err
@@ -105,12 +101,12 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 
 // RemoveApplication deletes an application.
 func (s *Service) RemoveApplication(ctx context.Context, by, name string) error {
-	a, err := s.findApplication(name)
+	a, err := s.Applications.ApplicationByName(name)
 	if err != nil {
 		return err
 	}
 	if err := s.Applications.RemoveApplication(ctx, a.ID); err != nil {
-		return fmt.Errorf("application %q: %w", name, err)
+		return err
 	}
 	return s.record(ctx, by, "application remove", a.Name, "id "+string(a.ID))
 }

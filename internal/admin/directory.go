@@ -26,16 +26,8 @@ func (s *Service) ListDirectories(context.Context) (DirectoryList, error) {
 
 // Directory returns one directory.
 func (s *Service) Directory(_ context.Context, name string) (Directory, error) {
-	d, err := s.findDirectory(name)
-	return directory(d), err
-}
-
-func (s *Service) findDirectory(name string) (mfa.Directory, error) {
 	d, err := s.Directories.Directory(name)
-	if err != nil {
-		return d, fmt.Errorf("directory %q: %w", name, err)
-	}
-	return d, nil
+	return directory(d), err
 }
 
 // directory converts for the API.
@@ -69,6 +61,13 @@ func (s *Service) SetDirectory(ctx context.Context, by, name string, c Directory
 	if c.Name != nil && *c.Name != name {
 		return Directory{}, invalid("the name of a directory cannot change; add another one")
 	}
+	probe, err := s.Directories.Directory(name)
+	if err != nil {
+		return Directory{}, err
+	}
+	if _, err := applyDirectory(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
+		return Directory{}, err
+	}
 	var names []string
 	changed, err := s.Directories.UpdateDirectory(ctx, name, func(d *mfa.Directory) error {
 		var err error
@@ -77,7 +76,7 @@ func (s *Service) SetDirectory(ctx context.Context, by, name string, c Directory
 		return err
 	})
 	if err != nil {
-		return Directory{}, fmt.Errorf("directory %q: %w", name, err)
+		return Directory{}, err
 	}
 	if err := s.record(ctx, by, "directory set", name, fields(names)); err != nil {
 		return Directory{}, err
@@ -88,7 +87,7 @@ func (s *Service) SetDirectory(ctx context.Context, by, name string, c Directory
 // RemoveDirectory deletes a directory that nothing names any more.
 func (s *Service) RemoveDirectory(ctx context.Context, by, name string) error {
 	if err := s.Directories.RemoveDirectory(ctx, name); err != nil {
-		return fmt.Errorf("directory %q: %w", name, err)
+		return err
 	}
 	return s.record(ctx, by, "directory remove", name, "")
 }
@@ -96,7 +95,7 @@ func (s *Service) RemoveDirectory(ctx context.Context, by, name string) error {
 // TestDirectory tries a directory step by step. It changes nothing, but it may send a
 // user's password to the directory, so it is recorded.
 func (s *Service) TestDirectory(ctx context.Context, by, name string, r DirectoryTest) (CheckList, error) {
-	d, err := s.findDirectory(name)
+	d, err := s.Directories.Directory(name)
 	if err != nil {
 		return CheckList{}, err
 	}

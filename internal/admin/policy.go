@@ -60,7 +60,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (poli
 // as far as that can be known before a password is seen. Nothing is settled. source may
 // be empty.
 func (s *Service) Explain(ctx context.Context, typed, application, source string) (Explanation, error) {
-	app, err := s.findApplication(application)
+	app, err := s.Applications.ApplicationByName(application)
 	if err != nil {
 		return Explanation{}, err
 	}

@@ -71,18 +71,14 @@ func (s *Service) account(ctx context.Context, typed string) (settlement.Account
 		case errors.Is(err, mfa.AmbiguousUser), err == nil && found != "" && found != id:
 			return settlement.Account{}, fmt.Errorf("login %q: %w: it means more than one user", typed, mfa.ErrInvalid)
 		case err != nil:
-			return settlement.Account{}, fmt.Errorf("login %q: %w", typed, err)
+			return settlement.Account{}, err
 		}
 		found = id
 	}
 	if found == "" {
 		found = mfa.UserID(typed)
 	}
-	a, err := s.Users.Account(ctx, found, false)
-	if err != nil {
-		return settlement.Account{}, fmt.Errorf("user %q: %w", typed, err)
-	}
-	return a, nil
+	return s.Users.Account(ctx, found, false)
 }
 
 // invalid makes an error that wraps mfa.ErrInvalid and reads as one line.

@@ -12,7 +12,7 @@ import (
 // TestSignIn makes one leg of a real authentication, as the named application would, and
 // tells the trace of every decision. It counts as any other: a wrong code is a wrong code.
 func (s *Service) TestSignIn(ctx context.Context, by string, r TestRequest) (TestResult, error) {
-	app, err := s.findApplication(r.Application)
+	app, err := s.Applications.ApplicationByName(r.Application)
 	if err != nil {
 		return TestResult{}, err
 	}

@@ -76,7 +76,7 @@ func (s *Service) RevokeAPIToken(ctx context.Context, by, name string) error {
 	for _, t := range s.APITokens.APITokens() {
 		if t.Name == name || t.ID == name {
 			if err := s.APITokens.RemoveAPIToken(ctx, t.ID); err != nil {
-				return fmt.Errorf("api token %q: %w", name, err)
+				return err
 			}
 			return s.record(ctx, by, "api-token revoke", t.Name, "id "+t.ID)
 		}

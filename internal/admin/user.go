@@ -126,6 +126,10 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 	if err != nil {
 		return User{}, err
 	}
+	probe := a.User
+	if _, err := s.applyUser(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
+		return User{}, err
+	}
 	var names []string
 	changed, err := s.Users.UpdateUser(ctx, a.User.ID, func(u *mfa.User) error {
 		before := u.State
@@ -137,11 +141,11 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 		return err
 	})
 	if err != nil {
-		return User{}, fmt.Errorf("user %q: %w", typed, err)
+		return User{}, err
 	}
 	if c.Password != nil {
 		if err := s.setPassword(ctx, by, a, c.Password.Text); err != nil {
-			return User{}, fmt.Errorf("user %q: %w", typed, err)
+			return User{}, err
 		}
 		names = append(names, "password")
 	}
@@ -209,7 +213,7 @@ func (s *Service) parseDirectory(name string) (string, error) {
 		return name, nil
 	}
 	if _, err := s.Directories.Directory(name); err != nil {
-		return "", fmt.Errorf("directory %q: %w (directory list shows those there are)", name, err)
+		return "", fmt.Errorf("%w (directory list shows those there are)", err)
 	}
 	return name, nil
 }
@@ -288,7 +292,7 @@ func (s *Service) editUser(ctx context.Context, by, verb, typed string, change f
 		u.Changed = s.Now()
 		return nil
 	}); err != nil {
-		return User{}, fmt.Errorf("user %q: %w", typed, err)
+		return User{}, err
 	}
 	if err := s.record(ctx, by, verb, u.Login, detail); err != nil {
 		return User{}, err
@@ -308,7 +312,7 @@ func (s *Service) UnlockUser(ctx context.Context, by, typed string) (User, error
 		r.Fails, r.First = settlement.Count{}, settlement.Count{}
 		return nil
 	}); err != nil {
-		return User{}, fmt.Errorf("user %q: %w", typed, err)
+		return User{}, err
 	}
 	if err := s.record(ctx, by, "user unlock", u.Login, detail); err != nil {
 		return User{}, err
@@ -323,7 +327,7 @@ func (s *Service) RemoveUser(ctx context.Context, by, typed string) error {
 		return err
 	}
 	if err := s.Users.RemoveUser(ctx, u.ID); err != nil {
-		return fmt.Errorf("user %q: %w", typed, err)
+		return err
 	}
 	return s.record(ctx, by, "user remove", u.Login, "id "+string(u.ID))
 }

@@ -20,7 +20,7 @@ func (e *env) show(v any) error {
 	}
 	w := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 	for _, f := range fields(reflect.ValueOf(v)) {
-		if text := e.text(f.value); text != "" {
+		if text := e.text(f.value); text != "" && !(f.optional && f.value.IsZero()) {
 			fmt.Fprintf(w, "%s\t%s\n", title(f.name), text)
 		}
 	}
@@ -71,21 +71,28 @@ func (e *env) document(v any) error {
 }
 
 type field struct {
-	name  string
-	value reflect.Value
+	name     string
+	value    reflect.Value
+	optional bool // JSON leaves it out when it is zero
 }
 
 // fields returns the exported fields of a struct under their JSON names, those of
 // embedded structs in their place.
 func fields(v reflect.Value) []field {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return nil
+		}
+		v = v.Elem()
+	}
 	var out []field
 	for i := range v.NumField() {
 		t := v.Type().Field(i)
-		name, _, _ := strings.Cut(t.Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(t.Tag.Get("json"), ",")
 		if t.Anonymous && name == "" {
 			out = append(out, fields(v.Field(i))...)
 		} else if name != "" && name != "-" {
-			out = append(out, field{name, v.Field(i)})
+			out = append(out, field{name, v.Field(i), strings.Contains(options, "omit")})
 		}
 	}
 	return out

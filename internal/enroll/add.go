@@ -45,7 +45,7 @@ func (s *Service) Add(ctx context.Context, by, login string, r Request) (Created
 		return Created{}, err
 	}
 	if err := s.Store.AddCredential(ctx, c); err != nil {
-		return Created{}, fmt.Errorf("credential for %s: %w", a.User.Login, err)
+		return Created{}, err
 	}
 	out.Credential = view(c, mfa.Floor{})
 	return out, s.record(ctx, by, "credential add", a.User, describe(c))

@@ -33,11 +33,7 @@ func (s *Service) account(ctx context.Context, login string) (settlement.Account
 	if err != nil {
 		return settlement.Account{}, err
 	}
-	a, err := s.Store.Account(ctx, u.ID, false)
-	if err != nil {
-		return a, fmt.Errorf("user %q: %w", login, err)
-	}
-	return a, nil
+	return s.Store.Account(ctx, u.ID, false)
 }
 
 // find returns the user's credential that id names. It may be the beginning of an id, or

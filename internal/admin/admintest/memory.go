@@ -75,7 +75,7 @@ func (m *Memory) Account(_ context.Context, id mfa.UserID, _ bool) (settlement.A
 	defer m.mu.Unlock()
 	a, ok := m.users[id]
 	if !ok {
-		return a, mfa.ErrNotFound
+		return a, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)
 	}
 	a.Credentials = slices.Clone(a.Credentials)
 	a.Record = a.Record.Clone()
@@ -235,7 +235,7 @@ func (m *Memory) ApplicationByName(name string) (mfa.Application, error) {
 			return a, nil
 		}
 	}
-	return mfa.Application{}, mfa.ErrNotFound
+	return mfa.Application{}, fmt.Errorf("application %q: %w", name, mfa.ErrNotFound)
 }
 
 // CreateApplication implements admin.Applications.
@@ -265,7 +265,7 @@ func (m *Memory) Directory(name string) (mfa.Directory, error) {
 	defer m.mu.Unlock()
 	d, ok := m.dirs[name]
 	if !ok {
-		return d, mfa.ErrNotFound
+		return d, fmt.Errorf("directory %q: %w", name, mfa.ErrNotFound)
 	}
 	return d, nil
 }
