@@ -157,12 +157,12 @@ func fishCompletion(w io.Writer, nodes []place) error {
 function __countersign_at
   set -l at
   for w in (commandline -opc)[2..-1]
-    switch (string join ' ' $at $w)
+    switch (string trim -- "$at $w")
       case %s
         set -a at $w
     end
   end
-  test (string join ' ' $at) = "$argv[1]"
+  test "$at" = "$argv[1]"
 end
 `, strings.ReplaceAll(paths(nodes), "|", " "))
 	var err error

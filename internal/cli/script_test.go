@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,16 +15,6 @@ import (
 
 	"countersign/internal/cli"
 )
-
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"countersign": func() {
-			d := deps()
-			d.Stdin, d.Stdout, d.Stderr, d.Env = os.Stdin, os.Stdout, os.Stderr, os.Getenv
-			os.Exit(cli.Main(os.Args[1:], d))
-		},
-	})
-}
 
 // TestScripts runs every verb against a server of its own.
 func TestScripts(t *testing.T) {
@@ -40,8 +31,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"fields": fieldsCmd,
-			"value":  valueCmd,
+			"countersign": countersignCmd,
+			"fields":      fieldsCmd,
+			"value":       valueCmd,
 			"code": func(ts *testscript.TestScript, _ bool, args []string) {
 				steps, err := strconv.Atoi(args[1])
 				ts.Check(err)
@@ -49,6 +41,26 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// countersignCmd runs a command in this process. A first argument <FILE gives it that
+// file as standard input, <<A|B the lines A and B.
+func countersignCmd(ts *testscript.TestScript, neg bool, args []string) {
+	d := deps()
+	d.Stdout, d.Stderr, d.Env = ts.Stdout(), ts.Stderr(), ts.Getenv
+	if lines, ok := strings.CutPrefix(args[0], "<<"); ok {
+		d.Stdin, args = strings.NewReader(strings.ReplaceAll(lines, "|", "\n")+"\n"), args[1:]
+	} else if file, ok := strings.CutPrefix(args[0], "<"); ok {
+		d.Stdin, args = strings.NewReader(ts.ReadFile(file)), args[1:]
+	}
+	for i, a := range args { // the process does not stand in the script's folder
+		if _, err := os.Stat(ts.MkAbs(a)); err == nil && a != "" {
+			args[i] = ts.MkAbs(a)
+		}
+	}
+	if code := cli.Run(context.Background(), args, d); (code != 0) != neg {
+		ts.Fatalf("countersign %q: exit %d", args, code)
+	}
 }
 
 // at reads standard output as one JSON document and walks down a path: users.0.
