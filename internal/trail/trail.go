@@ -67,6 +67,7 @@ func (o *Options) defaults() {
 type Trail struct {
 	opt  Options
 	wake chan struct{} // tells Run that something is pending; capacity 1
+	free sync.Pool     // of *request
 
 	mu      sync.Mutex
 	pending []*request
@@ -91,8 +92,6 @@ type request struct {
 	done chan error
 }
 
-var requests = sync.Pool{New: func() any { return &request{done: make(chan error, 1)} }}
-
 // Append adds the records, one after another with nothing in between, and returns when
 // they are on disk. It waits for Run, which writes all that wait with one sync.
 //
@@ -104,27 +103,34 @@ func (t *Trail) Append(ctx context.Context, records ...mfa.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	r := requests.Get().(*request)
+	r := t.request()
 	r.buf, r.ends = r.buf[:0], r.ends[:0]
 	for _, rec := range records {
 		var err error
 		if r.buf, err = appendRecord(r.buf, rec); err != nil {
-			requests.Put(r)
+			t.free.Put(r)
 			return err
 		}
 		r.ends = append(r.ends, len(r.buf))
 	}
 	if err := t.submit(ctx, r); err != nil {
-		requests.Put(r)
+		t.free.Put(r)
 		return err
 	}
 	select {
 	case err := <-r.done:
-		requests.Put(r)
+		t.free.Put(r)
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("trail: waiting for the disk: %w", context.Cause(ctx)) // r still belongs to Run
 	}
+}
+
+func (t *Trail) request() *request {
+	if r, ok := t.free.Get().(*request); ok {
+		return r
+	}
+	return &request{done: make(chan error, 1)}
 }
 
 func (t *Trail) submit(ctx context.Context, r *request) error {
