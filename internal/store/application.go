@@ -44,7 +44,7 @@ func (s *Store) sealApplication(a mfa.Application) (applicationRecord, error) {
 
 func (s *Store) parseApplication(id mfa.ApplicationID, b []byte) (mfa.Application, error) {
 	var r applicationRecord
-	if err := parse(appKey(id), b, &r); err != nil {
+	if err := parse(appKey(id), b, &r, &r.V); err != nil {
 		return mfa.Application{}, err
 	}
 	secret, err := s.ring.Open("application", string(id), appKey(id), r.Sealed)
@@ -102,7 +102,7 @@ func (t *tx) claimName(ctx context.Context, prefix, name, id string) error {
 	}
 	if b != nil {
 		var c claim
-		if err := parse(key, b, &c); err != nil {
+		if err := parse(key, b, &c, &c.V); err != nil {
 			return err
 		}
 		if c.ID != id {

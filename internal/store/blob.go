@@ -42,7 +42,7 @@ func (s *Store) GetSealed(ctx context.Context, name string) (secret.Text, int64,
 		return secret.Text{}, 0, fmt.Errorf("read %s: %w", key, err)
 	}
 	var r sealedPart
-	if err := parse(key, b, &r); err != nil {
+	if err := parse(key, b, &r, &r.V); err != nil {
 		return secret.Text{}, 0, err
 	}
 	plain, err := s.ring.Open("blob", name, key, r.Sealed)

@@ -43,7 +43,7 @@ func (s *Store) sealDirectory(d mfa.Directory) (directoryRecord, error) {
 }
 
 func (s *Store) parseDirectory(name string, b []byte) (r directoryRecord, err error) {
-	if err := parse(dirKey(name), b, &r); err != nil {
+	if err := parse(dirKey(name), b, &r, &r.V); err != nil {
 		return r, err
 	}
 	if r.password, err = s.ring.Open("directory", name, dirKey(name), r.Sealed); err != nil {

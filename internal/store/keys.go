@@ -65,7 +65,7 @@ func LoadKeyset(ctx context.Context, kv KV, server string, identity keyring.Iden
 
 func unwrap(key string, b []byte, identity keyring.Identity) (keyring.Keyset, error) {
 	var r keysetRecord
-	if err := parse(key, b, &r); err != nil {
+	if err := parse(key, b, &r, &r.V); err != nil {
 		return keyring.Keyset{}, err
 	}
 	k, err := keyring.Unwrap(r.Wrapped, identity)
@@ -109,7 +109,7 @@ func (s *Store) RotateKeys(ctx context.Context) error {
 		var bad error
 		_, err := s.kv.Scan(ctx, prefixKeyset, func(key string, value []byte, rev int64) bool {
 			var r keysetRecord
-			if bad = parse(key, value, &r); bad != nil {
+			if bad = parse(key, value, &r, &r.V); bad != nil {
 				return false
 			}
 			t.ifRev[key] = rev

@@ -24,7 +24,7 @@ func parseNAS(key string, b []byte) (mfa.NAS, error) {
 		return mfa.NAS{}, fmt.Errorf("record %s: no address in its key", key)
 	}
 	var r nasRecord
-	if err := parse(key, b, &r); err != nil {
+	if err := parse(key, b, &r, &r.V); err != nil {
 		return mfa.NAS{}, err
 	}
 	return mfa.NAS{Application: id.app, Address: id.addr, FirstSeen: r.FirstSeen, Proven: r.Proven, Without: r.Without}, nil

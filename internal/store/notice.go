@@ -33,7 +33,7 @@ func (s *Store) Notices(ctx context.Context, limit int) ([]mfa.Notice, error) {
 	var bad error
 	_, err := s.kv.Scan(ctx, prefixNotice, func(key string, value []byte, _ int64) bool {
 		var r noticeRecord
-		if bad = parse(key, value, &r); bad != nil {
+		if bad = parse(key, value, &r, &r.V); bad != nil {
 			return false
 		}
 		list = append(list, mfa.Notice{ID: strings.TrimPrefix(key, prefixNotice), User: r.User, Time: r.Time, What: r.What, By: r.By})

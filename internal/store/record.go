@@ -18,11 +18,8 @@ import (
 // schema only once all its servers can read it.
 const schema = 1
 
-// version is how most records begin, so that the version need not be looked for.
-var version = fmt.Appendf(nil, `{"v":%d,`, schema)
-
-// parse decodes a JSON record into r.
-func parse(key string, b []byte, r any) error {
+// parse decodes a JSON record into r, whose schema version is v.
+func parse(key string, b []byte, r any, v *int) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	err := d.Decode(r)
@@ -31,13 +28,16 @@ func parse(key string, b []byte, r any) error {
 			err = fmt.Errorf("more than one JSON value")
 		}
 	}
-	if !bytes.HasPrefix(b, version) {
-		var v struct {
+	if err != nil { // perhaps because it is of another version
+		var other struct {
 			V int `json:"v"`
 		}
-		if json.Unmarshal(b, &v) == nil && v.V != schema {
-			return fmt.Errorf("record %s has schema version %d, this server knows %d: upgrade this server", key, v.V, schema)
+		if *v = schema; json.Unmarshal(b, &other) == nil {
+			*v = other.V
 		}
+	}
+	if *v != schema {
+		return fmt.Errorf("record %s has schema version %d, this server knows %d: upgrade this server", key, *v, schema)
 	}
 	if err != nil {
 		return fmt.Errorf("record %s: %w", key, err)
@@ -117,7 +117,7 @@ func (r userRecord) open(ring *keyring.Ring, id mfa.UserID) (mfa.User, error) {
 	return u, nil
 }
 
-func parseUser(key string, b []byte) (r userRecord, err error) { return r, parse(key, b, &r) }
+func parseUser(key string, b []byte) (r userRecord, err error) { return r, parse(key, b, &r, &r.V) }
 
 // packUser returns the form in which the view keeps a profile.
 func packUser(r userRecord) string {
@@ -210,7 +210,7 @@ func (r credRecord) open(ring *keyring.Ring, user mfa.UserID, id mfa.CredentialI
 	return c, nil
 }
 
-func parseCred(key string, b []byte) (r credRecord, err error) { return r, parse(key, b, &r) }
+func parseCred(key string, b []byte) (r credRecord, err error) { return r, parse(key, b, &r, &r.V) }
 
 // packCred returns the form in which the view keeps a credential.
 func packCred(r credRecord) string {

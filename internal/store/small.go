@@ -76,7 +76,7 @@ type settingsRecord struct {
 // parseSettings reads the group's settings; what is not in the record has its default.
 func parseSettings(b []byte) (policy.Settings, error) {
 	r := settingsRecord{Settings: policy.Defaults()}
-	if err := parse(keySettings, b, &r); err != nil {
+	if err := parse(keySettings, b, &r, &r.V); err != nil {
 		return policy.Defaults(), err
 	}
 	return r.Settings, nil

@@ -24,7 +24,7 @@ type tokenRecord struct {
 
 func parseToken(id string, b []byte) (mfa.APIToken, error) {
 	var r tokenRecord
-	if err := parse(prefixToken+id, b, &r); err != nil {
+	if err := parse(prefixToken+id, b, &r, &r.V); err != nil {
 		return mfa.APIToken{}, err
 	}
 	t := mfa.APIToken{ID: id, Name: r.Name, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires, By: r.By}

@@ -375,7 +375,7 @@ func (s *state) setForm(d rawDigest, c change) {
 		return
 	}
 	var cl claim
-	if parse(c.key, c.value, &cl) != nil {
+	if parse(c.key, c.value, &cl, &cl.V) != nil {
 		return
 	}
 	if user, ok := parseID(cl.ID); ok {

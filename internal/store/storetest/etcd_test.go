@@ -29,6 +29,6 @@ func onEtcd(t testing.TB) (*cluster.Node, string) {
 	return n, dir
 }
 
-func TestEtcdIsAKV(t *testing.T) {
-	RunKV(t, func(t *testing.T) store.KV { n, _ := onEtcd(t); return n })
+func TestOnEtcd(t *testing.T) {
+	Run(t, func(t *testing.T) store.KV { n, _ := onEtcd(t); return n })
 }

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/store"
 )
 
-func TestMemoryIsAKV(t *testing.T) {
-	RunKV(t, func(*testing.T) store.KV { return &Memory{} })
+func TestOnMemory(t *testing.T) {
+	Run(t, func(*testing.T) store.KV { return &Memory{} })
 }
 
 func TestMemoryFaults(t *testing.T) {

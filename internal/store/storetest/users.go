@@ -1,0 +1,477 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+func userLife(t *testing.T, r *rig) {
+	ctx := t.Context()
+	in := mfa.User{Login: "Alice", Aliases: []string{"CORP\\Alice", "alice@corp.example", "alice"}, Name: "Alice Ä", Email: "alice@mail.example", Phone: "+4912345",
+		Tags: []string{"vpn"}, State: mfa.StateProtected, Block: &mfa.Block{Until: noon, Reason: "lost her phone", By: "root", Since: noon}}
+	cred := totp()
+	cred.Label, cred.Why, cred.Scope, cred.Uses, cred.Counter, cred.Expires = "phone", "because", []string{"vpn"}, 3, 1<<63, noon
+	u, err := r.CreateUser(ctx, in, []mfa.Credential{cred})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := in
+	want.ID, want.Login, want.Aliases, want.Created, want.Changed = u.ID, "alice", []string{`corp\alice`, "alice@corp.example"}, noon, noon
+	same(t, "created", u, want)
+	cred.User = u.ID
+
+	for _, fresh := range []bool{false, true} {
+		a, err := r.Account(ctx, u.ID, fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, fmt.Sprintf("account, fresh %v", fresh), a, settlement.Account{User: want, Credentials: []mfa.Credential{cred},
+			UserRev: a.UserRev, CredRevs: map[mfa.CredentialID]int64{cred.ID: a.UserRev}})
+	}
+	forms := func(want map[string]bool) {
+		t.Helper()
+		for form, known := range want {
+			id, err := r.UserByForm(ctx, form)
+			if known != (err == nil) || known && id != u.ID || !known && !errors.Is(err, mfa.ErrNotFound) {
+				t.Errorf("UserByForm(%s) = %q, %v; want it known: %v", form, id, err, known)
+			}
+		}
+	}
+	forms(map[string]bool{"alice": true, `corp\alice`: true, "alice@corp.example": true, "bob": false})
+
+	changed, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error {
+		u.Login, u.Aliases, u.Block, u.Phone = "alicia", []string{"alice@corp.example"}, nil, ""
+		u.ID = "ignored"
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Login, want.Aliases, want.Block, want.Phone = "alicia", []string{"alice@corp.example"}, nil, ""
+	same(t, "changed", changed, want)
+	forms(map[string]bool{"alice": false, `corp\alice`: false, "alice@corp.example": true, "alicia": true})
+
+	_, err = r.UpdateUser(ctx, u.ID, func(*mfa.User) error { return mfa.ErrInvalid })
+	is(t, "an update that its function refuses", err, mfa.ErrInvalid)
+	other := r.user(t, "alice") // free again
+	_, err = r.UpdateUser(ctx, other.ID, func(u *mfa.User) error { u.Aliases = []string{"alicia"}; return nil })
+	is(t, "an alias that is somebody's", err, mfa.ErrExists)
+
+	var listed []string
+	if err := r.ListUsers(ctx, "", func(u mfa.User) bool { listed = append(listed, u.Login); return true }); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(listed)
+	if want := []string{"alice", "alicia"}; !slices.Equal(listed, want) || r.CountUsers() != 2 {
+		t.Errorf("listed %q, counted %d, want %q", listed, r.CountUsers(), want)
+	}
+
+	if err := r.RemoveUser(ctx, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	forms(map[string]bool{"alicia": false, "alice@corp.example": false})
+	for _, fresh := range []bool{false, true} {
+		_, err = r.Account(ctx, u.ID, fresh)
+		is(t, "account of a removed user", err, mfa.ErrNotFound)
+	}
+	is(t, "removed twice", r.RemoveUser(ctx, u.ID), mfa.ErrNotFound)
+	if left := keys(t, r.kv, "c/"+string(u.ID)); len(left) != 0 || r.CountUsers() != 1 {
+		t.Errorf("left of a removed user: %q, counted %d", left, r.CountUsers())
+	}
+}
+
+func userRefused(t *testing.T, r *rig) {
+	ctx := t.Context()
+	taken := r.user(t, "taken")
+	foreign := totp()
+	foreign.User = "bbbbbbbbbbbbbbbb"
+	badID := totp()
+	badID.ID = "UPPER"
+	for name, tt := range map[string]struct {
+		u    mfa.User
+		c    []mfa.Credential
+		want error
+	}{
+		"no login":                  {mfa.User{}, nil, mfa.ErrInvalid},
+		"a login with NUL":          {mfa.User{Login: "a\x00b"}, nil, mfa.ErrInvalid},
+		"an alias that is none":     {mfa.User{Login: "a", Aliases: []string{"b c"}}, nil, mfa.ErrInvalid},
+		"a login that is taken":     {mfa.User{Login: "TAKEN"}, nil, mfa.ErrExists},
+		"an alias that is taken":    {mfa.User{Login: "a", Aliases: []string{"taken"}}, nil, mfa.ErrExists},
+		"an id that is none":        {mfa.User{ID: "alice", Login: "a"}, nil, mfa.ErrInvalid},
+		"an id that is taken":       {mfa.User{ID: taken.ID, Login: "a"}, nil, mfa.ErrExists},
+		"another's credential":      {mfa.User{Login: "a"}, []mfa.Credential{foreign}, mfa.ErrInvalid},
+		"a credential without id":   {mfa.User{Login: "a"}, []mfa.Credential{badID}, mfa.ErrInvalid},
+		"a directory that is not":   {mfa.User{Login: "a", Directory: "nowhere"}, nil, mfa.ErrInvalid},
+		"a login of 254 characters": {mfa.User{Login: strings.Repeat("a", 254)}, nil, mfa.ErrInvalid},
+	} {
+		_, err := r.CreateUser(ctx, tt.u, tt.c)
+		is(t, "create user with "+name, err, tt.want)
+		errs, err := r.CreateUsers(ctx, []mfa.NewUser{{User: tt.u, Credentials: tt.c}})
+		is(t, "create users with "+name, errs[0], tt.want)
+		is(t, "then of all", err, nil)
+	}
+	for _, id := range []mfa.UserID{"", "alice", "bbbbbbbbbbbbbbbb", "../../../../../.."} {
+		_, err := r.Account(ctx, id, true)
+		is(t, fmt.Sprintf("account of %q", id), err, mfa.ErrNotFound)
+		_, err = r.UpdateUser(ctx, id, func(*mfa.User) error { return nil })
+		is(t, fmt.Sprintf("update of %q", id), err, mfa.ErrNotFound)
+		is(t, fmt.Sprintf("removal of %q", id), r.RemoveUser(ctx, id), mfa.ErrNotFound)
+	}
+	if r.CountUsers() != 1 {
+		t.Errorf("%d users, want the first only", r.CountUsers())
+	}
+	is(t, "list from a strange place", r.ListUsers(ctx, "nowhere", nil), mfa.ErrInvalid)
+}
+
+func userRace(t *testing.T, r *rig) {
+	for round := range 5 {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won := map[mfa.UserID]bool{}
+		for i := range 16 {
+			wg.Go(func() {
+				u := mfa.User{Login: fmt.Sprintf("own%d-%d", round, i), Aliases: []string{fmt.Sprintf("wanted%d", round)}}
+				if i%2 == 0 {
+					u.Login, u.Aliases = u.Aliases[0], nil
+				}
+				made, err := r.CreateUser(t.Context(), u, []mfa.Credential{totp()})
+				if err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					won[made.ID] = true
+					return
+				}
+				is(t, "one of many", err, mfa.ErrExists)
+			})
+		}
+		wg.Wait()
+		id, err := r.UserByForm(t.Context(), fmt.Sprintf("wanted%d", round))
+		if len(won) != 1 || !won[id] || err != nil {
+			t.Errorf("winners %v, the login is %s's (%v)", slices.Collect(maps.Keys(won)), id, err)
+		}
+	}
+	if r.CountUsers() != 5 {
+		t.Errorf("%d users, want 5", r.CountUsers())
+	}
+}
+
+func userChanges(t *testing.T, r *rig) {
+	u := r.user(t, "alice")
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			for j := range 4 {
+				for {
+					_, err := r.UpdateUser(t.Context(), u.ID, func(u *mfa.User) error {
+						u.Tags = append(u.Tags, fmt.Sprintf("%d-%d", i, j))
+						return nil
+					})
+					if !errors.Is(err, mfa.ErrConflict) {
+						is(t, "update", err, nil)
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	a, err := r.Account(t.Context(), u.ID, false)
+	if err != nil || len(a.User.Tags) != 24 {
+		t.Errorf("%d tags after 24 parallel changes (%v): %q", len(a.User.Tags), err, a.User.Tags)
+	}
+}
+
+func userRemoveRace(t *testing.T, r *rig) {
+	for round := range 10 {
+		u := r.user(t, fmt.Sprintf("user%d", round))
+		a, err := r.Account(t.Context(), u.ID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				c := totp()
+				c.User = u.ID
+				if err := r.AddCredential(t.Context(), c); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				if _, _, err := r.Settle(t.Context(), a, nil, settlement.Record{Legs: []settlement.Leg{{ID: mfa.LegID{1}, Time: noon}}}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Go(func() { is(t, "remove", r.RemoveUser(t.Context(), u.ID), nil) })
+		wg.Wait()
+		left := slices.Concat(keys(t, r.kv, "u/"), keys(t, r.kv, "c/"), keys(t, r.kv, "l/"), keys(t, r.kv, "s/"))
+		if len(left) != 0 {
+			t.Fatalf("left of a removed user: %q", left)
+		}
+	}
+}
+
+func bulk(t *testing.T, r *rig) {
+	ctx := t.Context()
+	r.user(t, "user0007")
+	var users []mfa.NewUser
+	for i := range 1000 {
+		users = append(users, mfa.NewUser{User: mfa.User{Login: fmt.Sprintf("user%04d", i), Aliases: []string{fmt.Sprintf("u%d@corp.example", i)},
+			State: mfa.StateProtected}, Credentials: []mfa.Credential{totp()}})
+	}
+	users = append(users, mfa.NewUser{User: mfa.User{Login: "USER0008"}}, mfa.NewUser{User: mfa.User{Login: "new", Aliases: []string{"u9@corp.example"}}},
+		mfa.NewUser{User: mfa.User{Login: "bad login"}}, mfa.NewUser{User: mfa.User{Login: "stray", Directory: "nowhere"}})
+	bad := map[int]error{7: mfa.ErrExists, 1000: mfa.ErrExists, 1001: mfa.ErrExists, 1002: mfa.ErrInvalid, 1003: mfa.ErrInvalid}
+	errs, err := r.CreateUsers(ctx, users)
+	if err != nil || len(errs) != len(users) {
+		t.Fatalf("%d results for %d users, %v", len(errs), len(users), err)
+	}
+	for i, err := range errs {
+		is(t, users[i].User.Login, err, bad[i])
+	}
+	if r.CountUsers() != 1000 { // 999 and the one from before
+		t.Errorf("%d users, want 1000", r.CountUsers())
+	}
+	for _, i := range []int{0, 500, 999} {
+		id, err := r.UserByForm(ctx, fmt.Sprintf("u%d@corp.example", i))
+		if err != nil || id != users[i].User.ID {
+			t.Errorf("alias of user %d: %s, %v; want %s", i, id, err, users[i].User.ID)
+		}
+		a, err := r.Account(ctx, id, true)
+		if err != nil || len(a.Credentials) != 1 || !a.Credentials[0].Secret.Equal(secret.FromString("12345678901234567890")) {
+			t.Errorf("account of user %d: %v, %v", i, a, err)
+		}
+	}
+	for i := range users {
+		users[i].User.ID = "" // as a second run of the same import
+	}
+	errs, err = r.CreateUsers(ctx, users)
+	for i := range errs {
+		if errs[i] == nil || err != nil {
+			t.Fatalf("second run: user %d was created again (%v)", i, err)
+		}
+	}
+	if n := len(keys(t, r.kv, "u/")); n != 1000 {
+		t.Errorf("%d users in the database after a second run, want 1000", n)
+	}
+	parallelBulk(t, r)
+}
+
+// parallelBulk imports overlapping lists at the same time.
+func parallelBulk(t *testing.T, r *rig) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made := map[string]int{}
+	for range 4 {
+		wg.Go(func() {
+			var users []mfa.NewUser
+			for i := range 300 {
+				users = append(users, mfa.NewUser{User: mfa.User{Login: fmt.Sprintf("both%03d", i)}})
+			}
+			errs, err := r.CreateUsers(t.Context(), users)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for i, err := range errs {
+				if err == nil {
+					made[users[i].User.Login]++
+				} else {
+					is(t, users[i].User.Login, err, mfa.ErrExists)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for login, n := range made {
+		if n != 1 {
+			t.Errorf("%s was created %d times", login, n)
+		}
+	}
+	if len(made) != 300 {
+		t.Errorf("%d of 300 users that several imports hold were created", len(made))
+	}
+}
+
+func settleOnce(t *testing.T, r *rig) {
+	u := r.user(t, "alice")
+	for round := range 5 {
+		a, err := r.Account(t.Context(), u.ID, round%2 == 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.Record.Legs) != round {
+			t.Errorf("round %d: %d legs are settled", round, len(a.Record.Legs))
+		}
+		used := []mfa.CredentialID{a.Credentials[0].ID}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var revs []int64
+		for i := range 64 {
+			wg.Go(func() {
+				next := a.Record.Clone()
+				next.Legs = append(next.Legs, settlement.Leg{ID: mfa.LegID{byte(round), byte(i)}, Attempt: mfa.AttemptID{1}, Reason: mfa.OK, Time: noon})
+				rev, ok, err := r.Settle(t.Context(), a, used, next)
+				if err != nil {
+					t.Error(err)
+				}
+				if ok {
+					mu.Lock()
+					defer mu.Unlock()
+					revs = append(revs, rev)
+				}
+			})
+		}
+		wg.Wait()
+		if len(revs) != 1 {
+			t.Fatalf("%d of 64 settlements of one account went through", len(revs))
+		}
+		if b, err := r.Account(t.Context(), u.ID, false); err != nil || b.RecordRev != revs[0] {
+			t.Errorf("own settlement at %d, read at %d (%v)", revs[0], b.RecordRev, err)
+		}
+	}
+	n := 0
+	if err := r.RecentLegs(noon.Truncate(1e9), func(id mfa.UserID, l settlement.Leg) bool { n++; return id == u.ID }); err != nil || n != 5 {
+		t.Errorf("RecentLegs: %d, %v, want 5", n, err)
+	}
+	if err := r.RecentLegs(noon.Add(1e9), func(mfa.UserID, settlement.Leg) bool { t.Error("a leg from the future"); return true }); err != nil {
+		t.Error(err)
+	}
+}
+
+func settleConditions(t *testing.T, r *rig) {
+	ctx := t.Context()
+	for name, change := range map[string]func(u mfa.User, c mfa.CredentialID) error{
+		"the user was blocked": func(u mfa.User, _ mfa.CredentialID) error {
+			_, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Block = &mfa.Block{By: "root"}; return nil })
+			return err
+		},
+		"the user was removed": func(u mfa.User, _ mfa.CredentialID) error { return r.RemoveUser(ctx, u.ID) },
+		"the credential was disabled": func(u mfa.User, c mfa.CredentialID) error {
+			_, err := r.UpdateCredential(ctx, u.ID, c, func(c *mfa.Credential) error { c.Disabled = true; return nil })
+			return err
+		},
+		"the credential was removed": func(u mfa.User, c mfa.CredentialID) error { return r.RemoveCredential(ctx, u.ID, c) },
+		"another leg was settled": func(u mfa.User, _ mfa.CredentialID) error {
+			return r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { s.Fails.N, s.Fails.Last = 1, noon; return nil })
+		},
+	} {
+		u := r.user(t, strings.ReplaceAll(name, " ", "-"))
+		a, err := r.Account(ctx, u.ID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := a.Credentials[0].ID
+		if err := change(u, c); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := r.Settle(ctx, a, []mfa.CredentialID{c}, a.Record); ok || err != nil {
+			t.Errorf("settled although %s: %v, %v", name, ok, err)
+		}
+	}
+	u := r.user(t, "bob")
+	a, err := r.Account(ctx, u.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = r.Settle(ctx, a, []mfa.CredentialID{"bbbbbbbbbbbbbbbb"}, a.Record)
+	is(t, "settle with a credential that was not read", err, mfa.ErrInvalid)
+	_, _, err = r.Settle(ctx, settlement.Account{User: u}, nil, a.Record)
+	is(t, "settle an account that was not read", err, mfa.ErrInvalid)
+}
+
+func recordChanges(t *testing.T, r *rig) {
+	u := r.user(t, "alice")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 5 {
+				for {
+					err := r.UpdateRecord(t.Context(), u.ID, func(s *settlement.Record) error { s.Fails.N++; s.Fails.Last = noon; return nil })
+					if !errors.Is(err, mfa.ErrConflict) {
+						is(t, "update", err, nil)
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if a, err := r.Account(t.Context(), u.ID, false); err != nil || a.Record.Fails.N != 20 {
+		t.Errorf("counted %d of 20 failures (%v)", a.Record.Fails.N, err)
+	}
+	is(t, "of nobody", r.UpdateRecord(t.Context(), "bbbbbbbbbbbbbbbb", func(*settlement.Record) error { return nil }), mfa.ErrNotFound)
+	is(t, "refused", r.UpdateRecord(t.Context(), u.ID, func(*settlement.Record) error { return mfa.ErrInvalid }), mfa.ErrInvalid)
+}
+
+func credentials(t *testing.T, r *rig) {
+	ctx := t.Context()
+	u := r.user(t, "alice")
+	c := totp()
+	c.User, c.Method, c.By = u.ID, mfa.MethodHOTP, "token:helpdesk"
+	is(t, "add", r.AddCredential(ctx, c), nil)
+	is(t, "add again", r.AddCredential(ctx, c), mfa.ErrExists)
+	orphan := c
+	orphan.User = "bbbbbbbbbbbbbbbb"
+	is(t, "add to nobody", r.AddCredential(ctx, orphan), mfa.ErrNotFound)
+	nameless := c
+	nameless.ID = ""
+	is(t, "add without id", r.AddCredential(ctx, nameless), mfa.ErrInvalid)
+
+	got, err := r.UpdateCredential(ctx, u.ID, c.ID, func(c *mfa.Credential) error {
+		c.Disabled, c.Label, c.User, c.Method = true, "old phone", "ignored", "ignored"
+		return nil
+	})
+	c.Disabled, c.Label = true, "old phone"
+	is(t, "update", err, nil)
+	same(t, "updated", got, c)
+	if err := r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { *s = s.Raise(c.ID, mfa.Floor{Next: 7}); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.Account(ctx, u.ID, false)
+	is(t, "account", err, nil)
+	if len(a.Credentials) != 2 || a.Record.Floors[c.ID].Next != 7 {
+		t.Errorf("account: %+v", a)
+	}
+	is(t, "remove", r.RemoveCredential(ctx, u.ID, c.ID), nil)
+	is(t, "remove again", r.RemoveCredential(ctx, u.ID, c.ID), mfa.ErrNotFound)
+	_, err = r.UpdateCredential(ctx, u.ID, c.ID, func(*mfa.Credential) error { return nil })
+	is(t, "update what is gone", err, mfa.ErrNotFound)
+	for _, fresh := range []bool{false, true} {
+		a, err = r.Account(ctx, u.ID, fresh)
+		is(t, "account", err, nil)
+		if _, ok := a.Record.Floors[c.ID]; ok || len(a.Credentials) != 1 {
+			t.Errorf("after removal, fresh %v: %+v", fresh, a)
+		}
+	}
+
+	notices, err := r.Notices(ctx, 10)
+	is(t, "notices", err, nil)
+	var what []string
+	for _, n := range notices {
+		what = append(what, n.What)
+		if n.User != u.ID || !n.Time.Equal(noon) {
+			t.Errorf("notice %+v", n)
+		}
+	}
+	slices.Sort(what)
+	if want := []string{"credential hotp added", "credential hotp disabled", "credential hotp removed"}; !slices.Equal(what, want) {
+		t.Errorf("notices %q, want %q", what, want)
+	}
+	is(t, "carry a notice", r.RemoveNotice(ctx, notices[0].ID), nil)
+	is(t, "carry it twice", r.RemoveNotice(ctx, notices[0].ID), nil)
+	if left, err := r.Notices(ctx, 1); err != nil || len(left) != 1 || left[0].ID == notices[0].ID {
+		t.Errorf("notices left: %+v, %v", left, err)
+	}
+}
