@@ -33,18 +33,33 @@ func people(n int) []mfa.NewUser {
 // open returns a running store on kv.
 func open(t testing.TB, kv store.KV, ring *keyring.Ring) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), kv, ring, store.Options{Epoch: 1, Server: "test", Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = s.Run(ctx) }()
+	return openAs(t, kv, ring, keyring.Identity{})
+}
+
+func openAs(t testing.TB, kv store.KV, ring *keyring.Ring, id keyring.Identity) *store.Store {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	s, done := start(t, ctx, kv, ring, id)
 	t.Cleanup(func() { stop(); <-done })
 	if err := s.Sync(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// start opens a store that runs until ctx is done.
+func start(t interface{ Fatal(...any) }, ctx context.Context, kv store.KV, ring *keyring.Ring, id ...keyring.Identity) (*store.Store, <-chan struct{}) {
+	o := store.Options{Epoch: 1, Server: "test", Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)}
+	if len(id) > 0 {
+		o.Identity = id[0]
+	}
+	s, err := store.Open(ctx, kv, ring, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	return s, done
 }
 
 func newRing(t testing.TB) *keyring.Ring {

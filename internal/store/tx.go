@@ -162,10 +162,34 @@ func (t *tx) readBack(ctx context.Context) (rev int64, f fate, err error) {
 	switch {
 	case held:
 		return 0, pending, nil
+	case len(t.puts) == 0:
+		return t.readBackDeletes(ctx)
 	case created > 0 || t.allNew():
 		return 0, refused, nil
 	}
 	return 0, undecided, nil
+}
+
+// readBackDeletes does so for a commit that only deletes. If what it wanted gone is gone,
+// that is what was asked for, whoever did it.
+func (t *tx) readBackDeletes(ctx context.Context) (rev int64, f fate, err error) {
+	for _, key := range t.deletes {
+		changes, err := t.s.readPrefix(ctx, key, []string{key})
+		if err != nil {
+			return 0, undecided, err
+		}
+		for _, c := range changes {
+			if c.key == key && c.value != nil {
+				if _, mine := t.ifRev[key]; mine {
+					return 0, undecided, nil
+				}
+			}
+			rev = max(rev, c.rev)
+		}
+		t.s.view.learn(changes...)
+	}
+	t.deletes = nil // learnt
+	return rev, applied, nil
 }
 
 // allNew reports whether t creates a record of its own: then somebody else's in its place
