@@ -156,8 +156,22 @@ func TestLoginFormsAreOneUser(t *testing.T) {
 			t.Errorf("%s: got %v, %v", form, got.ID, err)
 		}
 	}
-	r.add(t, "bob@corp.example")
+	for _, c := range []admin.UserChange{{Login: ptr("alice@corp.example")}, {Login: ptr("bob"), Aliases: ptr([]string{`corp\alice`})}} {
+		if _, err := r.AddUser(ctx, "test", c); !errors.Is(err, mfa.ErrExists) || !strings.Contains(err.Error(), `user "alice" has it`) {
+			t.Errorf("%s: %v", *c.Login, err)
+		}
+	}
 	r.add(t, "bob")
+	if _, err := r.SetUser(ctx, "test", "bob", admin.UserChange{Aliases: ptr([]string{"alice@corp.example"})}); !errors.Is(err, mfa.ErrExists) {
+		t.Errorf("an alias that is another's: %v", err)
+	}
+	if rep, err := r.ImportUsers(ctx, "test", strings.NewReader("login\nalice@corp.example\ncarol\ncorp\\carol\n"), true); err != nil || rep.Created != 1 || rep.Failed != 2 {
+		t.Errorf("import: %+v, %v", rep, err)
+	}
+	r.add(t, "bob@lab.example")
+	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"lab","upn":"lab.example"}]}`)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := r.Resolve(ctx, "bob"); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "more than one") {
 		t.Errorf("a login that means two users: %v", err)
 	}

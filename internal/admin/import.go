@@ -96,9 +96,12 @@ func (im *importer) row(ctx context.Context, at int, row map[string]string) erro
 		im.refuse(at, row["login"], err)
 		return nil
 	}
-	forms := append([]string{u.User.Login}, u.User.Aliases...)
+	var forms []string
+	for _, name := range append([]string{u.User.Login}, u.User.Aliases...) {
+		forms = append(forms, im.s.forms(name)...)
+	}
 	for _, f := range forms {
-		if first, ok := im.seen[f]; ok {
+		if first, ok := im.seen[f]; ok && first != at {
 			im.refuse(at, u.User.Login, fmt.Errorf("%q is on line %d already", f, first))
 			return nil
 		}
@@ -106,16 +109,18 @@ func (im *importer) row(ctx context.Context, at int, row map[string]string) erro
 	for _, f := range forms {
 		im.seen[f] = at
 	}
-	for i, f := range forms {
-		switch owner, err := im.owner(ctx, f); {
+	for _, f := range forms {
+		switch owner, err := im.s.owner(ctx, f); {
+		case errors.Is(err, mfa.ErrExists):
+			im.refuse(at, u.User.Login, err)
+			return nil
 		case err != nil:
 			return err
-		case owner == "":
-		case i == 0 && owner == f:
+		case owner.Login == u.User.Login:
 			im.report.Existing++
 			return nil
-		default:
-			im.refuse(at, u.User.Login, fmt.Errorf("%q belongs to user %q", f, owner))
+		case owner.ID != "":
+			im.refuse(at, u.User.Login, fmt.Errorf("%q belongs to user %q", f, owner.Login))
 			return nil
 		}
 	}
@@ -135,25 +140,6 @@ func (im *importer) row(ctx context.Context, at int, row map[string]string) erro
 		return im.flush(ctx)
 	}
 	return nil
-}
-
-// owner returns the login of the user who has the form, or "".
-func (im *importer) owner(ctx context.Context, form string) (string, error) {
-	id, err := im.s.Users.UserByForm(ctx, form)
-	if errors.Is(err, mfa.ErrNotFound) {
-		return "", nil
-	}
-	if errors.Is(err, mfa.AmbiguousUser) {
-		return "several users", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	a, err := im.s.Users.Account(ctx, id, false)
-	if errors.Is(err, mfa.ErrNotFound) {
-		return "", nil
-	}
-	return a.User.Login, err
 }
 
 // flush writes the batch.

@@ -63,7 +63,7 @@ func (s *Service) account(ctx context.Context, typed string) (settlement.Account
 		return settlement.Account{}, fmt.Errorf("login %q: %w: not a user name", typed, mfa.ErrInvalid)
 	}
 	var found mfa.UserID
-	for _, form := range name.Forms(s.Settings.Settings().Domains) {
+	for _, form := range s.forms(name.String()) {
 		id, err := s.Users.UserByForm(ctx, form)
 		switch {
 		case errors.Is(err, mfa.ErrNotFound):
@@ -79,6 +79,33 @@ func (s *Service) account(ctx context.Context, typed string) (settlement.Account
 		found = mfa.UserID(typed)
 	}
 	return s.Users.Account(ctx, found, false)
+}
+
+// forms are those under which a login name is looked up, itself first.
+func (s *Service) forms(name string) []string {
+	n, err := login.Parse(name)
+	if err != nil {
+		return nil
+	}
+	return n.Forms(s.Settings.Settings().Domains)
+}
+
+// owner returns the user who has the form; the zero User if nobody does.
+func (s *Service) owner(ctx context.Context, form string) (mfa.User, error) {
+	id, err := s.Users.UserByForm(ctx, form)
+	if err == nil {
+		var a settlement.Account
+		if a, err = s.Users.Account(ctx, id, false); err == nil {
+			return a.User, nil
+		}
+	}
+	if errors.Is(err, mfa.ErrNotFound) {
+		return mfa.User{}, nil
+	}
+	if errors.Is(err, mfa.AmbiguousUser) {
+		return mfa.User{}, fmt.Errorf("%q: %w: it belongs to several users", form, mfa.ErrExists)
+	}
+	return mfa.User{}, err
 }
 
 // invalid makes an error that wraps mfa.ErrInvalid and reads as one line.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -102,6 +101,9 @@ func (s *Service) AddUser(ctx context.Context, by string, c UserChange) (User, e
 	if _, err := s.applyUser(&u, c); err != nil {
 		return User{}, err
 	}
+	if err := s.unclaimed(ctx, u); err != nil {
+		return User{}, err
+	}
 	var creds []mfa.Credential
 	if c.Password != nil && !c.Password.Empty() {
 		p, err := s.password(ctx, by, u.ID, c.Password.Text)
@@ -130,6 +132,11 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 	if _, err := s.applyUser(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
 		return User{}, err
 	}
+	if c.Login != nil || c.Aliases != nil {
+		if err := s.unclaimed(ctx, probe); err != nil {
+			return User{}, err
+		}
+	}
 	var names []string
 	changed, err := s.Users.UpdateUser(ctx, a.User.ID, func(u *mfa.User) error {
 		before := u.State
@@ -153,6 +160,21 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 		return User{}, err
 	}
 	return s.user(changed), nil
+}
+
+// unclaimed refuses a user of whom a login form, also one in a domain of ours, is
+// another's: a login that means two people lets neither of them in.
+func (s *Service) unclaimed(ctx context.Context, u mfa.User) error {
+	for _, name := range append([]string{u.Login}, u.Aliases...) {
+		for _, form := range s.forms(name) {
+			if owner, err := s.owner(ctx, form); err != nil {
+				return err
+			} else if owner.ID != "" && owner.ID != u.ID {
+				return fmt.Errorf("login name %q: %w: user %q has it", form, mfa.ErrExists, owner.Login)
+			}
+		}
+	}
+	return nil
 }
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
@@ -258,8 +280,11 @@ func (s *Service) setPassword(ctx context.Context, by string, a settlement.Accou
 // BlockUser keeps a user out until the block expires or is lifted.
 func (s *Service) BlockUser(ctx context.Context, by, typed string, r BlockRequest) (User, error) {
 	reason, err := line(256)(r.Reason)
-	if err != nil || r.Seconds < 0 {
-		return User{}, errors.Join(invalid("reason or duration of the block"), err)
+	if err != nil {
+		return User{}, invalid("reason: %v", err)
+	}
+	if r.Seconds < 0 || r.Seconds > 10*365*86400 {
+		return User{}, invalid("a block lasts at most ten years, or until it is lifted")
 	}
 	return s.editUser(ctx, by, "user block", typed, func(u *mfa.User) string {
 		u.Block = &mfa.Block{Reason: reason, By: by, Since: s.Now()}

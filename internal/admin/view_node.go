@@ -1,0 +1,203 @@
+package admin
+
+import (
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Rule is one step of a decision: what was asked, what was found, where that is set.
+type Rule struct {
+	Rule   string `json:"rule"`
+	Result string `json:"result"`
+	From   string `json:"from"`
+}
+
+// Explanation tells which rules decide for a user at an application.
+type Explanation struct {
+	Login       string     `json:"login"`
+	User        mfa.UserID `json:"user"`
+	Application string     `json:"application"`
+	Rules       []Rule     `json:"rules"`
+}
+
+// KeyInfo is one key of the group keyset; never the key.
+type KeyInfo struct {
+	ID      string    `json:"id"`
+	Primary bool      `json:"primary" doc:"seals what is written from now on"`
+	Created time.Time `json:"created"`
+}
+
+// KeyList is the keyset and how far resealing has come.
+type KeyList struct {
+	Keys   []KeyInfo `json:"keys"`
+	Reseal Reseal    `json:"reseal"`
+}
+
+// Reseal is the progress of rewriting what older keys seal.
+type Reseal struct {
+	Running bool   `json:"running"`
+	Done    int    `json:"done"`
+	Total   int    `json:"total"`
+	Error   string `json:"error,omitempty" doc:"why the last run stopped; it goes on by itself"`
+}
+
+// AuditQuery selects records of the trail, newest first.
+type AuditQuery struct {
+	User        mfa.UserID
+	Application string // its name
+	Since       time.Time
+	Reason      string
+	After       string // cursor
+	Limit       int    // 1 to MaxPage
+}
+
+// Attempt is one attempt as the API shows it.
+type Attempt struct {
+	AttemptID   mfa.AttemptID `json:"attempt_id"`
+	Time        time.Time     `json:"time"`
+	Server      string        `json:"server"`
+	Application string        `json:"application"`
+	FrontEnd    string        `json:"front_end"`
+	User        mfa.UserID    `json:"user"`
+	Login       string        `json:"login"`
+	Source      string        `json:"source"`
+	Peer        string        `json:"peer"`
+	Verdict     string        `json:"verdict"`
+	Reason      string        `json:"reason"`
+	Method      string        `json:"method"`
+	Credential  string        `json:"credential"`
+	Degraded    bool          `json:"degraded"`
+	DurationMS  float64       `json:"duration_ms"`
+	Trace       []string      `json:"trace,omitempty"`
+}
+
+// AttemptList is one page of attempts, newest first.
+type AttemptList struct {
+	Attempts []Attempt `json:"attempts"`
+	Next     string    `json:"next,omitempty"`
+}
+
+// ActList is one page of administrative acts, newest first.
+type ActList struct {
+	Acts []mfa.Act `json:"acts"`
+	Next string    `json:"next,omitempty"`
+}
+
+// AuditVerification says whether the trail's chain holds.
+type AuditVerification struct {
+	OK      bool      `json:"ok"`
+	Records int64     `json:"records"`
+	Files   int       `json:"files"`
+	First   time.Time `json:"first,omitzero"`
+	Last    time.Time `json:"last,omitzero"`
+	Head    string    `json:"head" doc:"hexadecimal hash of the last record"`
+	Problem string    `json:"problem,omitempty" doc:"the first place where the chain breaks, and how"`
+}
+
+// Status is the state of the server and of its group.
+type Status struct {
+	Name     string     `json:"name"`
+	Group    string     `json:"group"`
+	Role     string     `json:"role" doc:"master, replica, witness, unactivated"`
+	Epoch    uint64     `json:"epoch"`
+	Master   string     `json:"master" doc:"empty: none is known"`
+	Degraded bool       `json:"degraded"`
+	Since    time.Time  `json:"since"`
+	Revision int64      `json:"revision"`
+	Lag      int64      `json:"lag"`
+	Members  []Member   `json:"members"`
+	Fronts   []FrontEnd `json:"front_ends"`
+	Version  string     `json:"version"`
+	Users    int        `json:"users"`
+	Warnings []string   `json:"warnings" doc:"what needs somebody's care"`
+}
+
+// Member is one server of the group.
+type Member struct {
+	Name      string `json:"name"`
+	Role      string `json:"role"`
+	Voter     bool   `json:"voter"`
+	Reachable bool   `json:"reachable"`
+	Revision  int64  `json:"revision"`
+	Version   string `json:"version"`
+}
+
+// FrontEnd is one listener.
+type FrontEnd struct {
+	Kind    string `json:"kind"`
+	Address string `json:"address"`
+	OK      bool   `json:"ok"`
+}
+
+// Check is one connection that was tried, or one layer of it.
+type Check struct {
+	Name     string `json:"name"`
+	Target   string `json:"target"`
+	Layer    string `json:"layer" doc:"name, tcp, tls, http, bind, search, clock, disk ..."`
+	OK       bool   `json:"ok"`
+	Detail   string `json:"detail"`
+	NextStep string `json:"next_step"`
+}
+
+// CheckList is the answer of doctor and of directory test.
+type CheckList struct {
+	OK     bool    `json:"ok"`
+	Checks []Check `json:"checks"`
+}
+
+// LogLevel sets a component's verbosity.
+type LogLevel struct {
+	Component string `json:"component" maxLength:"64" doc:"empty: all"`
+	Level     string `json:"level" enum:"debug,info,warn,error"`
+	Seconds   int64  `json:"seconds,omitempty" minimum:"0" maximum:"604800" doc:"0: until the next start"`
+}
+
+// BackupRequest asks for a backup.
+type BackupRequest struct {
+	Passphrase *secret.Wire `json:"passphrase" writeOnly:"true"`
+}
+
+// TestRequest is one leg of a real authentication, made by an administrator.
+type TestRequest struct {
+	Login       string       `json:"login" maxLength:"4096"`
+	Application string       `json:"application" maxLength:"64"`
+	Password    *secret.Wire `json:"password,omitempty" writeOnly:"true"`
+	Source      string       `json:"source,omitempty" maxLength:"253" doc:"as a Calling-Station-Id"`
+	Handle      []byte       `json:"handle,omitempty" doc:"of the challenge that is answered"`
+	Answer      *secret.Wire `json:"answer,omitempty" writeOnly:"true"`
+}
+
+// TestResult is its outcome.
+type TestResult struct {
+	Verdict   string               `json:"verdict" enum:"accept,reject,challenge"`
+	Reason    string               `json:"reason"`
+	Message   string               `json:"message" doc:"what the user would see"`
+	AttemptID mfa.AttemptID        `json:"attempt_id"`
+	Handle    []byte               `json:"handle,omitempty"`
+	Reply     []mfa.ReplyAttribute `json:"reply"`
+	Trace     []string             `json:"trace"`
+}
+
+// BlastRADIUS says of each RADIUS client whether it is safe against CVE-2024-3596.
+type BlastRADIUS struct {
+	Clients []BlastClient `json:"clients"`
+}
+
+// BlastClient is one address of one RADIUS application.
+type BlastClient struct {
+	Application string     `json:"application"`
+	Address     string     `json:"address" doc:"the client's, or the network configured if none of it has been heard"`
+	Mode        string     `json:"message_authenticator" enum:"learn,warn,require"`
+	State       string     `json:"state" enum:"safe,unsafe,unknown"`
+	FirstSeen   *time.Time `json:"first_seen,omitempty"`
+	Proven      *time.Time `json:"proven,omitempty" doc:"first request with a valid Message-Authenticator"`
+	Without     *time.Time `json:"without,omitempty" doc:"last request without one, to the hour"`
+	Advice      string     `json:"advice"`
+}
+
+// Removed says what was removed.
+type Removed struct {
+	Removed string `json:"removed"`
+}
