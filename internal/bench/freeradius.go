@@ -57,6 +57,7 @@ server default {
 		type = auth
 		ipaddr = 127.0.0.1
 		port = %[2]d
+		recv_buff = 4194304
 	}
 	authorize {
 		files
