@@ -10,10 +10,13 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/time/rate"
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
@@ -33,6 +36,8 @@ type API struct {
 	log    *slog.Logger
 	huma   huma.API
 	mux    http.Handler
+
+	refusals rate.Sometimes // of strangers, for the log
 }
 
 // New returns the API. version is the program's, for the OpenAPI document.
@@ -46,7 +51,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 		"token": {Type: "http", Scheme: "bearer", Description: "an API token, made by `countersign api-token create`"},
 	}
 	mux := http.NewServeMux()
-	api := &API{admin: a, enroll: e, log: log}
+	api := &API{admin: a, enroll: e, log: log, refusals: rate.Sometimes{First: 10, Interval: time.Second}}
 	api.huma = humago.NewWithPrefix(mux, Prefix, config)
 	api.huma.UseMiddleware(api.authorise)
 	api.users()
@@ -65,9 +70,19 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 
 // ServeHTTP implements http.Handler. Who asks is settled before anything else is looked at.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler { //nolint:errorlint // the value itself is the signal
+				a.log.Error("admin API: a panic ended a request", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			}
+			panic(http.ErrAbortHandler) // the connection ends, the server lives
+		}
+	}()
 	who, err := a.identify(r)
 	if err != nil {
-		a.log.Warn("admin API refused a request", "peer", r.RemoteAddr, "path", r.URL.Path, "error", err)
+		a.refusals.Do(func() {
+			a.log.Warn("admin API refused a request", "peer", r.RemoteAddr, "path", r.URL.Path, "error", err)
+		})
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		writeProblem(w, http.StatusUnauthorized, err.Error())
 		return

@@ -473,6 +473,23 @@ func TestImportOverHTTP(t *testing.T) {
 	}
 }
 
+func TestPanicEndsOneRequest(t *testing.T) {
+	r := newRig(t)
+	huma.Register(r.api.huma, operation(admin.ScopeRead, "GET", "/panic", "Panic"), func(context.Context, *none) (*answer[string], error) {
+		panic("of no use")
+	})
+	if res, err := r.owner.Get("http://unix" + Prefix + "/panic"); err == nil {
+		res.Body.Close()
+		t.Errorf("got %s", res.Status)
+	}
+	if status, _ := r.do(t, "GET", "/status", ""); status != 200 {
+		t.Errorf("the next request: %d", status)
+	}
+	if !strings.Contains(r.log.String(), "of no use") {
+		t.Error("the log does not tell")
+	}
+}
+
 func TestRevokedToken(t *testing.T) {
 	r := newRig(t)
 	token := r.token(t, admin.ScopeRead)
