@@ -241,10 +241,18 @@ func TestSaveHead(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 2)
 		go func() { done <- tr.Run(ctx) }()
+		var mu sync.Mutex
 		var saved []uint64
 		var fail error
+		answer := func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			fail = err
+		}
 		go func() {
 			done <- tr.SaveHead(ctx, func(_ context.Context, p Position) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if fail != nil {
 					return fail
 				}
@@ -256,10 +264,10 @@ func TestSaveHead(t *testing.T) {
 		seconds(3)
 		appendActs(t, tr, 1, 2)
 		seconds(3)
-		fail = errors.New("no master")
+		answer(errors.New("no master"))
 		appendActs(t, tr, 3, 3)
 		seconds(3)
-		fail = nil
+		answer(nil)
 		seconds(3)
 		appendActs(t, tr, 4, 4)
 		cancel()
