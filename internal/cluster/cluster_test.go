@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,5 +106,36 @@ func TestFoundWriteReopen(t *testing.T) {
 	s, err := n.Status()
 	if err != nil || s.Role != "master" || !s.Voter || !s.Quorum || s.Revision != rev || s.ReadOnly != nil || s.DBSize == 0 {
 		t.Errorf("status %+v, %v", s, err)
+	}
+}
+
+// messages is a log that hands over what it is told.
+type messages struct {
+	slog.Handler
+	c chan string
+}
+
+func (m messages) Enabled(context.Context, slog.Level) bool { return true }
+func (m messages) WithAttrs([]slog.Attr) slog.Handler       { return m }
+func (m messages) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case m.c <- r.Message:
+	default:
+	}
+	return nil
+}
+
+// await returns once the log has said text.
+func (m messages) await(t *testing.T, text string) {
+	t.Helper()
+	for {
+		select {
+		case s := <-m.c:
+			if strings.Contains(s, text) {
+				return
+			}
+		case <-t.Context().Done():
+			t.Fatalf("the log never said %q", text)
+		}
 	}
 }

@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,37 +54,6 @@ func fillTo(t *testing.T, path string, free int64) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-		}
-	}
-}
-
-// messages is a log that hands over what it is told.
-type messages struct {
-	slog.Handler
-	c chan string
-}
-
-func (m messages) Enabled(context.Context, slog.Level) bool { return true }
-func (m messages) WithAttrs([]slog.Attr) slog.Handler       { return m }
-func (m messages) Handle(_ context.Context, r slog.Record) error {
-	select {
-	case m.c <- r.Message:
-	default:
-	}
-	return nil
-}
-
-// await returns once the log has said text.
-func (m messages) await(t *testing.T, text string) {
-	t.Helper()
-	for {
-		select {
-		case s := <-m.c:
-			if strings.Contains(s, text) {
-				return
-			}
-		case <-t.Context().Done():
-			t.Fatalf("the log never said %q", text)
 		}
 	}
 }

@@ -249,7 +249,8 @@ func (n *Node) enter() error {
 const closeGrace = 500 * time.Millisecond
 
 // Close ends every call on the node, closes the database and gives the folder back. It
-// does not wait for a master.
+// does not wait for a master, but for functions passed to Scan and Watch to return: they
+// must not block for long.
 func (n *Node) Close() {
 	if n.shut() {
 		n.lock.release()

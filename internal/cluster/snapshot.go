@@ -38,8 +38,9 @@ func (n *Node) Snapshot(ctx context.Context, w io.Writer) (rev int64, err error)
 	sn := n.srv.Backend().Snapshot() // takes in what is not yet in the file
 	defer sn.Close()
 	sum := sha256.New()
-	if _, err := sn.WriteTo(io.MultiWriter(&liveWriter{n, ctx, w}, sum)); err != nil {
-		return 0, fmt.Errorf("snapshot of the database: %w", err)
+	out := &liveWriter{n: n, ctx: ctx, w: w}
+	if _, err := sn.WriteTo(io.MultiWriter(out, sum)); err != nil {
+		return 0, fmt.Errorf("snapshot of the database: %w", cmp.Or(out.err, err))
 	}
 	if _, err := w.Write(sum.Sum(nil)); err != nil {
 		return 0, fmt.Errorf("snapshot of the database: %w", err)
@@ -47,18 +48,21 @@ func (n *Node) Snapshot(ctx context.Context, w io.Writer) (rev int64, err error)
 	return rev, nil
 }
 
-// liveWriter ends a copy when its context or the node does.
+// liveWriter ends a copy when its context or the node does. It keeps the error, which
+// bbolt turns into text.
 type liveWriter struct {
 	n   *Node
 	ctx context.Context
 	w   io.Writer
+	err error
 }
 
-func (l *liveWriter) Write(b []byte) (int, error) {
-	if err := l.n.live(l.ctx); err != nil {
-		return 0, err
+func (l *liveWriter) Write(b []byte) (n int, err error) {
+	if l.err = l.n.live(l.ctx); l.err != nil {
+		return 0, l.err
 	}
-	return l.w.Write(b)
+	n, l.err = l.w.Write(b)
+	return n, l.err
 }
 
 // SnapshotInfo tells what is in a snapshot file.
