@@ -32,7 +32,15 @@ func (s *Store) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
 // Account returns what a decision about the user is made from, with the revisions that
 // Settle is conditional on, or mfa.ErrNotFound. With fresh it reads through at the master.
 // A user that is not here yet is read through as well.
-func (s *Store) Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
+func (s *Store) Account(ctx context.Context, id mfa.UserID, fresh bool) (a settlement.Account, err error) {
+	err = s.withKeys(ctx, func() error {
+		a, err = s.readAccount(ctx, id, fresh)
+		return err
+	})
+	return a, err
+}
+
+func (s *Store) readAccount(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
 	raw, ok := parseID(id)
 	if !ok {
 		return settlement.Account{}, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)

@@ -85,6 +85,10 @@ func (s *Store) Applications() []mfa.Application {
 	return list
 }
 
+// ApplicationsGeneration returns a number that changes whenever Applications would return
+// something else. It costs one atomic load.
+func (s *Store) ApplicationsGeneration() uint64 { return s.catalog().appsGen }
+
 func (s *Store) nameKey(prefix, name string) string {
 	d := s.ring.DigestOf("name "+prefix, fold(name))
 	return prefix + idEncoding.EncodeToString(d[:16])

@@ -45,7 +45,11 @@ func (s *Store) GetSealed(ctx context.Context, name string) (secret.Text, int64,
 	if err := parse(key, b, &r, &r.V); err != nil {
 		return secret.Text{}, 0, err
 	}
-	plain, err := s.ring.Open("blob", name, key, r.Sealed)
+	var plain secret.Text
+	err = s.withKeys(ctx, func() error {
+		plain, err = s.ring.Open("blob", name, key, r.Sealed)
+		return err
+	})
 	if err != nil {
 		return secret.Text{}, 0, fmt.Errorf("record %s: %w", key, err)
 	}

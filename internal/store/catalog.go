@@ -20,6 +20,7 @@ type catalog struct {
 	nas      map[nasID]mfa.NAS
 	settings policy.Settings
 	broken   map[string]brokenItem // records that could not be decoded, by key
+	appsGen  uint64                // differs whenever apps does
 }
 
 type nasID struct {
@@ -60,6 +61,9 @@ func catalogued(key string) bool {
 // put takes over what it is (rev 0: nothing) that key has now.
 func (c *catalog) put(key string, it item, decode func(*catalog, string, []byte) error) {
 	c.remove(key)
+	if strings.HasPrefix(key, prefixApp) {
+		c.appsGen++
+	}
 	if it.rev == 0 {
 		return
 	}

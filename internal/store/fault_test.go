@@ -204,6 +204,85 @@ func TestWithoutAMaster(t *testing.T) {
 	}
 }
 
+func TestAServerReadsItsOwnWrites(t *testing.T) {
+	kv := &storetest.Memory{}
+	s := open(t, kv, newRing(t))
+	kv.Hold() // the watch tells nothing of it
+	ctx := t.Context()
+	u, err := s.CreateUser(ctx, mfa.User{Login: "alice"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := s.UserByForm(ctx, "alice"); id != u.ID || err != nil || s.CountUsers() != 1 {
+		t.Errorf("created: %q, %v", id, err)
+	}
+	a, err := s.Account(ctx, u.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev, ok, err := s.Settle(ctx, a, nil, a.Record)
+	if b, berr := s.Account(ctx, u.ID, false); !ok || err != nil || berr != nil || b.RecordRev != rev {
+		t.Errorf("settled at %d (%v, %v), read at %d", rev, ok, err, b.RecordRev)
+	}
+	app, err := s.CreateApplication(ctx, mfa.Application{Name: "vpn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gen := s.ApplicationsGeneration()
+	if _, err := s.UpdateApplication(ctx, app.ID, func(a *mfa.Application) error { a.Rate = 7; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Application(app.ID); err != nil || got.Rate != 7 || s.ApplicationsGeneration() == gen {
+		t.Errorf("application: %+v, %v", got, err)
+	}
+	if err := s.RemoveUser(ctx, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UserByForm(ctx, "alice"); !errors.Is(err, mfa.ErrNotFound) || s.CountUsers() != 0 {
+		t.Errorf("removed: %v", err)
+	}
+	gen = s.ApplicationsGeneration()
+	kv.Compact()
+	kv.Release()
+	if err := s.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UserByForm(ctx, "alice"); !errors.Is(err, mfa.ErrNotFound) || s.ApplicationsGeneration() <= gen {
+		t.Errorf("after starting over: %v, generation %d after %d", err, s.ApplicationsGeneration(), gen)
+	}
+}
+
+// A credential that is added while its user is being removed must not be left behind.
+func TestNoCredentialOutlivesItsUser(t *testing.T) {
+	kv := &storetest.Memory{}
+	var between func()
+	kv.Fault = func(_ map[string][]byte, deletes []string) storetest.Fault {
+		if f := between; f != nil && len(deletes) > 0 {
+			between = nil
+			f()
+		}
+		return storetest.None
+	}
+	s := open(t, kv, newRing(t))
+	u, err := s.CreateUser(t.Context(), mfa.User{Login: "alice"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := false
+	between = func() {
+		added = true
+		if err := s.AddCredential(t.Context(), mfa.Credential{ID: "aaaaaaaaaaaaaaaa", User: u.ID, Method: mfa.MethodTOTP}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.RemoveUser(t.Context(), u.ID); err != nil || !added {
+		t.Fatal(added, err)
+	}
+	if _, rev, _ := kv.Get(t.Context(), "c/"+string(u.ID)+"/aaaaaaaaaaaaaaaa"); rev != 0 {
+		t.Error("the credential is left without its user")
+	}
+}
+
 // The texts that a thief of the database must not find.
 var clearTexts = []string{"alice", "Liddell", "wonder@land.example", "+4915112345678", "12345678901234567890", "$argon2id$", "radius-secret", "bind-password",
 	"ca-private-key", "lost her phone", "blue phone"}

@@ -95,6 +95,17 @@ func (s *Store) follow(value []byte) {
 	s.ring.Replace(k)
 }
 
+// withKeys runs read, and once more if that met a key that is not here: another server has
+// just rotated the keys, and a record sealed under the new one was read at the master
+// before the view was told of the keyset.
+func (s *Store) withKeys(ctx context.Context, read func() error) error {
+	err := read()
+	if errors.Is(err, keyring.ErrUnknownKey) && s.Sync(ctx) == nil {
+		return read()
+	}
+	return err
+}
+
 // Keys tells what may be told of the keys in use, oldest first.
 func (s *Store) Keys() []keyring.Info { return s.ring.Keyset().Keys() }
 

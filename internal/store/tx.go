@@ -50,8 +50,12 @@ const attempts = 12
 // change what it was made from. A write that changes nothing succeeds.
 func (s *Store) write(ctx context.Context, build func(ctx context.Context, t *tx) error) error {
 	for n := range attempts {
-		t := s.begin()
-		if err := build(ctx, t); err != nil {
+		var t *tx
+		err := s.withKeys(ctx, func() error {
+			t = s.begin()
+			return build(ctx, t)
+		})
+		if err != nil {
 			return err
 		}
 		if len(t.puts)+len(t.deletes) == 0 {

@@ -226,6 +226,9 @@ func (v *view) republish() {
 		v.keyset(it.value)
 	}
 	c := newCatalog()
+	if old := v.cat.Load(); old != nil {
+		c.appsGen = old.appsGen + 1
+	}
 	for key, it := range v.cur.small {
 		if catalogued(key) {
 			c.put(key, it, v.decode)

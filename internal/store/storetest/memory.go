@@ -17,8 +17,8 @@ import (
 // Memory is a store.KV in memory: linearizable, with revisions and history. The zero
 // Memory is empty and ready.
 type Memory struct {
-	// Fault, if set, is asked before each Commit what goes wrong with it. It must not call
-	// the Memory. Set it before use.
+	// Fault, if set, is asked before each Commit what goes wrong with it. It may call
+	// the Memory, to come in between. Set it before use.
 	Fault func(puts map[string][]byte, deletes []string) Fault
 
 	mu        sync.Mutex

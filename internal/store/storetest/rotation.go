@@ -114,12 +114,12 @@ func rotation(t *testing.T, r *rig) {
 	if got, _, err := again.GetSealed(ctx, "ca"); err != nil || string(got.Expose()) != "ca" {
 		t.Errorf("blob after resealing: %v", err)
 	}
-	nothingUnder(t, r.kv, before)
+	nothingUnder(t, r.kv, before, r.ring.Keyset())
 }
 
 // nothingUnder checks that what the new keyset sealed is closed to the old one: a store
 // with the old keyset reads nobody.
-func nothingUnder(t *testing.T, kv store.KV, old keyring.Keyset) {
+func nothingUnder(t *testing.T, kv store.KV, old, now keyring.Keyset) {
 	t.Helper()
 	id, err := keyring.NewIdentity()
 	if err != nil {
@@ -133,6 +133,19 @@ func nothingUnder(t *testing.T, kv store.KV, old keyring.Keyset) {
 	is(t, "list with the old keyset", err, keyring.ErrUnknownKey)
 	if len(stale.Applications()) != 0 || len(stale.Directories()) != 0 {
 		t.Error("the old keyset opens applications or directories")
+	}
+	// A keyset that lacks keys in use is not taken over; the right one is, and opens them.
+	foreign, err := keyring.New(nil, noon)
+	is(t, "keyset", err, nil)
+	for _, k := range []keyring.Keyset{foreign, now} {
+		is(t, "put keyset", store.PutKeyset(t.Context(), kv, "stale", id.Recipient(), k), nil)
+		is(t, "sync", stale.Sync(t.Context()), nil)
+		if taken := stale.ring.Primary() == k.Primary(); taken != k.Includes(old) {
+			t.Errorf("keyset taken over: %v", taken)
+		}
+	}
+	if len(stale.Applications()) != 1 || len(stale.Directories()) != 1 {
+		t.Error("the new keyset does not open what could not be opened before")
 	}
 }
 
