@@ -1,0 +1,23 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"countersign/internal/mfatest"
+)
+
+// radclient sends one request with FreeRADIUS' own client and returns what that says.
+func radclient(t testing.TB, to, command string, attributes ...string) string {
+	t.Helper()
+	path := mfatest.Need(t, "radclient")[0]
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, path, "-x", "-r", "1", "-t", fmt.Sprint(int(patience.Seconds())), to, command, secretWord) //nolint:gosec // a rig's own words
+	c.Stdin = strings.NewReader(strings.Join(attributes, ",") + "\n")
+	out, _ := c.CombinedOutput() // a reject is exit 1
+	return string(out)
+}
