@@ -89,6 +89,12 @@ func (g *guard) refusal() error {
 		mfa.ErrReadOnly, g.dir, bytesText(low.free), bytesText(low.needed))
 }
 
+// short reports whether size more bytes would bring the disk below the floor.
+func (g *guard) short(size int64) bool {
+	free, total, err := g.space(g.dir)
+	return err == nil && free-size < g.floor(total)
+}
+
 // makeBallast makes a file of size bytes that really takes them.
 func makeBallast(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

@@ -16,17 +16,19 @@ import (
 	"testing"
 
 	"countersign/internal/mfa"
+	"countersign/internal/mfatest"
 )
 
 // smallDisk mounts a file system of the given size for the test.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
+	mfatest.Need(t, "mount", "umount")
 	if os.Geteuid() != 0 {
-		t.Skip("rig: a small disk needs root to mount it")
+		mfatest.Missing(t, "root, to mount a small disk")
 	}
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("rig: no small disk can be mounted here: %s", out)
+		mfatest.Missing(t, "leave to mount a small disk: "+string(out))
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {

@@ -91,24 +91,30 @@ func found(ctx context.Context, o Options, lock *folderLock) (*Node, error) {
 	}
 	n, err := start(o, f, lock, newToken(o.Group, 1))
 	if err == nil {
-		_, err = n.Barrier(ctx)
-		n.file.ClusterID = clusterID(uint64(n.srv.Cluster().ID()))
-		if err == nil {
-			err = syncDirs(dir, filepath.Dir(dir), o.DataDir)
-		}
-		if err == nil {
-			err = n.file.write(o.DataDir, o.Sign)
-		}
-		if err != nil {
+		if err = n.seal(ctx); err != nil {
 			n.shut()
 		}
 	}
 	if err != nil {
+		os.Remove(filepath.Join(o.DataDir, epochFileName))
 		os.RemoveAll(filepath.Join(o.DataDir, dbDirName))
 		os.Remove(filepath.Join(o.DataDir, ballastName))
 		return nil, fmt.Errorf("found group %s in %s: %w", o.Group, o.DataDir, err)
 	}
 	return n, nil
+}
+
+// seal writes the epoch file of a new database once that works and is on disk.
+func (n *Node) seal(ctx context.Context) error {
+	if _, err := n.Barrier(ctx); err != nil {
+		return err
+	}
+	n.file.ClusterID = clusterID(uint64(n.srv.Cluster().ID()))
+	dir := copyDir(n.o.DataDir, n.file.Copy)
+	if err := syncDirs(dir, filepath.Dir(dir), n.o.DataDir); err != nil {
+		return err
+	}
+	return n.file.write(n.o.DataDir, n.o.Sign)
 }
 
 // mustBeEmpty refuses a folder that holds a database or something foreign.

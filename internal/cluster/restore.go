@@ -81,6 +81,9 @@ func restore(ctx context.Context, o Options, r Restore) (err error) {
 	dir := filepath.Join(parent, name)
 	defer func() {
 		if err != nil {
+			if f, ferr := readEpochFile(o.DataDir, o.Verify); ferr == nil && f.Copy == name {
+				return // it counts already; only the last sync failed
+			}
 			os.RemoveAll(dir)
 			if statErr != nil {
 				os.Remove(parent)
