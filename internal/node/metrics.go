@@ -14,7 +14,7 @@ import (
 // metrics is what Prometheus may read. No label names a user.
 type metrics struct {
 	registry *prometheus.Registry
-	radius   [radiusd.Failed + 1]prometheus.Counter
+	radius   []prometheus.Counter // by outcome
 	attempts *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
@@ -30,17 +30,15 @@ func newMetrics() *metrics {
 		Name: "countersign_attempt_seconds", Help: "From the first packet of an attempt to its verdict, waiting for the user included.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}}, []string{"front_end", "verdict"})
 	m.registry.MustRegister(packets, m.attempts, m.seconds)
-	for o := range m.radius {
-		m.radius[o] = packets.WithLabelValues(radiusd.Outcome(o).String())
+	for _, o := range radiusd.Outcomes() {
+		m.radius = append(m.radius, packets.WithLabelValues(o.String()))
 	}
 	return m
 }
 
 // RADIUS implements radiusd.Metrics.
 func (m *metrics) RADIUS(o radiusd.Outcome) {
-	if int(o) < len(m.radius) {
-		m.radius[o].Inc()
-	}
+	m.radius[o].Inc()
 }
 
 // observe counts a verdict.
