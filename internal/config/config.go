@@ -14,6 +14,9 @@ import "log/slog"
 // DefaultDataDir is where a server keeps its data unless told otherwise.
 const DefaultDataDir = "/var/lib/countersign"
 
+// DefaultFile is the node file that is read where none is named, if it is there.
+const DefaultFile = "/etc/countersign/countersign.yaml"
+
 // Config is the node file with its overrides. Addresses are checked and in the form
 // host:port; an empty one means that this front-end is off.
 type Config struct {

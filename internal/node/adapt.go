@@ -9,21 +9,8 @@ import (
 	"countersign/internal/directory"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
-	"countersign/internal/store"
 	"countersign/internal/trail"
 )
-
-// keys is the store's keyset as package admin wants it.
-type keys struct{ *store.Store }
-
-// Keys implements admin.Keys.
-func (k keys) Keys() []admin.KeyInfo {
-	var all []admin.KeyInfo
-	for _, i := range k.Store.Keys() {
-		all = append(all, admin.KeyInfo{ID: i.ID.String(), Primary: i.Primary, Created: i.Created})
-	}
-	return all
-}
 
 // directoryTest is package directory's test as package admin wants it.
 type directoryTest struct{}

@@ -24,10 +24,13 @@ const (
 	socketName = "admin.sock"
 	caName     = "ca.pem"
 	demoName   = "demo.json"
+	restoreDir = ".restore"
 )
 
 // known are the names that are ours in a folder without a database.
-func known() []string { return []string{keysDir, trailDir, indexDir, socketName, caName, demoName} }
+func known() []string {
+	return []string{keysDir, trailDir, indexDir, socketName, caName, demoName, restoreDir}
+}
 
 // SocketPath is where the admin API of the server with that data folder listens.
 func SocketPath(dataDir string) string { return filepath.Join(dataDir, socketName) }

@@ -1,0 +1,15 @@
+// Countersign is a multi-factor authentication server and its operator's command line.
+package main
+
+import (
+	"os"
+
+	"countersign/internal/cli"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], wire(cli.OS(version))))
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/authn"
+	"countersign/internal/challenge"
+	"countersign/internal/directory"
+	"countersign/internal/enroll"
+	"countersign/internal/method/otp"
+	"countersign/internal/radiusd"
+	"countersign/internal/trail"
+)
+
+func (s *server) retain() time.Duration {
+	return time.Duration(s.store.Settings().Retain) * 24 * time.Hour
+}
+
+// assemble makes the engine, the use cases and what they need.
+func (s *server) assemble(ctx context.Context) (err error) {
+	ca, err := s.ensureCA(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.writeCA(ca.CertificatePEM()); err != nil {
+		return err
+	}
+	s.certs = &certificates{config: s.Config, ca: ca, now: s.Now, log: s.log.Logger("tls")}
+	if err := s.certs.renew(); err != nil {
+		return err
+	}
+	if s.index, err = trail.OpenIndex(s.trail); err != nil {
+		return err
+	}
+	s.metrics = newMetrics()
+	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
+	all := methods(s.Now, s.store.Settings)
+	s.engine = authn.New(authn.Config{
+		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
+		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
+		Observe: s.metrics.observe, Log: s.log.Logger("authn"),
+	})
+	s.admin = &admin.Service{
+		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store,
+		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
+		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead},
+		Node:  operator{s}, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine, Now: s.Now,
+	}
+	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Resolve: s.admin.Resolve,
+		Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
+	s.radius = &radiusd.Server{
+		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: s.engine,
+		Timeout:      func() time.Duration { return s.store.Settings().Attempt.Duration() },
+		Applications: s.store, NASes: s.store, Ready: s.ready, Metrics: s.metrics, Log: s.log.Logger("radius"), Now: s.Now,
+	}
+	s.gauges()
+	return nil
+}
+
+// gauges adds the figures that are read when they are asked for.
+func (s *server) gauges() {
+	m := s.metrics
+	m.gauge("ready", "1: sign-ins can be decided.", func() float64 {
+		if s.ready() != nil {
+			return 0
+		}
+		return 1
+	})
+	m.gauge("users", "Users in the database.", func() float64 { return float64(s.store.CountUsers()) })
+	m.gauge("epoch", "Generation of the database.", func() float64 { return float64(s.node.Epoch()) })
+	m.gauge("revision", "Revision of the local copy of the database.", func() float64 {
+		st, _ := s.node.Status()
+		return float64(st.Revision)
+	})
+	m.gauge("database_bytes", "Size of the database file.", func() float64 {
+		st, _ := s.node.Status()
+		return float64(st.DBSize)
+	})
+	m.gauge("trail_records_total", "Sequence number of the trail's last record.", func() float64 { return float64(s.trail.Head().Seq) })
+	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })
+	m.gauge("clock_synchronised", "1: the kernel says that its clock is synchronised; 0: it is not; -1: not known.", func() float64 {
+		return map[int32]float64{0: -1, 1: 1, 2: 0}[s.clock.state.Load()]
+	})
+	m.gauge("certificate_expiry_seconds", "When the https certificate expires, seconds since 1970.", func() float64 {
+		return float64(s.certs.expiry().Unix())
+	})
+	m.gauge("start_seconds", "When the server started, seconds since 1970.", func() float64 { return float64(s.started.Unix()) })
+}
+
+// writeCA leaves the CA's certificate in the data folder, for clients to trust.
+func (s *server) writeCA(pem []byte) error {
+	path := filepath.Join(s.Config.DataDir, caName)
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(pem) {
+		return nil
+	}
+	return writeSynced(path, pem)
+}

@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"countersign/internal/config"
+	"countersign/internal/pki"
+)
+
+const (
+	certInterval = time.Minute         // between looks at the certificate's files
+	certWarning  = 14 * 24 * time.Hour // before a certificate of the operator's expires
+)
+
+// certificates keeps the certificate of the https listener fresh: its own, or the files
+// that the node file names.
+type certificates struct {
+	config config.Config
+	ca     pki.CA
+	now    func() time.Time
+	log    *slog.Logger
+
+	current atomic.Pointer[tls.Certificate]
+	read    time.Time // modification time of the file in use
+}
+
+// run renews until ctx is done.
+func (c *certificates) run(ctx context.Context) error {
+	tick := time.NewTicker(certInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := c.renew(); err != nil {
+				c.log.Error("the https certificate could not be renewed; the old one stays in use", "error", err, "expires", c.expiry())
+			}
+		}
+	}
+}
+
+// renew loads or issues a certificate if there is none, if it is due, or if the file is new.
+func (c *certificates) renew() error {
+	if c.config.TLS.CertFile != "" {
+		return c.load()
+	}
+	if now := c.current.Load(); now != nil && !pki.Due(now.Leaf, c.now()) {
+		return nil
+	}
+	pair, err := c.ca.Issue(subject(c.config), c.now())
+	if err != nil {
+		return err
+	}
+	cert, err := pair.TLS()
+	if err != nil {
+		return err
+	}
+	c.current.Store(&cert)
+	return nil
+}
+
+func (c *certificates) load() error {
+	certFile, keyFile := c.config.TLS.CertFile, c.config.TLS.KeyFile
+	info, err := os.Stat(certFile)
+	if err != nil {
+		return fmt.Errorf("tls.cert_file: %w", err)
+	}
+	if c.current.Load() != nil && info.ModTime().Equal(c.read) {
+		return nil
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return fmt.Errorf("tls.cert_file %s with tls.key_file %s: %w", certFile, keyFile, err)
+	}
+	if cert.Leaf == nil {
+		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return fmt.Errorf("tls.cert_file %s: %w", certFile, err)
+		}
+	}
+	c.read = info.ModTime()
+	c.current.Store(&cert)
+	return nil
+}
+
+// expiry is when the certificate in use expires.
+func (c *certificates) expiry() time.Time {
+	if now := c.current.Load(); now != nil {
+		return now.Leaf.NotAfter
+	}
+	return time.Time{}
+}
+
+// warnings says what is wrong with the certificate.
+func (c *certificates) warnings() []string {
+	left := c.expiry().Sub(c.now())
+	if c.config.TLS.CertFile == "" || left > certWarning {
+		return nil
+	}
+	return []string{fmt.Sprintf("the https certificate in %s expires on %s", c.config.TLS.CertFile, c.expiry().Format(time.DateOnly))}
+}
+
+// tlsConfig is that of the https listener.
+func (c *certificates) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c.current.Load(), nil
+		},
+	}
+}
+
+// subject collects the names and addresses under which this server is reached.
+func subject(c config.Config) pki.Subject {
+	s := pki.Subject{Name: c.Name}
+	add := func(host string) {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			if ip = ip.Unmap().WithZone(""); !ip.IsUnspecified() && !slices.Contains(s.IPs, ip) {
+				s.IPs = append(s.IPs, ip)
+			}
+		} else if host != "" && !slices.Contains(s.DNS, host) {
+			s.DNS = append(s.DNS, host)
+		}
+	}
+	add("localhost")
+	add(c.Name)
+	if host, err := os.Hostname(); err == nil {
+		add(host)
+	}
+	add("127.0.0.1")
+	add("::1")
+	for _, a := range []string{c.Listen.HTTPS, c.Advertise.HTTPS, c.Listen.Peer, c.Advertise.Peer} {
+		if host, _, err := net.SplitHostPort(a); err == nil {
+			add(host)
+		}
+	}
+	return s
+}

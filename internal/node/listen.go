@@ -1,0 +1,96 @@
+package node
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"countersign/internal/adminapi"
+)
+
+// listeners are the TCP and unix sockets of the front-ends; nil: off.
+type listeners struct{ socket, https, metrics net.Listener }
+
+// listen opens every socket, or none.
+func (s *server) listen() (l listeners, err error) {
+	defer func() {
+		if err != nil {
+			for _, one := range []net.Listener{l.socket, l.https, l.metrics} {
+				if one != nil {
+					_ = one.Close()
+				}
+			}
+		}
+	}()
+	c := s.Config.Listen
+	if l.https, err = s.listenTCP("listen.https", c.HTTPS); err != nil {
+		return l, err
+	}
+	if l.https != nil {
+		s.bound.HTTPS = l.https.Addr().String()
+		l.https = tls.NewListener(l.https, s.certs.tlsConfig())
+	}
+	if l.metrics, err = s.listenTCP("listen.metrics", c.Metrics); err != nil {
+		return l, err
+	}
+	if l.metrics != nil {
+		s.bound.Metrics = l.metrics.Addr().String()
+	}
+	if l.socket, err = adminapi.ListenSocket(SocketPath(s.Config.DataDir)); err != nil {
+		return l, err
+	}
+	s.bound.Socket = SocketPath(s.Config.DataDir)
+	if err := s.radius.Listen(); err != nil {
+		return l, err
+	}
+	s.bound.RADIUS, s.bound.Accounting = texts(s.radius.AuthAddrs()), texts(s.radius.AcctAddrs())
+	return l, nil
+}
+
+func texts(all []netip.AddrPort) (out []string) {
+	for _, a := range all {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// listenTCP opens the address of a setting; nothing if it is empty.
+func (s *server) listenTCP(setting, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, s.explain(fmt.Errorf("%s: %s: %w", setting, address, cause(err)))
+	}
+	return l, nil
+}
+
+// cause is what the operating system said, without the address that it repeats.
+func cause(err error) error {
+	if sys := (*os.SyscallError)(nil); errors.As(err, &sys) {
+		return sys.Err
+	}
+	return err
+}
+
+// explain adds the next step to an error of a listener.
+func (s *server) explain(err error) error {
+	where := "the node file"
+	if s.Config.Path != "" {
+		where = s.Config.Path
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w (stop what uses the port, see `ss -lntup`, or choose another one in %s)", err, where)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w (ports below 1024 need CAP_NET_BIND_SERVICE, which the systemd unit gives; or choose another one in %s)", err, where)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w (no interface of this machine has that address; correct it in %s)", err, where)
+	}
+	return err
+}

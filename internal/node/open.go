@@ -1,0 +1,223 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"countersign/internal/cluster"
+	"countersign/internal/keyring"
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+	"countersign/internal/secret"
+	"countersign/internal/store"
+	"countersign/internal/trail"
+)
+
+const smallBallast = 4 << 20
+
+// Names of what the server keeps sealed in the database.
+const (
+	sealedCA   = "ca"
+	sealedHead = "trail/head/" // of the server with the name behind it
+	sealedMark = "trail/mark/"
+)
+
+// clusterOptions are those of this server's database.
+func (s *server) clusterOptions() cluster.Options {
+	o := cluster.Options{
+		DataDir: s.Config.DataDir, Name: s.Config.Name, Log: s.log.Logger("cluster"), Now: s.Now,
+		Sign: s.id.signMessage, Verify: s.id.verifyMessage, Known: known(),
+		Fatal: func(reason string) {
+			s.own.Error("the database cannot go on and the server ends; what was answered is durable", "reason", reason,
+				"next", "look at the disk of data_dir; the supervisor starts the server again")
+		},
+	}
+	if s.small {
+		o.Ballast = smallBallast
+	}
+	return o
+}
+
+// openDatabase opens what the data folder holds.
+func (s *server) openDatabase(ctx context.Context) error {
+	dir := s.Config.DataDir
+	id, err := loadIdentity(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err == nil {
+			return fmt.Errorf("%s holds a database but not this server's keys (%s): put them back from a backup of this machine, or restore a backup of the group into an empty folder",
+				dir, filepath.Join(dir, keysDir))
+		}
+	case err != nil:
+		return err
+	}
+	s.id = id
+	s.node, err = cluster.Open(ctx, s.clusterOptions())
+	if errors.Is(err, cluster.ErrEmpty) {
+		return fmt.Errorf("%w: found a group with `countersign init --group NAME%s`, or join one with `countersign activate CODE%s`", err, s.configFlag(), s.configFlag())
+	}
+	return err
+}
+
+// configFlag is how the operator names the node file in a command.
+func (s *server) configFlag() string {
+	if s.Config.Path == "" {
+		return " --config FILE"
+	}
+	return " --config " + s.Config.Path
+}
+
+// openStore unwraps the group's keys and opens records and trail.
+func (s *server) openStore(ctx context.Context) error {
+	keyset, err := store.LoadKeyset(ctx, s.node, s.Config.Name, s.id.wrap)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return fmt.Errorf("%w; if founding or restoring was interrupted here, empty %s and do it again", err, s.Config.DataDir)
+	}
+	if err != nil {
+		return err
+	}
+	s.ring = keyring.NewRing(keyset)
+	s.store, err = store.Open(ctx, s.node, s.ring, store.Options{Epoch: s.node.Epoch(), Server: s.Config.Name, Identity: s.id.wrap,
+		Now: s.Now, Log: s.log.Logger("store")})
+	if err != nil {
+		return err
+	}
+	s.trail, err = trail.Open(trail.Options{Dir: s.trailDir(), Server: s.Config.Name, Log: s.log.Logger("trail"), Now: s.Now,
+		Retain: s.retain})
+	return err
+}
+
+func (s *server) trailDir() string { return filepath.Join(s.Config.DataDir, trailDir) }
+
+// recover brings trail and database together again after whatever stopped the server.
+func (s *server) recover(ctx context.Context) error {
+	s.clock = &clockCheck{log: s.log.Logger("clock"), synchronised: kernelSynchronised}
+	s.ledger = &ledger{server: s.Config.Name, trail: s.trail, store: s.store, settings: s.store.Settings, now: s.Now,
+		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark}
+	if err := s.checkHead(ctx); err != nil {
+		return err
+	}
+	m, err := s.ledger.recover(ctx)
+	if err != nil {
+		return err
+	}
+	s.mended = m
+	if m.raised > 0 || m.interrupted > 0 {
+		s.own.Warn("read back what a stop had left", "records", m.read, "raised", m.raised, "interrupted", m.interrupted)
+	} else {
+		s.own.Debug("read back the trail", "records", m.read)
+	}
+	s.clock.jumped(m.last, s.Now())
+	return nil
+}
+
+// checkHead compares the trail with the head that the database has of it: whoever cut its
+// tail off is found at the start, and told; the server starts all the same.
+func (s *server) checkHead(ctx context.Context) error {
+	head, err := s.loadHead(ctx)
+	if err != nil {
+		return err
+	}
+	held, err := s.trail.Holds(head)
+	if err != nil {
+		return fmt.Errorf("trail: %w", err)
+	}
+	if s.cutTrail = !held; s.cutTrail {
+		s.own.Error("the trail ends before, or differs from, what the database knows of it: records were cut off or changed",
+			"known_record", head.Seq, "next", "run `countersign audit verify`, keep the files of "+s.trailDir()+", and find out who could write there")
+	}
+	return nil
+}
+
+func (s *server) closeLedger() error {
+	if s.ledger == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)
+	defer cancel()
+	if err := s.ledger.close(ctx); err != nil {
+		s.own.Warn("the ledger's mark could not be moved to the end; the next start reads more of the trail back", "error", err)
+	}
+	return nil
+}
+
+// getSealed returns nothing for what is not there.
+func (s *server) getSealed(ctx context.Context, name string) (secret.Text, int64, error) {
+	t, rev, err := s.store.GetSealed(ctx, name)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return secret.Text{}, 0, nil
+	}
+	return t, rev, err
+}
+
+// putSealed replaces what only this server writes.
+func (s *server) putSealed(ctx context.Context, name string, plain []byte) error {
+	_, rev, err := s.getSealed(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = s.store.PutSealed(ctx, name, rev, plain)
+	return err
+}
+
+func (s *server) loadMark(ctx context.Context) (m mark, err error) {
+	return m, s.loadJSON(ctx, sealedMark+s.Config.Name, &m)
+}
+
+func (s *server) saveMark(ctx context.Context, m mark) error {
+	return s.putSealed(ctx, sealedMark+s.Config.Name, m.marshal())
+}
+
+func (s *server) loadHead(ctx context.Context) (p trail.Position, err error) {
+	return p, s.loadJSON(ctx, sealedHead+s.Config.Name, &p)
+}
+
+func (s *server) saveHead(ctx context.Context, p trail.Position) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return s.putSealed(ctx, sealedHead+s.Config.Name, b)
+}
+
+func (s *server) loadJSON(ctx context.Context, name string, v any) error {
+	t, rev, err := s.getSealed(ctx, name)
+	if err != nil || rev == 0 {
+		return err
+	}
+	if err := json.Unmarshal(t.Expose(), v); err != nil {
+		return fmt.Errorf("sealed record %s: %w", name, err)
+	}
+	return nil
+}
+
+// ensureCA returns the group's CA; the first server that asks makes it.
+func (s *server) ensureCA(ctx context.Context) (pki.CA, error) {
+	for {
+		t, rev, err := s.getSealed(ctx, sealedCA)
+		if err != nil {
+			return pki.CA{}, err
+		}
+		if rev != 0 {
+			return pki.ParseCA(t)
+		}
+		ca, err := pki.NewCA(s.node.Group(), s.Now())
+		if err != nil {
+			return pki.CA{}, err
+		}
+		text, err := ca.Marshal()
+		if err != nil {
+			return pki.CA{}, err
+		}
+		if _, err := s.store.PutSealed(ctx, sealedCA, 0, text.Expose()); err == nil {
+			return ca, nil
+		} else if !errors.Is(err, mfa.ErrConflict) {
+			return pki.CA{}, err
+		}
+	}
+}

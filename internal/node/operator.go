@@ -1,0 +1,97 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/config"
+	"countersign/internal/secret"
+)
+
+// operator is the running server as package admin sees it.
+type operator struct{ s *server }
+
+// Status implements admin.Node.
+func (o operator) Status(context.Context) (admin.Status, error) {
+	s := o.s
+	st, err := s.node.Status()
+	if err != nil {
+		return admin.Status{}, err
+	}
+	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Degraded: !st.Quorum, Since: s.started,
+		Revision: st.Revision, Version: s.Version, Warnings: append(s.reasons(), s.warnings()...)}
+	if st.Quorum {
+		a.Master = s.Config.Name
+	}
+	a.Members = []admin.Member{{Name: s.Config.Name, Role: st.Role, Voter: st.Voter, Reachable: true, Revision: st.Revision, Version: s.Version}}
+	front := func(kind string, addresses ...string) {
+		for _, address := range addresses {
+			if address != "" {
+				a.Fronts = append(a.Fronts, admin.FrontEnd{Kind: kind, Address: address, OK: true})
+			}
+		}
+	}
+	front("radius", s.bound.RADIUS...)
+	front("radius_accounting", s.bound.Accounting...)
+	front("https", s.bound.HTTPS)
+	front("metrics", s.bound.Metrics)
+	return a, nil
+}
+
+// SetLogLevel implements admin.Node.
+func (o operator) SetLogLevel(component, level string, during time.Duration) error {
+	l, err := config.ParseLevel(level)
+	if err != nil {
+		return err
+	}
+	return o.s.levels.Set(component, l, during)
+}
+
+// Backup implements admin.Node.
+func (o operator) Backup(ctx context.Context, passphrase secret.Text, w io.Writer) error {
+	return o.s.backup(ctx, passphrase, w)
+}
+
+// ready says why no sign-in can be decided now.
+func (s *server) ready() error {
+	st, err := s.node.Status()
+	switch {
+	case err != nil:
+		return err
+	case !st.Quorum:
+		return errors.New("the database has no master that answers")
+	case st.ReadOnly != nil:
+		return fmt.Errorf("the database refuses writes: %w", st.ReadOnly)
+	}
+	return nil
+}
+
+// reasons is ready as a list.
+func (s *server) reasons() []string {
+	if err := s.ready(); err != nil {
+		return []string{err.Error()}
+	}
+	return nil
+}
+
+// alive says whether the process still does its work; without a master it does.
+func (s *server) alive() error {
+	_, err := s.node.Status()
+	return err
+}
+
+// warnings says what needs somebody's care.
+func (s *server) warnings() []string {
+	w := append(s.clock.warnings(), s.certs.warnings()...)
+	if b := s.trail.Broken(); b != nil {
+		w = append(w, fmt.Sprintf("the trail was damaged in segment %d, line %d (%s): run `countersign audit verify`", b.Segment, b.Line, b.What))
+	}
+	if s.cutTrail {
+		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")
+	}
+	return w
+}

@@ -1,0 +1,235 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/adminapi"
+	"countersign/internal/authn"
+	"countersign/internal/cluster"
+	"countersign/internal/config"
+	"countersign/internal/directory"
+	"countersign/internal/enroll"
+	"countersign/internal/keyring"
+	"countersign/internal/logging"
+	"countersign/internal/radiusd"
+	"countersign/internal/store"
+	"countersign/internal/trail"
+)
+
+const (
+	stopTimeout  = 10 * time.Second
+	startTimeout = 5 * time.Minute // a large database, a slow disk
+)
+
+// Options says which server to run. All fields must be set, but for Ready.
+type Options struct {
+	Config  config.Config
+	Version string
+	Stdout  io.Writer        // what a person is told
+	Stderr  io.Writer        // the log, unless it goes to a file
+	Now     func() time.Time //
+	Ready   func(Addresses)  // called once when the server answers; may be nil
+}
+
+// Addresses are what a running server listens on; a front-end that is off is empty.
+type Addresses struct {
+	Socket     string
+	HTTPS      string
+	Metrics    string
+	RADIUS     []string
+	Accounting []string
+}
+
+// server is a running server, as far as it has been started.
+type server struct {
+	Options
+	levels  *logging.Levels
+	log     *logging.Log
+	own     *slog.Logger // of this package
+	id      identity
+	started time.Time
+	small   bool // a demo or a test: no reserve on disk
+
+	node     *cluster.Node
+	ring     *keyring.Ring
+	store    *store.Store
+	trail    *trail.Trail
+	index    *trail.Index
+	ledger   *ledger
+	checker  *directory.Checker
+	engine   *authn.Engine
+	admin    *admin.Service
+	enroll   *enroll.Service
+	certs    *certificates
+	metrics  *metrics
+	clock    *clockCheck
+	mended   recovered
+	cutTrail bool // the trail is not what the database knew of it at the start
+	radius   *radiusd.Server
+	bound    Addresses
+}
+
+// Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
+// is for the operator: what is in the way, and what to do.
+func Run(ctx context.Context, o Options) error {
+	return (&server{Options: o}).run(ctx, nil)
+}
+
+// run is Run; prepare, if not nil, is called when everything works and nothing is served.
+func (s *server) run(ctx context.Context, prepare func(context.Context) error) (err error) {
+	s.started = s.Now()
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	defer s.log.Close()
+
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var running stack
+	defer func() {
+		notify("STOPPING=1")
+		stopped := running.unwind(stopTimeout)
+		switch cause := context.Cause(ctx); {
+		case err != nil || stopped != nil:
+			err = errors.Join(err, stopped)
+		case cause != nil && !errors.Is(cause, context.Canceled):
+			err = cause
+		}
+		if err == nil {
+			s.own.Info("stopped")
+		}
+	}()
+	if err := s.start(ctx, func(e error) { fail(e) }, &running, prepare); err != nil {
+		return err
+	}
+	notify("READY=1")
+	s.own.Info("ready", "version", s.Version, "group", s.node.Group(), "epoch", s.node.Epoch(), "users", s.store.CountUsers(),
+		"radius", s.bound.RADIUS, "https", s.bound.HTTPS, "metrics", s.bound.Metrics, "after", s.Now().Sub(s.started).Round(time.Millisecond).String())
+	if s.Ready != nil {
+		s.Ready(s.bound)
+	}
+	<-ctx.Done()
+	s.own.Info("stopping")
+	return nil
+}
+
+func (s *server) openLog() (err error) {
+	l := s.Config.Log
+	s.levels = logging.NewLevels(l.Level, l.Components, s.Now)
+	s.log, err = logging.New(logging.Options{Format: l.Format, File: l.File, Stderr: s.Stderr, Levels: s.levels})
+	if err != nil {
+		return err
+	}
+	s.own = s.log.Logger("node")
+	return nil
+}
+
+// start brings the server up, stage by stage, from the database to the front-ends.
+func (s *server) start(ctx context.Context, fail func(error), running *stack, prepare func(context.Context) error) error {
+	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := s.openDatabase(starting); err != nil {
+		return err
+	}
+	running.push(func() error { s.node.Close(); return nil })
+	base := newStage(ctx, fail)
+	running.push(base.stop)
+	base.run("database", s.node.Run)
+	if _, err := s.node.Barrier(starting); err != nil {
+		return fmt.Errorf("the database in %s does not become ready: %w", s.Config.DataDir, err)
+	}
+
+	if err := s.openStore(starting); err != nil {
+		return err
+	}
+	data := newStage(ctx, fail)
+	running.push(data.stop)
+	data.run("records", s.store.Run)
+	data.run("trail", s.trail.Run)
+	if err := s.store.Sync(starting); err != nil {
+		return fmt.Errorf("load the records: %w", err)
+	}
+	running.push(s.closeLedger)
+	if err := s.recover(starting); err != nil {
+		return err
+	}
+
+	if err := s.assemble(starting); err != nil {
+		return err
+	}
+	services := newStage(ctx, fail)
+	running.push(services.stop)
+	services.run("engine", s.engine.Run)
+	services.run("passwords and directories", s.checker.Run)
+	services.run("administration", s.admin.Run)
+	services.run("trail index", s.index.Run)
+	services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
+	services.run("ledger", s.ledger.run)
+	services.run("clock", s.clock.run)
+	services.run("certificates", s.certs.run)
+	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
+	if prepare != nil {
+		if err := prepare(starting); err != nil {
+			return err
+		}
+	}
+	return s.serve(ctx, fail, running)
+}
+
+// serve opens the front-ends: all of them or none.
+func (s *server) serve(ctx context.Context, fail func(error), running *stack) error {
+	edges := newStage(ctx, fail)
+	fronts, err := s.listen()
+	if err != nil {
+		return err
+	}
+	running.push(edges.stop)
+	api := adminapi.New(s.admin, s.enroll, s.Version, s.log.Logger("api"))
+	web := http.NewServeMux()
+	web.Handle(adminapi.Prefix+"/", api)
+	httpLog := s.log.Logger("http")
+	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.socket, api, httpLog) })
+	if fronts.https != nil {
+		edges.run("https", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.https, web, httpLog) })
+	}
+	if fronts.metrics != nil {
+		mux := healthMux(s.metrics, s.reasons, s.warnings)
+		edges.run("metrics", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.metrics, mux, httpLog) })
+	}
+	if len(s.Config.Listen.RADIUS)+len(s.Config.Listen.Accounting) > 0 {
+		edges.run("radius", s.radius.Run)
+	}
+	return nil
+}
+
+// stack is what has been started; it is stopped from the top.
+type stack struct{ stop []func() error }
+
+func (k *stack) push(stop func() error) { k.stop = append(k.stop, stop) }
+
+// unwind stops everything, within the time given: what was answered is durable in any case.
+func (k *stack) unwind(within time.Duration) error {
+	done := make(chan error, 1)
+	go func() {
+		var errs []error
+		for i := len(k.stop) - 1; i >= 0; i-- {
+			errs = append(errs, k.stop[i]())
+		}
+		done <- errors.Join(errs...)
+	}()
+	t := time.NewTimer(within)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return fmt.Errorf("did not stop within %s and is ended; nothing that was answered is lost", within)
+	}
+}
