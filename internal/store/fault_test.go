@@ -283,6 +283,78 @@ func TestNoCredentialOutlivesItsUser(t *testing.T) {
 	}
 }
 
+// An application that begins to name a directory while that is being removed is refused.
+func TestNothingNamesADirectoryThatGoes(t *testing.T) {
+	kv := &storetest.Memory{}
+	var between func()
+	kv.Fault = func(_ map[string][]byte, deletes []string) storetest.Fault {
+		if f := between; f != nil && len(deletes) > 0 {
+			between = nil
+			f()
+		}
+		return storetest.None
+	}
+	s := open(t, kv, newRing(t))
+	if _, err := s.CreateDirectory(t.Context(), mfa.Directory{Name: "corp"}); err != nil {
+		t.Fatal(err)
+	}
+	var named error
+	between = func() { _, named = s.CreateApplication(t.Context(), mfa.Application{Name: "vpn", FirstFactor: "corp"}) }
+	if err := s.RemoveDirectory(t.Context(), "corp"); err != nil || between != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(named, mfa.ErrInvalid) || len(s.Applications()) != 0 {
+		t.Errorf("an application that names it was created: %v", named)
+	}
+}
+
+// late is a KV whose watchers are told nothing until somebody scans it.
+type late struct{ *storetest.Memory }
+
+func (l late) Scan(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) bool) (int64, error) {
+	l.Release()
+	return l.Memory.Scan(ctx, prefix, yield)
+}
+
+// A record sealed under a key that another server has just made can be read at the master
+// before the view is told of the keyset.
+func TestARecordCanComeBeforeItsKey(t *testing.T) {
+	for name, read := range map[string]func(s *store.Store, id mfa.UserID) error{
+		"Account": func(s *store.Store, id mfa.UserID) error { _, err := s.Account(t.Context(), id, true); return err },
+		"UpdateUser": func(s *store.Store, id mfa.UserID) error {
+			_, err := s.UpdateUser(t.Context(), id, func(*mfa.User) error { return nil })
+			return err
+		},
+		"GetSealed": func(s *store.Store, _ mfa.UserID) error { _, _, err := s.GetSealed(t.Context(), "ca"); return err },
+	} {
+		kv := &storetest.Memory{}
+		one, keyset := withIdentity(t, kv)
+		id, err := keyring.NewIdentity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ring := keyring.NewRing(keyset)
+		if err := store.PutKeyset(t.Context(), kv, "test2", id.Recipient(), ring.Keyset()); err != nil {
+			t.Fatal(err)
+		}
+		two := openNamed(t, late{kv}, ring, id, "test2")
+		kv.Hold()
+		if err := one.RotateKeys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		u, err := one.CreateUser(t.Context(), mfa.User{Login: "alice"}, nil)
+		if err == nil {
+			_, err = one.PutSealed(t.Context(), "ca", 0, []byte("x"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := read(two, u.ID); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // The texts that a thief of the database must not find.
 var clearTexts = []string{"alice", "Liddell", "wonder@land.example", "+4915112345678", "12345678901234567890", "$argon2id$", "radius-secret", "bind-password",
 	"ca-private-key", "lost her phone", "blue phone"}
@@ -323,7 +395,7 @@ func writeSecrets(t testing.TB, s *store.Store) mfa.UserID {
 
 func TestAStolenDatabaseShowsNothing(t *testing.T) {
 	kv := &storetest.Memory{}
-	s := withIdentity(t, kv)
+	s, _ := withIdentity(t, kv)
 	id := writeSecrets(t, s)
 	stolen := kv.Bytes()
 	for _, text := range clearTexts {
@@ -337,7 +409,7 @@ func TestAStolenDatabaseShowsNothing(t *testing.T) {
 }
 
 // withIdentity opens a store that can rotate its keys.
-func withIdentity(t testing.TB, kv store.KV) *store.Store {
+func withIdentity(t testing.TB, kv store.KV) (*store.Store, keyring.Keyset) {
 	t.Helper()
 	id, err := keyring.NewIdentity()
 	if err != nil {
@@ -347,7 +419,7 @@ func withIdentity(t testing.TB, kv store.KV) *store.Store {
 	if err := store.PutKeyset(t.Context(), kv, "test", id.Recipient(), ring.Keyset()); err != nil {
 		t.Fatal(err)
 	}
-	return openAs(t, kv, ring, id)
+	return openAs(t, kv, ring, id), ring.Keyset()
 }
 
 // Users under faults, against a simple model: whatever the database loses, refuses or
@@ -360,7 +432,7 @@ func TestStoreAgainstModel(t *testing.T) {
 		kv := faulty(&next)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		s, done := start(r, ctx, kv, newRing(t))
+		s, done := start(r, ctx, kv, newRing(t), store.Options{})
 		defer func() { stop(); <-done }()
 		if err := s.Sync(ctx); err != nil {
 			r.Fatal(err)

@@ -38,8 +38,13 @@ func open(t testing.TB, kv store.KV, ring *keyring.Ring) *store.Store {
 
 func openAs(t testing.TB, kv store.KV, ring *keyring.Ring, id keyring.Identity) *store.Store {
 	t.Helper()
+	return openNamed(t, kv, ring, id, "test")
+}
+
+func openNamed(t testing.TB, kv store.KV, ring *keyring.Ring, id keyring.Identity, server string) *store.Store {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	s, done := start(t, ctx, kv, ring, id)
+	s, done := start(t, ctx, kv, ring, store.Options{Server: server, Identity: id})
 	t.Cleanup(func() { stop(); <-done })
 	if err := s.Sync(ctx); err != nil {
 		t.Fatal(err)
@@ -48,11 +53,8 @@ func openAs(t testing.TB, kv store.KV, ring *keyring.Ring, id keyring.Identity) 
 }
 
 // start opens a store that runs until ctx is done.
-func start(t interface{ Fatal(...any) }, ctx context.Context, kv store.KV, ring *keyring.Ring, id ...keyring.Identity) (*store.Store, <-chan struct{}) {
-	o := store.Options{Epoch: 1, Server: "test", Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)}
-	if len(id) > 0 {
-		o.Identity = id[0]
-	}
+func start(t interface{ Fatal(...any) }, ctx context.Context, kv store.KV, ring *keyring.Ring, o store.Options) (*store.Store, <-chan struct{}) {
+	o.Epoch, o.Now, o.Log = 1, func() time.Time { return noon }, slog.New(slog.DiscardHandler)
 	s, err := store.Open(ctx, kv, ring, o)
 	if err != nil {
 		t.Fatal(err)

@@ -76,6 +76,7 @@ func TestViewNeverGoesBackwards(t *testing.T) {
 		{"own deletion, then created again elsewhere", []step{{learn: []change{del(7)}, want: 0}, {watch: []change{put(9)}, rev: 9, want: 9}}},
 		{"read through at the master sees it gone", []step{{watch: []change{put(5)}, rev: 5, want: 5}, {learn: []change{del(8)}, want: 0}, {watch: []change{put(6)}, rev: 6, want: 0},
 			{rev: 8, want: 0}, {watch: []change{put(9)}, rev: 9, want: 9}}},
+		{"own answers out of order", []step{{learn: []change{del(7)}, want: 0}, {learn: []change{put(6)}, want: 0}, {learn: []change{put(8)}, want: 8}, {learn: []change{put(7)}, want: 8}}},
 		{"nothing before its revision is complete", []step{{watch: []change{put(5)}, want: 0}, {rev: 5, want: 5}}},
 	}
 	for _, tt := range tests {
