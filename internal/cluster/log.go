@@ -25,6 +25,16 @@ type bridge struct {
 	floods *floods // shared by all that descend from one bridge
 }
 
+// harmless are messages that etcd writes as warnings or errors about what is as it should
+// be here: there is no client port for tokens or gRPC, and a member that has not written a
+// snapshot yet cannot tell the version of its schema. An operator should not see them.
+var harmless = map[string]bool{
+	"Running http and grpc server on single port. This is not recommended for production.": true,
+	"simple token is not cryptographically signed":                                         true,
+	"Failed to detect schema version":                                                      true,
+	"failed to update storage version":                                                     true,
+}
+
 type floods struct {
 	mu   sync.Mutex
 	seen map[string]flood
@@ -38,7 +48,7 @@ type flood struct {
 // newZap returns a logger for etcd. What etcd cannot go on after, whether it would exit or
 // panic, goes to end, which must not return.
 func newZap(log *slog.Logger, now func() time.Time, end func(reason string)) *zap.Logger {
-	core := &bridge{log: log.With("component", "etcd"), now: now, floods: &floods{seen: map[string]flood{}}}
+	core := &bridge{log: log.With("part", "etcd"), now: now, floods: &floods{seen: map[string]flood{}}}
 	return zap.New(core, zap.WithFatalHook(endHook(end)), zap.WithPanicHook(endHook(end)))
 }
 
@@ -92,6 +102,11 @@ func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 // Write implements zapcore.Core.
 func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	level := slogLevel(e.Level)
+	if harmless[e.Message] {
+		if level = slog.LevelDebug; !b.log.Enabled(context.Background(), level) {
+			return nil
+		}
+	}
 	dropped := 0
 	if level >= slog.LevelWarn && e.Level <= zapcore.ErrorLevel {
 		var pass bool
