@@ -4,6 +4,7 @@ package trail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -44,6 +45,106 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkVerify is in bytes of trail.
+func BenchmarkVerify(b *testing.B) {
+	m, head := bigTrail(b)
+	size := int64(0)
+	for _, n := range m.files {
+		size += int64(len(n.view))
+	}
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		if r, err := Verify(b.Context(), "/trail", VerifyOptions{FS: m, Head: head}); err != nil || !r.OK() {
+			b.Fatal(r.Problems, err)
+		}
+	}
+}
+
+// BenchmarkReplay is per record.
+func BenchmarkReplay(b *testing.B) {
+	m, _ := bigTrail(b)
+	tr, err := Open(bigOptions(m))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	n := 0
+	for n < b.N {
+		if err := tr.Replay(Position{}, func(Position, mfa.Record) error { n++; return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
+}
+
+// BenchmarkIndex is per record, while a query waits.
+func BenchmarkIndex(b *testing.B) {
+	o := onDisk(b)
+	o.MaxSegment, o.fill = 0, 0
+	tr, err := Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- tr.Run(ctx) }()
+	var wg sync.WaitGroup
+	for c := range 64 {
+		wg.Go(func() {
+			for n := c; n < b.N/2+1; n += 64 {
+				if err := tr.Append(ctx, signIn(n+1, 1000)...); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	x, err := OpenIndex(tr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := cpu()
+	b.ResetTimer()
+	go func() { done <- x.Run(ctx) }()
+	if _, _, err := x.Attempts(ctx, Filter{}); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(cpu()-before)/1e3/float64(b.N), "cpu-us/op")
+	cancel()
+	if err := errors.Join(<-done, <-done); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func bigOptions(m FS) Options {
+	o := options(m)
+	o.MaxSegment, o.fill = 4<<20, 1<<20
+	return o
+}
+
+// bigTrail is one of 40 000 records.
+func bigTrail(b *testing.B) (*memFS, Position) {
+	b.Helper()
+	m := newMemFS()
+	tr, stop := run(b, bigOptions(m))
+	records := make([]mfa.Record, 0, 200)
+	for range 100 {
+		records = append(records, realSignIn()...)
+	}
+	for range 200 {
+		if err := tr.Append(context.Background(), records...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := stop(); err != nil {
+		b.Fatal(err)
+	}
+	return m, tr.Head()
 }
 
 // bench runs op b.N times in so many goroutines.

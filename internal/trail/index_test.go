@@ -134,7 +134,91 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestQueryReadsOneRow: the usual questions use an index and sort nothing.
+// TestQueryByTime compares with a plain search, over several blocks, while the clock
+// jumps.
+func TestQueryByTime(t *testing.T) {
+	tr, x, _ := indexed2(t, onDisk(t))
+	var times []time.Time
+	at := start
+	for n := range 1400 {
+		switch at = at.Add(time.Minute); n {
+		case 300:
+			at = at.Add(48 * time.Hour)
+		case 600:
+			at = at.Add(-60 * time.Hour)
+		case 1100:
+			at = at.Add(20 * time.Hour)
+		}
+		r := act(n)
+		r.Act.Time = at
+		times = append(times, at)
+		if err := tr.Append(t.Context(), r, act(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; i < len(times); i += 97 {
+		for _, f := range []Filter{{Since: times[i]}, {Until: times[i]}, {Since: times[i], Until: times[i].Add(3 * time.Hour)}} {
+			in := func(at time.Time) bool {
+				return (f.Since.IsZero() || !at.Before(f.Since)) && (f.Until.IsZero() || at.Before(f.Until))
+			}
+			want := 0
+			for _, at := range times {
+				for _, at := range []time.Time{at, start} {
+					if in(at) {
+						want++
+					}
+				}
+			}
+			f.Limit = maxLimit
+			got, _, err := x.Acts(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range got {
+				if !in(e.Record.Act.Time) {
+					t.Errorf("%+v: got one of %s", f, e.Record.Act.Time)
+				}
+			}
+			if len(got) != want {
+				t.Errorf("%+v: got %d, want %d", f, len(got), want)
+			}
+		}
+	}
+}
+
+// TestIndexForgets what retention has removed.
+func TestIndexForgets(t *testing.T) {
+	o := onDisk(t)
+	now := start
+	o.Now = func() time.Time { return now }
+	tr, x, end := indexed2(t, o)
+	appendActs(t, tr, 1, 50)
+	if err := tr.SetMerged(tr.Head()); err != nil {
+		t.Fatal(err)
+	}
+	dump(t, x)
+	end()
+	now = now.Add(400 * 24 * time.Hour)
+	tr, x, _ = indexed2(t, o) // retention runs at the start
+	appendActs(t, tr, 51, 51)
+	acts, _, err := x.Acts(t.Context(), Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range acts {
+		got = append(got, e.Record.Act.Object)
+	}
+	slices.Reverse(got)
+	left := objects(t, tr, Position{})
+	equal(t, "acts", got, left)
+	var rows int
+	if err := x.db.QueryRow("SELECT count(*) FROM records").Scan(&rows); err != nil || rows != len(left) || rows > 30 {
+		t.Errorf("%d rows in the index, %d records in the trail, %v", rows, len(left), err)
+	}
+}
+
+// TestQueryPlans: the usual questions use an index and sort nothing.
 func TestQueryPlans(t *testing.T) {
 	_, x, _ := indexed2(t, onDisk(t))
 	for _, tt := range []struct {

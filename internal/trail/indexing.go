@@ -128,16 +128,27 @@ type indexed struct {
 }
 
 func row(r mfa.Record) indexed {
+	x := indexed{kind: isAct, time: stamp(recordTime(r))}
 	switch {
 	case r.Attempt != nil:
 		a := r.Attempt
-		return indexed{kind: isAttempt, time: stamp(a.Time), user: string(a.User), login: a.Login, application: a.Application,
-			reason: int64(a.Reason), verdict: int64(a.Verdict), attempt: attemptKey(a.ID)}
+		x.kind, x.user, x.login, x.application = isAttempt, string(a.User), a.Login, a.Application
+		x.reason, x.verdict, x.attempt = int64(a.Reason), int64(a.Verdict), attemptKey(a.ID)
 	case r.Settled != nil:
 		s := r.Settled
-		return indexed{kind: isSettled, time: stamp(s.Time), user: string(s.User), reason: int64(s.Reason), attempt: attemptKey(s.Attempt)}
+		x.kind, x.user, x.reason, x.attempt = isSettled, string(s.User), int64(s.Reason), attemptKey(s.Attempt)
 	}
-	return indexed{kind: isAct, time: stamp(r.Act.Time)}
+	return x
+}
+
+func recordTime(r mfa.Record) time.Time {
+	switch {
+	case r.Attempt != nil:
+		return r.Attempt.Time
+	case r.Settled != nil:
+		return r.Settled.Time
+	}
+	return r.Act.Time
 }
 
 // stamp returns Unix nanoseconds, or an end of the range for times that have none.

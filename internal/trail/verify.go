@@ -40,6 +40,8 @@ type Report struct {
 	Records    uint64    `json:"records"` // among them settlements, attempts and acts
 	First      Position  `json:"first"`
 	Last       Position  `json:"last"`
+	From       time.Time `json:"from,omitzero"` // when the first segment was begun
+	To         time.Time `json:"to,omitzero"`   // of the last record
 	Removed    uint64    `json:"removed"`    // last record that retention removed; 0: none
 	Unfinished int64     `json:"unfinished"` // bytes behind the last line: being written now, or cut off at the next start
 	Breaks     int       `json:"breaks"`     // segments begun after damage; each is a problem too
@@ -94,6 +96,7 @@ type verifier struct {
 	last        uint64  // number of the segment read last
 	reopened    bool    // its first line is being read again
 	headSeen    bool
+	newest      line // last record, with a body of its own
 }
 
 func (v *verifier) run(ctx context.Context) error {
@@ -186,6 +189,9 @@ func (v *verifier) segment(e entry) {
 	if e.head.Segment != e.segment {
 		v.report.add(Problem{File: name, Line: 1, Seq: e.seq, What: fmt.Sprintf("the file is segment %d under another name", e.head.Segment)})
 	}
+	if v.report.Segments == 1 {
+		v.report.From = e.head.Created
+	}
 	if v.report.Segments == 1 && (e.segment > 1 || e.seq > 1) {
 		v.first = removed{Segment: e.segment - 1, Seq: e.seq - 1, Hash: e.head.Previous}
 	}
@@ -265,6 +271,7 @@ func (v *verifier) line(e entry) {
 	switch e.kind {
 	case kindSettled, kindAttempt, kindAct:
 		v.report.Records++
+		v.newest.kind, v.newest.body = e.kind, append(v.newest.body[:0], e.body...)
 	case kindRemoved:
 		v.removal(e)
 	}
@@ -274,6 +281,9 @@ func (v *verifier) line(e entry) {
 func (v *verifier) conclude() {
 	r := &v.report
 	r.Removed = v.first.Seq
+	if rec, ok, err := v.newest.record(); ok && err == nil {
+		r.To = recordTime(rec)
+	}
 	if v.first.Seq > v.gone.Seq {
 		r.add(Problem{File: segmentName(v.first.Segment), Seq: v.first.Seq, What: fmt.Sprintf("the segment is missing: the trail begins behind record %d, and retention has removed records up to %d only", v.first.Seq, v.gone.Seq)})
 	} else if v.first.Seq == v.gone.Seq && v.first.Hash != v.gone.Hash {

@@ -171,6 +171,76 @@ func TestVerifyWithoutHead(t *testing.T) {
 	}
 }
 
+// TestVerifyFindsNumbersThatSkip: whoever computes the hashes anew cannot hide that
+// records are gone, even from a verifier without the head.
+func TestVerifyFindsNumbersThatSkip(t *testing.T) {
+	m, _ := filled(t)
+	var forged []byte
+	var prev Hash
+	for i, l := range m.lines(1)[:12] {
+		p, err := parseLine(l[:len(l)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 5 || i == 6 {
+			continue
+		}
+		forged, prev = appendLine(forged, sha256.New(), prev, p.seq, p.synced, []byte(`"`+p.kind+`":`+string(p.body)+`}`))
+	}
+	clear(m.files)
+	m.files["/trail/"+segmentName(1)] = &inode{view: forged}
+	r, err := Verify(t.Context(), "/trail", VerifyOptions{FS: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Problems) != 1 || r.Problems[0].What != "records 6 to 7 are missing" {
+		t.Errorf("got %v, want records 6 to 7 missing", r.Problems)
+	}
+}
+
+// TestReaderAcrossSegments: what is added to a segment after its end was seen, and
+// before the next one begins, is read.
+func TestReaderAcrossSegments(t *testing.T) {
+	m := newMemFS()
+	tr, stop := run(t, options(m))
+	r := &reader{fs: m, dir: "/trail"}
+	n := 0
+	read := func() {
+		t.Helper()
+		for {
+			e, ok, err := r.next(whole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if e.trust != proven {
+				t.Fatalf("segment %d line %d: %s", e.segment, e.num, e.what)
+			}
+			n++
+		}
+	}
+	for round := range 6 {
+		read()
+		appendActs(t, tr, 100*round, 100*round+9*round) // up to several segments
+	}
+	head := tr.Head()
+	if head.Segment < 4 {
+		t.Errorf("only %d segments", head.Segment)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	read()
+	if r.segment != head.Segment {
+		t.Errorf("after %d lines in segment %d, the head is %+v", n, r.segment, head)
+	}
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestVerifyReport(t *testing.T) {
 	m, head := filled(t)
 	var done, total int64
@@ -178,7 +248,7 @@ func TestVerifyReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Segments != 3 || r.Lines != head.Seq || r.Records != head.Seq-3 || r.Last != head || r.First.Seq != 1 || r.Unfinished != 0 {
+	if r.Segments != 3 || r.Lines != head.Seq || r.Records != head.Seq-3 || r.Last != head || r.First.Seq != 1 || r.Unfinished != 0 || !r.From.Equal(start) || !r.To.Equal(start) {
 		t.Errorf("got %+v, head %+v", r, head)
 	}
 	if size := int64(len(file(m, 1).view) + len(file(m, 2).view) + len(file(m, 3).view)); done != size || total != size {
