@@ -99,8 +99,10 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	}
 	var r recovered
 	legs := map[mfa.LegID]bool{}
-	err = l.trail.Replay(m.Position, func(_ trail.Position, rec mfa.Record) error {
+	b := boundary{mark{Position: m.Position, Time: l.now().Truncate(time.Second)}, false}
+	err = l.trail.Replay(m.Position, func(p trail.Position, rec mfa.Record) error {
 		r.read++
+		b.see(p, rec)
 		switch {
 		case rec.Attempt != nil:
 			r.last = latest(r.last, rec.Attempt.Time)
@@ -123,11 +125,28 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	if r.interrupted, err = l.recordInterrupted(ctx, m.Time, legs); err != nil {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
-	l.last = mark{Position: l.trail.Head(), Time: l.now().Truncate(time.Second)}
+	if l.last = b.mark; b.Time.Before(m.Time) { // the clock was set back
+		l.last = m
+	}
 	if err := l.keep(ctx, l.last); err != nil {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
 	return r, nil
+}
+
+// boundary finds the mark for the second that is running. Legs know their time in whole
+// seconds only: some of this second are recorded already, others are yet to be settled.
+// So the mark's position stands before the first of them.
+type boundary struct {
+	mark
+	over bool // a leg of this second was seen
+}
+
+func (b *boundary) see(p trail.Position, r mfa.Record) {
+	b.over = b.over || r.Settled != nil && !r.Settled.Time.Before(b.Time)
+	if !b.over {
+		b.Position = p
+	}
 }
 
 func latest(a, b time.Time) time.Time {
@@ -254,12 +273,21 @@ func (l *ledger) pass(ctx context.Context) error {
 	return nil
 }
 
-// close moves the mark to the trail's end. Nothing may be on its way any more.
+// close moves the mark to the trail's end, as far as a second's boundary allows. Nothing
+// may be on its way any more.
 func (l *ledger) close(ctx context.Context) error {
 	if l.pending.Load() {
 		return nil
 	}
-	return l.keep(ctx, mark{Position: l.trail.Head(), Time: l.now().Truncate(time.Second).Add(time.Second)})
+	b := boundary{mark{Position: l.last.Position, Time: l.now().Truncate(time.Second)}, false}
+	err := l.trail.Replay(b.Position, func(p trail.Position, r mfa.Record) error {
+		b.see(p, r)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.keep(ctx, b.mark)
 }
 
 func (l *ledger) keep(ctx context.Context, m mark) error {
