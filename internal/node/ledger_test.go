@@ -229,6 +229,11 @@ func TestRecover(t *testing.T) {
 			if c.also != nil {
 				c.also(t, b)
 			}
+			// Legs of the second that was running may still come; a start after it knows better.
+			b.now = func() time.Time { return time.Now().Add(time.Second) }
+			if _, err := b.recover(ctx); err != nil {
+				t.Error(err)
+			}
 			if b.mark.Position != b.trail.Head() || b.trail.merged != b.trail.Head() {
 				t.Errorf("mark %v, merged %v, head %v", b.mark.Position, b.trail.merged, b.trail.Head())
 			}
@@ -285,6 +290,48 @@ func TestMark(t *testing.T) {
 	})
 }
 
+// Several starts within one second, after crashes and after clean stops: what is recorded
+// is not taken for interrupted, and what is not always is.
+func TestStartsWithinOneSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose clock begins at a full second
+		ctx := t.Context()
+		b := newBench()
+		start := func(want int) {
+			t.Helper()
+			got, err := b.recover(ctx)
+			if err != nil || got.interrupted != want || got.raised != 0 {
+				t.Errorf("got %+v, %v; want %d interrupted", got, err, want)
+			}
+		}
+		start(0)
+		for n := byte(1); n < 40; n += 4 {
+			for i := range byte(3) {
+				r := settled(n+i, "u1", mfa.Committed, uint64(n+i))
+				b.settle(r)
+				if err := b.Append(ctx, r, mfa.Record{Attempt: &mfa.Attempt{}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.settle(settled(n+3, "u1", mfa.Committed, uint64(n+3)))
+			time.Sleep(30 * time.Millisecond)
+			start(1)
+			start(0)
+			if n%8 == 1 {
+				if err := b.close(ctx); err != nil {
+					t.Fatal(err)
+				}
+				start(0)
+			}
+		}
+		b.settle(settled(50, "u1", mfa.Committed, 50))
+		time.Sleep(time.Second)
+		start(1)
+		if b.mark.Position.Seq == 0 {
+			t.Error("the mark did not move in a second")
+		}
+	})
+}
+
 // An entry whose write was not acknowledged is merged while the server runs.
 func TestPendingIsMerged(t *testing.T) {
 	ctx := t.Context()
@@ -309,6 +356,7 @@ func TestPendingIsMerged(t *testing.T) {
 	if got := b.store.accounts["u1"].Record.Floors["c1"].Next; got != 9 {
 		t.Errorf("floor %d, want 9", got)
 	}
+	b.now = func() time.Time { return time.Now().Add(time.Second) }
 	if err := b.close(ctx); err != nil || b.mark.Position != b.trail.Head() {
 		t.Errorf("close: mark %v, head %v, %v", b.mark, b.trail.Head(), err)
 	}
