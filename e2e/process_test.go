@@ -58,10 +58,11 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// launch starts the program; what it writes goes to out.
+// launch starts the program that serves; what it writes goes to out.
 func launch(t testing.TB, out *log, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), out: out, done: make(chan struct{})}
+	p := &process{cmd: exec.Command(racer, args...), out: out, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second
