@@ -33,7 +33,7 @@ bench: deps build
 
 # kill -9 under load, again and again.
 chaos: deps
-	KILLS=50 tools/test.sh -run Chaos -count 1 -timeout 60m ./e2e
+	CHAOS_ROUNDS=50 tools/test.sh -run Chaos -count 1 -timeout 60m ./e2e
 
 deb:
 	tools/deb.sh $(VERSION)
