@@ -23,10 +23,15 @@ type result struct {
 	code           int
 }
 
-// oneLine returns standard error, which must be one line that begins as our errors do.
+// oneLine returns standard error, which must be one line that begins as our errors do; a
+// server's log may stand before it.
 func (r result) oneLine(t testing.TB) string {
 	t.Helper()
-	line, more, _ := strings.Cut(r.stderr, "\n")
+	text := r.stderr
+	for strings.HasPrefix(text, "time=") {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	line, more, _ := strings.Cut(text, "\n")
 	if !strings.HasPrefix(line, "countersign: ") || more != "" {
 		t.Errorf("standard error is not one line of an error:\n%s", r.stderr)
 	}
