@@ -32,6 +32,7 @@ func (s *server) demo() {
 // What the README tells a newcomer to do.
 func TestDemo(t *testing.T) {
 	s := newDemo(t)
+	await(t, "what to try", func() bool { return strings.Contains(s.log.String(), "Stop with Ctrl-C.") })
 	printed := s.log.String()
 	var demo map[string]any
 	b, err := os.ReadFile(filepath.Join(s.data, "demo.json"))
@@ -82,7 +83,7 @@ func TestDemo(t *testing.T) {
 		text, _, _ = strings.Cut(text, "Stop with Ctrl-C.")
 		return text
 	}
-	await(t, "what to try", func() bool { return words(s.log.String()) != "" })
+	await(t, "what to try", func() bool { return strings.Contains(s.log.String(), "Stop with Ctrl-C.") })
 	if words(s.log.String()) != words(printed) {
 		t.Errorf("the second start prints\n%s\nthe first\n%s", words(s.log.String()), words(printed))
 	}
