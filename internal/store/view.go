@@ -25,13 +25,14 @@ import (
 // second state is filled while the first one goes on answering.
 type view struct {
 	mu   sync.RWMutex
-	cur  *state           // answers; nil until the first complete copy
-	next *state           // being filled; nil when the watch is in step
-	seen int64            // cur holds everything up to here
-	high int64            // highest revision that another source told
-	from int64            // next may answer once it holds everything up to here
-	gone map[string]int64 // tombstones: deleted beyond seen
-	step chan struct{}    // closed and replaced whenever seen rises
+	cur  *state            // answers; nil until the first complete copy
+	next *state            // being filled; nil when the watch is in step
+	seen int64             // cur holds everything up to here
+	high int64             // highest revision that another source told
+	from int64             // next may answer once it holds everything up to here
+	held map[string]change // what other sources told while next was filled, the newest of each key
+	gone map[string]int64  // tombstones: deleted beyond seen
+	step chan struct{}     // closed and replaced whenever seen rises
 	cat  atomic.Pointer[catalog]
 
 	decode func(c *catalog, key string, value []byte) error // of the small records, by kind
@@ -76,7 +77,7 @@ func (v *view) follow() func(key string, value []byte, rev int64) bool {
 func (v *view) startOver() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.next, v.from = newState(), max(v.seen, v.high)
+	v.next, v.from, v.held = newState(), max(v.seen, v.high), map[string]change{}
 }
 
 // fill puts part of a copy into the state that nobody reads yet. It reports false if there
@@ -104,7 +105,12 @@ func (v *view) complete(batch []change, rev int64) {
 		if rev < v.from {
 			return // the copy is from before what we have answered: wait until it has come up to that
 		}
-		v.cur, v.next = v.next, nil
+		for _, c := range v.held {
+			if c.rev > rev { // else the copy has it, or something newer
+				v.next.set(c)
+			}
+		}
+		v.cur, v.next, v.held = v.next, nil, nil
 		v.republish()
 	}
 	v.seen = max(v.seen, rev)
@@ -137,14 +143,15 @@ func (v *view) learn(changes ...change) {
 			v.high = max(v.high, c.rev)
 		}
 	}
-	for _, s := range []*state{v.cur, v.next} {
-		if s != nil {
-			for _, c := range news {
-				s.set(c)
-			}
-		}
-	}
 	for _, c := range news {
+		if v.cur != nil {
+			v.cur.set(c)
+		}
+		// Nobody knows yet what next holds of that key: it may have been told of a deletion
+		// since, which leaves nothing that a change from before it could be held against.
+		if v.next != nil && v.held[c.key].rev < c.rev {
+			v.held[c.key] = c
+		}
 		if c.value == nil {
 			v.gone[c.key] = c.rev
 		}
