@@ -126,7 +126,7 @@ func (v *view) complete(batch []change, rev int64) {
 // tell applies the watch's changes to one state.
 func (v *view) tell(s *state, batch []change) {
 	for _, c := range batch {
-		if v.gone[c.key] < c.rev {
+		if c.value == nil || v.gone[c.key] < c.rev { // a deletion never brings anything back
 			s.set(c)
 		}
 	}
