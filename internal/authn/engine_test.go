@@ -225,6 +225,9 @@ func TestUsedCodeIsRefusedAndNotCounted(t *testing.T) {
 			t.Fatalf("used code: got %s, want replayed_code", d.Reason)
 		}
 	}
+	if v := g.trail.verdicts(); v[1].Method != mfa.MethodHOTP || v[1].Credential != "token-alice" {
+		t.Errorf("the record of a used code names method %q and credential %q", v[1].Method, v[1].Credential)
+	}
 	if d := ask(t, e, firstLeg("plain", "alice", code(1))); d.Verdict != mfa.Accept {
 		t.Errorf("next code: got %s %s, want accept", d.Verdict, d.Reason)
 	}
