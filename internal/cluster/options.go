@@ -35,7 +35,7 @@ type Options struct {
 
 	Ballast   int64         // bytes of the ballast file; 0: 256 MiB; negative: none
 	Snapshots int           // local snapshots kept; 0: 24; negative: none are made
-	Batches   int           // commits in flight; 0: 2
+	Batches   int           // batches of commits in flight; 0: 1
 	Timeout   time.Duration // of one read or write; 0: 2 s
 	Tick      time.Duration // of raft; 0: 10 ms (a sole voter has nobody to wait for)
 	Election  time.Duration // 0: 100 ms
@@ -47,7 +47,7 @@ type Options struct {
 const (
 	defaultBallast   = 256 << 20
 	defaultSnapshots = 24
-	defaultBatches   = 2
+	defaultBatches   = 1 // a second one halves the batches: more syncs and more processor time for each commit
 	defaultTimeout   = 2 * time.Second
 	defaultTick      = 10 * time.Millisecond
 	defaultElection  = 100 * time.Millisecond
