@@ -21,7 +21,7 @@ const (
 
 	indexBatch = 500                   // lines in one transaction
 	indexPause = 50 * time.Millisecond // at least, between two of them
-	indexRest  = 4                     // pauses are this often as long as the work before
+	indexRest  = 19                    // pauses are this often as long as the work before
 	indexRetry = 5 * time.Second       // after an error
 
 	sqliteCorrupt = 11 // result codes of SQLite
@@ -193,7 +193,7 @@ func (x *Index) close() error {
 }
 
 // Run keeps the index behind the trail until ctx is done, and closes it. It takes at
-// most a fifth of a processor's time unless a query waits, and it never holds the trail
+// most a twentieth of a processor's time unless a query waits, and it never holds the trail
 // up: if it lags it catches up by reading. Errors are logged and tried again.
 func (x *Index) Run(ctx context.Context) error {
 	logged := uint64(math.MaxUint64) // where the index stood when an error was logged
