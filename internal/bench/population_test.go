@@ -65,3 +65,21 @@ func TestSupplyRepeatsForAServerThatDoesNotMind(t *testing.T) {
 		t.Errorf("%d codes, want 5", n)
 	}
 }
+
+// A server takes a code for the latest step that has it, and so spends that one too.
+func TestSupplyLeavesOutACodeThatTheNextStepHasToo(t *testing.T) {
+	const same = 1111352 // user 0 has one code in this step and the next
+	s, err := newSupply(1, 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := s.keys[0].HOTP(same), s.keys[0].HOTP(same+1); a != b {
+		t.Fatalf("codes are %s and %s, want them equal", a, b)
+	}
+	for now, want := range map[uint64]int{same - 1: 0, same: 0, same + 1: 1} {
+		s.last[0] = 0
+		if got := len(s.take(1, now)); got != want {
+			t.Errorf("step %d: %d codes, want %d", now, got, want)
+		}
+	}
+}
