@@ -5,6 +5,7 @@
 package settlement
 
 import (
+	"hash/fnv"
 	"time"
 
 	"countersign/internal/mfa"
@@ -43,6 +44,17 @@ type Leg struct {
 	Attempt mfa.AttemptID
 	Reason  mfa.Reason // accepts or not as Reason.Accepts says
 	Time    time.Time  // whole seconds
+	Server  Tag        // that settled it
+}
+
+// Tag stands for a server in a record: 16 bits of a digest of its name. 0 means none.
+type Tag uint16
+
+// TagOf returns the tag of the server with that name.
+func TagOf(server string) Tag {
+	h := fnv.New32a()
+	h.Write([]byte(server))
+	return max(Tag(h.Sum32()^h.Sum32()>>16), 1)
 }
 
 // Account is all that one decision about one user is made from, with the revisions that
