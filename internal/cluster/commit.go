@@ -20,9 +20,9 @@ import (
 //
 // Errors: mfa.ErrInvalid for what cannot be written (an empty key or value, one key put
 // and deleted, more than 512 conditions and changes or 1 MiB) and mfa.ErrReadOnly (disk or
-// quota) or mfa.ErrUnavailable (no master): nothing was written. mfa.ErrUnknownOutcome:
-// it was handed to the database and no answer came within Options.Timeout, or before ctx
-// ended; read back what became of it.
+// quota) or mfa.ErrUnavailable (no master, after Options.Timeout at the latest): nothing was
+// written. mfa.ErrUnknownOutcome: it was handed to the database and no answer came within
+// Options.Timeout, or before ctx ended; read back what became of it.
 func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[string][]byte, deletes []string) (rev int64, ok bool, err error) {
 	p, err := newProposal(ifRev, puts, deletes)
 	if err != nil {
@@ -38,15 +38,16 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 	if err := n.lost(); err != nil {
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
-	defer cancel()
-	if err := n.awaitLeader(ctx); err != nil {
+	if err := n.reach(ctx); err != nil {
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
+	defer cancel()
 	o := n.queue.do(ctx, p)
 	if o.err != nil {
 		return 0, false, fmt.Errorf("write: %w", o.err)
 	}
+	n.heard()
 	return o.rev, o.ok, nil
 }
 
