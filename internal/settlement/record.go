@@ -66,4 +66,5 @@ type Account struct {
 	UserRev     int64                      // of the key u/ID
 	RecordRev   int64                      // of the key s/ID; 0: absent
 	CredRevs    map[mfa.CredentialID]int64 // of the keys c/ID/CRED
+	LocalRev    uint64                     // number of the last that this server settled alone and has not merged; 0: none
 }

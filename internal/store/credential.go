@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -69,6 +70,11 @@ func (s *Store) UpdateCredential(ctx context.Context, user mfa.UserID, id mfa.Cr
 		t.notice(user, fmt.Sprintf("credential %s %s", c.Method, changed(old, c)), c.By)
 		return nil
 	})
+	if errors.Is(err, mfa.ErrUnavailable) {
+		if disabled, ok, local := s.disableLocal(ctx, user, id, change); ok {
+			c, err = disabled, local
+		}
+	}
 	if err != nil {
 		return mfa.Credential{}, fmt.Errorf("change credential %s of user %s: %w", id, user, err)
 	}
