@@ -83,7 +83,8 @@ func (s *server) openStore(ctx context.Context) error {
 	}
 	s.ring = keyring.NewRing(keyset)
 	s.store, err = store.Open(ctx, s.node, s.ring, store.Options{Epoch: s.node.Epoch(), Server: s.Config.Name, Identity: s.id.wrap,
-		Now: s.Now, Log: s.log.Logger("store")})
+		Group: s.grouped, Keep: func(ctx context.Context, r mfa.Record) error { return s.ledger.Append(ctx, r) },
+		BothSides: func(e mfa.Settled, detail string) { s.ledger.bothSides(e, detail) }, Now: s.Now, Log: s.log.Logger("store")})
 	if err != nil {
 		return err
 	}
@@ -98,11 +99,14 @@ func (s *server) trailDir() string { return filepath.Join(s.Config.DataDir, trai
 func (s *server) recover(ctx context.Context) error {
 	s.clock = &clockCheck{log: s.log.Logger("clock"), synchronised: kernelSynchronised}
 	s.ledger = &ledger{server: s.Config.Name, trail: s.trail, store: s.store, settings: s.store.Settings, now: s.Now,
-		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark}
-	if err := s.checkHead(ctx); err != nil {
-		return err
+		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark, check: s.checkHead}
+	var m recovered
+	var err error
+	if s.isolated {
+		m, err = s.ledger.isolated(ctx)
+	} else if err = s.checkHead(ctx); err == nil {
+		m, err = s.ledger.recover(ctx)
 	}
-	m, err := s.ledger.recover(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,6 +202,9 @@ func (s *server) loadJSON(ctx context.Context, name string, v any) error {
 
 // ensureCA returns the group's CA; the first server that asks makes it.
 func (s *server) ensureCA(ctx context.Context) (pki.CA, error) {
+	if t, err := s.store.ReadSealed(ctx, sealedCA); err == nil { // it is never replaced, and a start may have no master
+		return pki.ParseCA(t)
+	}
 	for {
 		t, rev, err := s.getSealed(ctx, sealedCA)
 		if err != nil {

@@ -62,7 +62,9 @@ func (s *server) ready() error {
 	switch {
 	case err != nil:
 		return err
-	case !st.Quorum:
+	case st.Role == "removed":
+		return errors.New("this server is no member of its group any more")
+	case !st.Quorum && !s.grouped(): // in a group sign-ins go on from the local copy
 		return errors.New("the database has no master that answers")
 	case st.ReadOnly != nil:
 		return fmt.Errorf("the database refuses writes: %w", st.ReadOnly)
@@ -89,6 +91,13 @@ func (s *server) warnings() []string {
 	w := append(s.clock.warnings(), s.certs.warnings()...)
 	if b := s.trail.Broken(); b != nil {
 		w = append(w, fmt.Sprintf("the trail was damaged in segment %d, line %d (%s): run `countersign audit verify`", b.Segment, b.Line, b.What))
+	}
+	if last, now := s.store.Contact(); !now {
+		since := "since the start"
+		if !last.IsZero() {
+			since = "since " + last.UTC().Format(time.RFC3339)
+		}
+		w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
 	}
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")

@@ -37,8 +37,9 @@ func (s *Store) Contact() (last time.Time, now bool) {
 
 func (s *Store) grouped() bool { return s.o.Group != nil && s.o.Group() }
 
-// look asks the master for its revision and waits until the view has come up to it.
-func (s *Store) look(ctx context.Context, within time.Duration) error {
+// Touch asks the master for its revision and waits, at most so long, until the view has come
+// up to it. An error says that there is no contact.
+func (s *Store) Touch(ctx context.Context, within time.Duration) error {
 	began := s.now()
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -58,7 +59,7 @@ func (s *Store) noticed(ctx context.Context, err error) {
 		return
 	}
 	if _, now := s.Contact(); now {
-		_ = s.look(context.WithoutCancel(ctx), contactDoubt) // what it found is kept in s.contact
+		_ = s.Touch(context.WithoutCancel(ctx), contactDoubt) // what it found is kept in s.contact
 	}
 }
 
@@ -67,7 +68,7 @@ func (s *Store) noticed(ctx context.Context, err error) {
 func (s *Store) keepInTouch(ctx context.Context) {
 	failing := false
 	for {
-		if err := s.look(ctx, contactTimeout); err == nil {
+		if err := s.Touch(ctx, contactTimeout); err == nil {
 			s.overlay.dropShadows()
 			err := s.Merge(ctx)
 			if err != nil && !failing && ctx.Err() == nil {
