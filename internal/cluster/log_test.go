@@ -27,7 +27,7 @@ func TestBridge(t *testing.T) {
 	}
 	z.With(zap.String("member", "m1")).Warn("slow", zap.Duration("took", time.Second), zap.Error(errors.New("why")))
 	got := lines()[0]
-	for _, want := range []string{"level=WARN", "component=etcd", "msg=slow", "member=m1", "took=1s", "error=why"} {
+	for _, want := range []string{"level=WARN", "part=etcd", "msg=slow", "member=m1", "took=1s", "error=why"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("line %q has no %s", got, want)
 		}
