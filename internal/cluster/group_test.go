@@ -145,6 +145,12 @@ func (s *testServer) kill() {
 	s.Node = nil
 }
 
+// crash is kill for a master that has no time to hand over.
+func (s *testServer) crash() {
+	s.srv.HardStop()
+	s.kill()
+}
+
 func (s *testServer) status() Status {
 	s.g.t.Helper()
 	st, err := s.Status()
@@ -253,7 +259,7 @@ func TestThreeServers(t *testing.T) {
 	}
 	await := func(n int64) { eventually(t, 20*time.Second, "writes go on", func() bool { return count.Load() > n }) }
 	await(300)
-	a.kill()
+	a.crash()
 	await(count.Load() + 300)
 	m := masterOf(t, b, c)
 	cancel()
@@ -321,7 +327,7 @@ func TestLearnerWithDeadMaster(t *testing.T) {
 	put(t, a.Node, "u/1", "one")
 	b := g.server("b").join(a)
 	eventually(t, 5*time.Second, "b knows its master", func() bool { return b.status().Quorum && b.status().Master == "a" })
-	a.kill()
+	a.crash()
 	start := time.Now()
 	_, _, err := b.Commit(t.Context(), nil, map[string][]byte{"never": []byte("x")}, nil)
 	if took := time.Since(start); took > 2500*time.Millisecond || !errors.Is(err, mfa.ErrUnavailable) && !errors.Is(err, mfa.ErrUnknownOutcome) {
@@ -478,4 +484,57 @@ func TestAddressOfTheFounder(t *testing.T) {
 	}
 	b := g.server("b").join(a)
 	put(t, b.Node, "u/1", "one")
+}
+
+// TestJoinBySnapshot: the log of a group that was restored begins at a snapshot, so that a
+// new member gets the whole database as a file.
+func TestJoinBySnapshot(t *testing.T) {
+	g := newGroup(t)
+	source := newNode(t)
+	big := make([]byte, 1000)
+	for i := range 200 {
+		puts := map[string][]byte{}
+		for j := range 50 {
+			puts[fmt.Sprintf("u/%d/%d", i, j)] = big
+		}
+		if _, ok, err := source.Commit(t.Context(), nil, puts, nil); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "snapshot")
+	f, err := os.Create(file)
+	must(t, err)
+	_, err = source.Snapshot(t.Context(), f)
+	must(t, err)
+	must(t, f.Close())
+
+	a := g.server("a")
+	must(t, RestoreInto(t.Context(), a.o, Restore{Snapshot: file, Epoch: 7, DecidedBy: "restore"}))
+	a.open()
+	rev := put(t, a.Node, "last", "one")
+	b := g.server("b")
+	info, err := a.AddLearner(t.Context(), "b", b.o.Peer)
+	must(t, err)
+	if info.Epoch != 7 || info.Records != 10001 || info.Bytes < 10_000_000 || info.Revision != rev {
+		t.Errorf("told to join %+v", info)
+	}
+	n, err := Join(t.Context(), b.o, info)
+	b.up(n, err)
+	var told []Progress
+	must(t, n.CatchUp(t.Context(), func(p Progress) { told = append(told, p) }))
+	if end := told[len(told)-1]; end.Records != info.Records || end.TotalRecords != info.Records || end.Revision < end.Target {
+		t.Errorf("at the end the progress was %+v", end)
+	}
+	if b.Epoch() != 7 || localValue(t, b.Node, "last") != "one" || len(localValue(t, b.Node, "u/199/49")) != 1000 {
+		t.Error("the copy is not complete")
+	}
+	must(t, a.Promote(t.Context(), b.id()))
+	put(t, b.Node, "more", "two")
+	b.kill()
+	b.open()
+	if localValue(t, b.Node, "more") == "" {
+		if _, err := b.Barrier(t.Context()); err != nil || localValue(t, b.Node, "more") == "" {
+			t.Error("after a restart a write is missing", err)
+		}
+	}
 }

@@ -285,7 +285,7 @@ func (n *Node) count(ctx context.Context) (records, rev int64) {
 	from, end := prefixRange("")
 	tx := n.srv.KV().Read(mvcc.ConcurrentReadTxMode, traceutil.TODO())
 	defer tx.End()
-	r, err := tx.Range(ctx, from, end, mvcc.RangeOptions{Limit: 1})
+	r, err := tx.Range(ctx, from, end, mvcc.RangeOptions{CountOnly: true})
 	if err != nil {
 		return 0, 0
 	}

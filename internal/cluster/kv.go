@@ -202,6 +202,11 @@ func (n *Node) live(ctx context.Context) error {
 	if n.ctx.Err() != nil {
 		return errClosed
 	}
+	select {
+	case <-n.srv.StoppingNotify():
+		return errStopped
+	default:
+	}
 	return context.Cause(ctx)
 }
 
