@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
 
@@ -162,13 +163,16 @@ func (s *Store) blockLocal(ctx context.Context, id mfa.UserID, change func(*mfa.
 		b := *old.Block
 		u.Block = &b
 	}
-	if change(&u) != nil || !stricter(old.Block, u.Block) {
+	if change(&u) != nil || u.Block == nil {
 		return mfa.User{}, false, nil
 	}
 	rest := u
 	rest.Block, rest.Changed = old.Block, old.Changed
 	if !reflect.DeepEqual(rest, old) {
 		return mfa.User{}, false, nil
+	}
+	if !stricter(old.Block, u.Block) {
+		return old, true, nil // blocked as long already
 	}
 	return u, true, s.restrictLocal(ctx, mfa.Change{What: mfa.ChangeBlock, User: id, Block: u.Block, By: u.Block.By})
 }
@@ -189,13 +193,17 @@ func (s *Store) disableLocal(ctx context.Context, user mfa.UserID, id mfa.Creden
 	old := a.Credentials[i]
 	c = old
 	c.Scope = slices.Clone(old.Scope)
-	if change(&c) != nil || old.Disabled || !c.Disabled {
+	if change(&c) != nil || !c.Disabled || !c.Secret.Equal(old.Secret) {
 		return mfa.Credential{}, false, nil
 	}
 	rest := c
-	rest.Disabled, rest.By = false, old.By
+	rest.Disabled, rest.By = old.Disabled, old.By
+	rest.Secret, old.Secret = secret.Text{}, secret.Text{} // compared above
 	if !reflect.DeepEqual(rest, old) {
 		return mfa.Credential{}, false, nil
+	}
+	if old.Disabled {
+		return c, true, nil
 	}
 	return c, true, s.restrictLocal(ctx, mfa.Change{What: mfa.ChangeDisable, User: user, Credential: id, By: c.By})
 }
