@@ -3,23 +3,20 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"expvar"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"crypto/rand"
-
 	"countersign/internal/mfa"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
-	"go.etcd.io/raft/v3"
 )
 
 // ErrNotMaster: only the master changes members, and this server is none.
@@ -61,47 +58,6 @@ func (n *Node) members() []Member {
 func (n *Node) Leader() string {
 	s, _ := n.Status()
 	return s.Master
-}
-
-// Follower is how far a member has come, as the master knows.
-type Follower struct {
-	ID     string
-	Match  uint64 // index of the last entry of the log that it has on disk
-	Behind uint64 // entries that the master has and it has not
-	Active bool   // it has answered within the last election time-out
-}
-
-// Followers returns the progress of the other members, on the master; nothing elsewhere.
-func (n *Node) Followers() []Follower {
-	if n.enter() != nil {
-		return nil
-	}
-	defer n.ops.Done()
-	s, ok := n.raft()
-	if !ok {
-		return nil
-	}
-	last := s.Progress[s.ID].Match
-	var all []Follower
-	for id, p := range s.Progress {
-		if id != s.ID {
-			all = append(all, Follower{ID: clusterID(id), Match: p.Match, Behind: last - min(p.Match, last), Active: p.RecentActive})
-		}
-	}
-	slices.SortFunc(all, func(a, b Follower) int { return cmp.Compare(a.ID, b.ID) })
-	return all
-}
-
-// raft returns etcd's own view of the members' progress, on the master. etcd offers it as
-// a variable of the process, so with several databases in a process (as in tests) only the
-// one started last has it.
-func (n *Node) raft() (raft.Status, bool) {
-	f, _ := expvar.Get("raft.status").(expvar.Func)
-	if f == nil {
-		return raft.Status{}, false
-	}
-	s, _ := f.Value().(raft.Status)
-	return s, s.ID == uint64(n.srv.MemberID()) && s.Progress != nil
 }
 
 // JoinInfo is what a server needs to join: the answer of AddLearner.

@@ -39,6 +39,8 @@ type Node struct {
 	before  string    // the copy that counted before Join
 
 	contact atomic.Pointer[time.Time] // the last time that the master answered; nil: never
+	looking sync.Mutex                // held while somebody asks how far others have come
+	reached atomic.Pointer[reached]   // the answer
 	foreign atomic.Int64              // requests that PeerHandler refused
 	misses  atomic.Int32              // probes in a row that found no master; Run counts
 
