@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 )
 
-const addressCheck = 5 * time.Second
+const addressCheck = time.Second
 
 // UpdatePeerURL tells the group the address under which this server is reached, if that is
 // another than the group has recorded: the founding server's when it gets its peer port,
@@ -50,8 +50,8 @@ func (n *Node) tellAddress(ctx context.Context) error {
 	return nil
 }
 
-// keepAddress is tellAddress for Run.
-func (n *Node) keepAddress(ctx context.Context) {
+// keepAddress is tellAddress for Run. It warns of each trouble once; warned is the last.
+func (n *Node) keepAddress(ctx context.Context, warned *string) {
 	if n.enter() != nil {
 		return
 	}
@@ -61,7 +61,8 @@ func (n *Node) keepAddress(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
 	defer cancel()
-	if err := n.tellAddress(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errClosed) {
+	if err := n.tellAddress(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errClosed) && err.Error() != *warned {
+		*warned = err.Error()
 		n.log.Warn("other members do not know this server's address", "error", err)
 	}
 }

@@ -225,3 +225,22 @@ func TestReplicated(t *testing.T) {
 	}
 	a.kill()
 }
+
+// TestMovedAddress: a voter comes back under another address, and the others find it.
+func TestMovedAddress(t *testing.T) {
+	g := newGroup(t)
+	a := g.server("a").found()
+	b := g.server("b").voter(a)
+	eventually(t, 5*time.Second, "b votes", func() bool { return b.status().Voter })
+	b.kill()
+	other := g.server("other") // whose address b takes
+	b.addr, b.o.Peer = other.addr, other.o.Peer
+	b.open()
+	eventually(t, 20*time.Second, "a knows the new address of b", func() bool {
+		members, err := a.Members()
+		must(t, err)
+		return len(members) == 2 && members[1].PeerURL == b.o.Peer
+	})
+	put(t, b.Node, "u/1", "x") // needs both
+	put(t, a.Node, "u/2", "x")
+}

@@ -21,9 +21,10 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
+	var warned string
 	wg.Go(func() { every(ctx, probeEvery, n.checkDisk) })
 	wg.Go(func() { every(ctx, probeEvery, func() { n.probe(ctx) }) })
-	wg.Go(func() { every(ctx, addressCheck, func() { n.keepAddress(ctx) }) })
+	wg.Go(func() { every(ctx, addressCheck, func() { n.keepAddress(ctx, &warned) }) })
 	wg.Go(func() { every(ctx, snapshotCheck, func() { n.snapshotTick(ctx) }) })
 	defer wg.Wait()
 	defer cancel()
