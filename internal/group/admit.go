@@ -27,7 +27,7 @@ const (
 // ErrNotMaster: ask the master.
 var ErrNotMaster = errors.New("this server is not the group's master")
 
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
+var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // Service carries out the use cases on this server. All exported fields must be set; it
 // is safe for concurrent use.

@@ -18,8 +18,10 @@ const (
 	behindMax = 5000
 )
 
-// Join makes an admitted server a member of the database. On the master only.
-func (s *Service) Join(ctx context.Context, name string) (JoinInfo, error) {
+// Join makes an admitted server a member of the database. On the master only. was is the
+// id of an earlier membership that the server believes to have ended; if it has not, the
+// error wraps mfa.ErrExists: then the server is to go on with it.
+func (s *Service) Join(ctx context.Context, name, was string) (JoinInfo, error) {
 	if !s.Cluster.Leads() {
 		return JoinInfo{}, ErrNotMaster
 	}
@@ -27,7 +29,7 @@ func (s *Service) Join(ctx context.Context, name string) (JoinInfo, error) {
 	if err != nil {
 		return JoinInfo{}, err
 	}
-	if err := s.forgetOldVote(ctx, m); err != nil {
+	if err := s.forgetOldVote(ctx, m, was); err != nil {
 		return JoinInfo{}, err
 	}
 	info, err := s.Cluster.AddLearner(ctx, m.Name, m.Peer)
@@ -43,12 +45,15 @@ func (s *Service) Join(ctx context.Context, name string) (JoinInfo, error) {
 
 // forgetOldVote takes an earlier membership with a vote away from a server that asks to
 // join: it asks because it no longer has the copy that the vote was made with.
-func (s *Service) forgetOldVote(ctx context.Context, m mfa.Member) error {
+func (s *Service) forgetOldVote(ctx context.Context, m mfa.Member, was string) error {
 	nodes, err := s.Cluster.Nodes()
 	if err != nil {
 		return err
 	}
 	for _, n := range nodes {
+		if n.ID == was {
+			return fmt.Errorf("server %s still is member %s of the database: %w; start it again", m.Name, was, mfa.ErrExists)
+		}
 		if n.Voter && !n.Master && (n.Name == m.Name || n.Peer == m.Peer) {
 			if err := s.Cluster.Remove(ctx, n.ID); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"countersign/internal/cluster"
+	"countersign/internal/config"
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
@@ -37,31 +38,79 @@ func (s *server) clusterOptions() cluster.Options {
 				"next", "look at the disk of data_dir; the supervisor starts the server again")
 		},
 	}
+	if s.peers != nil && s.peers.client != nil {
+		o.Peer, o.PeerTLS = "https://"+s.peers.address, peerTLS(s.Config.DataDir)
+	}
 	if s.small {
 		o.Ballast = smallBallast
 	}
 	return o
 }
 
-// openDatabase opens what the data folder holds.
-func (s *server) openDatabase(ctx context.Context) error {
+// openPort reads this server's keys and opens the peer port, if there is one.
+func (s *server) openPort(ctx context.Context, fail func(error), running *stack) (err error) {
 	dir := s.Config.DataDir
-	id, err := loadIdentity(dir)
+	if hasLeft(dir) {
+		return errLeft(s.Config)
+	}
+	s.id, err = loadIdentity(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err == nil {
 			return fmt.Errorf("%s holds a database but not this server's keys (%s): put them back from a backup of this machine, or restore a backup of the group into an empty folder",
 				dir, filepath.Join(dir, keysDir))
 		}
+		return nil // nothing here yet: openDatabase says so
 	case err != nil:
 		return err
 	}
-	s.id = id
-	s.node, err = cluster.Open(ctx, s.clusterOptions())
+	if _, err := os.Stat(filepath.Join(dir, rosterName)); err != nil {
+		if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err != nil {
+			return nil
+		}
+	}
+	if s.peers, err = s.openPeering(ctx); err != nil {
+		return err
+	}
+	return s.listenPeer(ctx, fail, running)
+}
+
+// openDatabase opens what the data folder holds, within the time that starting has, or
+// joins the group that the folder was activated into, which takes as long as it takes.
+func (s *server) openDatabase(ctx, starting context.Context) (err error) {
+	if s.activated() || s.was != "" {
+		return s.join(ctx)
+	}
+	s.node, err = cluster.Open(starting, s.clusterOptions())
 	if errors.Is(err, cluster.ErrEmpty) {
 		return fmt.Errorf("%w: found a group with `countersign init --group NAME%s`, or join one with `countersign activate CODE%s`", err, s.configFlag(), s.configFlag())
 	}
+	if err == nil && s.peers != nil {
+		s.peers.opened(s.node)
+	}
 	return err
+}
+
+// runDatabase is the node's Run; it notes if the database ends because this server is no
+// member any more.
+func (s *server) runDatabase(ctx context.Context) error {
+	err := s.node.Run(ctx)
+	if err != nil && ctx.Err() == nil && s.peers != nil {
+		if st, stErr := s.node.Status(); stErr == nil {
+			s.was = st.MemberID
+			s.removed.Store(true)
+		}
+	}
+	return err
+}
+
+// errLeft says what to do with a folder whose server has left its group.
+func errLeft(c config.Config) error {
+	file := c.Path
+	if file == "" {
+		file = "FILE"
+	}
+	return fmt.Errorf("this server has left its group; what it had is still in %s: activate it into a group with `countersign activate CODE --config %s`", c.DataDir, file)
 }
 
 // configFlag is how the operator names the node file in a command.
@@ -87,6 +136,9 @@ func (s *server) openStore(ctx context.Context) error {
 		BothSides: func(e mfa.Settled, detail string) { s.ledger.bothSides(e, detail) }, Now: s.Now, Log: s.log.Logger("store")})
 	if err != nil {
 		return err
+	}
+	if s.peers != nil {
+		s.peers.records.Store(s.store)
 	}
 	s.trail, err = trail.Open(trail.Options{Dir: s.trailDir(), Server: s.Config.Name, Log: s.log.Logger("trail"), Now: s.Now,
 		Retain: s.retain})

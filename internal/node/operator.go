@@ -25,9 +25,16 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Degraded: !st.Quorum, Since: s.started,
 		Revision: st.Revision, Version: s.Version, Warnings: append(s.reasons(), s.warnings()...)}
 	if st.Quorum {
-		a.Master = s.Config.Name
+		a.Master = st.Master
 	}
-	a.Members = []admin.Member{{Name: s.Config.Name, Role: st.Role, Voter: st.Voter, Reachable: true, Revision: st.Revision, Version: s.Version}}
+	if a.Members, err = s.servers(); err != nil {
+		return admin.Status{}, err
+	}
+	for _, m := range a.Members {
+		if !m.Reachable {
+			a.Warnings = append(a.Warnings, fmt.Sprintf("server %s does not answer at %s: is it running, and does the network let this server reach it?", m.Name, m.Peer))
+		}
+	}
 	front := func(kind string, addresses ...string) {
 		for _, address := range addresses {
 			if address != "" {
@@ -38,6 +45,8 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	front("radius", s.bound.RADIUS...)
 	front("radius_accounting", s.bound.Accounting...)
 	front("https", s.bound.HTTPS)
+	front("peer", s.bound.Peer)
+	front("coordinator", s.bound.Coordinator)
 	front("metrics", s.bound.Metrics)
 	return a, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/admin"
@@ -16,6 +17,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
+	"countersign/internal/group"
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
 	"countersign/internal/radiusd"
@@ -40,11 +42,13 @@ type Options struct {
 
 // Addresses are what a running server listens on; a front-end that is off is empty.
 type Addresses struct {
-	Socket     string
-	HTTPS      string
-	Metrics    string
-	RADIUS     []string
-	Accounting []string
+	Socket      string
+	HTTPS       string
+	Metrics     string
+	RADIUS      []string
+	Accounting  []string
+	Peer        string
+	Coordinator string
 }
 
 // server is a running server, as far as it has been started.
@@ -75,12 +79,30 @@ type server struct {
 	cutTrail bool // the trail is not what the database knew of it at the start
 	radius   *radiusd.Server
 	bound    Addresses
+
+	peers       *peering // nil: no peer port
+	heard       heard
+	group       *group.Service
+	coordinator http.Handler
+	was         string      // the membership that has just ended; join anew
+	removed     atomic.Bool // the database ended because this server was removed
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
 // is for the operator: what is in the way, and what to do.
 func Run(ctx context.Context, o Options) error {
-	return (&server{Options: o}).run(ctx, nil)
+	was := ""
+	for {
+		s := &server{Options: o, was: was}
+		err := s.run(ctx, nil)
+		if ctx.Err() != nil || !s.removed.Load() {
+			return err
+		}
+		if hasLeft(o.Config.DataDir) {
+			return errLeft(o.Config)
+		}
+		was = s.was // taken out by a rebalance or for good: the master tells when it is asked
+	}
 }
 
 // run is Run; prepare, if not nil, is called when everything works and nothing is served.
@@ -136,13 +158,16 @@ func (s *server) openLog() (err error) {
 func (s *server) start(ctx context.Context, fail func(error), running *stack, prepare func(context.Context) error) error {
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := s.openDatabase(starting); err != nil {
+	if err := s.openPort(starting, fail, running); err != nil {
+		return err
+	}
+	if err := s.openDatabase(ctx, starting); err != nil {
 		return err
 	}
 	running.push(func() error { s.node.Close(); return nil })
 	base := newStage(ctx, fail)
 	running.push(base.stop)
-	base.run("database", s.node.Run)
+	base.run("database", s.runDatabase)
 	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
 	if !s.grouped() {
 		if _, err := s.node.Barrier(starting); err != nil {
@@ -168,6 +193,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if err := s.assemble(starting); err != nil {
 		return err
 	}
+	s.assembleGroup()
 	services := newStage(ctx, fail)
 	running.push(services.stop)
 	services.run("engine", s.engine.Run)
@@ -178,6 +204,13 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("ledger", s.ledger.run)
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)
+	if s.peers != nil {
+		services.run("other servers", s.hear)
+		services.run("member records", s.keepRoster)
+		services.run("own record", s.introduce)
+		services.run("peer certificate", s.renewPeer)
+		services.run("votes", s.group.Run)
+	}
 	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
 	if prepare != nil {
 		if err := prepare(starting); err != nil {
@@ -202,6 +235,11 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.socket, api, httpLog) })
 	if fronts.https != nil {
 		edges.run("https", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.https, web, httpLog) })
+	}
+	if fronts.coordinator != nil {
+		edges.run("coordinator", func(ctx context.Context) error {
+			return adminapi.Serve(ctx, fronts.coordinator, s.coordinator, s.log.Logger("coordinator"))
+		})
 	}
 	if fronts.metrics != nil {
 		mux := healthMux(s.metrics, s.reasons, s.warnings)

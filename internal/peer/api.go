@@ -19,6 +19,11 @@ type Forget struct {
 	By   string `json:"by"`
 }
 
+// Join is the body of PathJoin.
+type Join struct {
+	Was string `json:"was,omitempty"` // the id of an earlier membership that ended
+}
+
 // API serves our own calls. report tells what this server is; more serves everything else.
 func API(g *group.Service, report func() group.Report, more http.Handler) http.Handler {
 	mux := http.NewServeMux()
@@ -26,7 +31,12 @@ func API(g *group.Service, report func() group.Report, more http.Handler) http.H
 		group.WriteAnswer(w, report(), nil)
 	})
 	mux.HandleFunc("POST "+PathJoin, func(w http.ResponseWriter, r *http.Request) {
-		info, err := g.Join(r.Context(), Caller(r.Context()))
+		var in Join
+		var info group.JoinInfo
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			info, err = g.Join(r.Context(), Caller(r.Context()), in.Was)
+		}
 		group.WriteAnswer(w, info, err)
 	})
 	mux.HandleFunc("POST "+PathForget, func(w http.ResponseWriter, r *http.Request) {

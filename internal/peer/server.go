@@ -87,7 +87,9 @@ func verify(c tls.ConnectionState, allow func(string) (string, bool)) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, err := s.admit(r)
 	if err != nil {
-		s.refusals.Do(func() { s.Log.Warn("peer port refused a request", "from", r.RemoteAddr, "path", r.URL.Path, "error", err) })
+		s.refusals.Do(func() {
+			s.Log.Warn("peer port refused a request", "from", r.RemoteAddr, "path", r.URL.Path, "error", err)
+		})
 		group.WriteAnswer(w, nil, err)
 		return
 	}
