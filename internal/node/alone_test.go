@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,6 +208,7 @@ type sides struct {
 	totp  mfa.CredentialID
 	hotp  mfa.CredentialID
 	all   []*side
+	lose  atomic.Bool // the answer to the next commit that merges
 }
 
 var seed = secret.FromString("12345678901234567890")
@@ -237,6 +239,12 @@ func (g *sides) code(t testing.TB, steps int) (string, uint64) {
 // two applications: vpn goes on without a master, bank does not.
 func newSides(t testing.TB) *sides {
 	g := &sides{t: t, kv: &storetest.Memory{}, clock: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)}
+	g.kv.Fault = func(puts map[string][]byte, _ []string) storetest.Fault {
+		if puts["x/ledger/two"] != nil && g.lose.Swap(false) {
+			return storetest.LostAfter
+		}
+		return storetest.None
+	}
 	k, err := keyring.New(nil, g.clock)
 	if err != nil {
 		t.Fatal(err)
@@ -501,6 +509,18 @@ func TestAloneUsedOnBothSides(t *testing.T) {
 				one.want(t, code, mfa.OK)
 			}
 		}, 0},
+		"the user signs in again before it is merged": {func(t *testing.T, g *sides, one, two *side) {
+			code, _ := g.code(t, 0)
+			one.want(t, code, mfa.OK)
+			two.want(t, code, mfa.OK)
+			g.advance(time.Minute)
+			two.link.set(true)
+			if err := two.store.Touch(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			code, _ = g.code(t, 0)
+			two.want(t, code, mfa.OK)
+		}, 1},
 		"after a restart": {func(t *testing.T, g *sides, one, two *side) {
 			code, _ := g.code(t, 0)
 			one.want(t, code, mfa.OK)
@@ -565,6 +585,89 @@ func TestAloneFailuresAndLocks(t *testing.T) {
 	two.meet()
 	if n := one.record(t).Fails.N; n != 1 {
 		t.Errorf("%d failures, want 1", n)
+	}
+}
+
+// A merge whose answer is lost, and a mark that is lost too: the failure counts once, though
+// the record has forgotten the leg.
+func TestAloneMergesOnce(t *testing.T) {
+	g := newSides(t)
+	defer g.close()
+	one, two := g.all[0], g.all[1]
+	two.cut()
+	two.want(t, "000000", mfa.WrongCode)
+	g.lose.Store(true)
+	two.meet()
+	if n := one.record(t).Fails.N; n != 1 || g.lose.Load() {
+		t.Errorf("%d failures, want 1", n)
+	}
+	for range 8 {
+		g.advance(31 * time.Second)
+		code, _ := g.code(t, 0)
+		one.want(t, code, mfa.OK)
+	}
+	for _, up := range []bool{true, false} {
+		two.mark, two.trail.merged = mark{}, trail.Position{}
+		two.link.set(up)
+		two.restart()
+		two.meet()
+		if r := one.record(t); r.Fails.N != 0 {
+			t.Errorf("counted again (with a master at the start: %v): %+v", up, r)
+		}
+	}
+}
+
+// TestAloneParallel: the same codes at once, on both servers, while one of the links comes
+// and goes. Neither server takes a code twice, and what both took is reported.
+func TestAloneParallel(t *testing.T) {
+	g := newSides(t)
+	defer g.close()
+	two := g.all[1]
+	used := map[string]map[*side]int{}
+	for round := range 12 {
+		code, _ := g.code(t, 0)
+		var mu sync.Mutex
+		by := map[*side]int{}
+		used[code] = by
+		var wg sync.WaitGroup
+		for i := range 12 {
+			s := g.all[i%2]
+			wg.Go(func() {
+				if d, err := s.signIn("vpn", code); err == nil && d.Verdict == mfa.Accept {
+					mu.Lock()
+					by[s]++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Go(func() {
+			if round%2 == 0 {
+				two.cut()
+			} else {
+				two.link.set(true)
+				_ = two.store.Touch(context.Background(), time.Minute)
+			}
+		})
+		wg.Wait()
+		g.advance(time.Minute)
+	}
+	two.meet()
+	both := 0
+	for code, by := range used {
+		for s, n := range by {
+			if n > 1 {
+				t.Errorf("%s accepted code %s %d times", s.name, code, n)
+			}
+		}
+		if len(by) > 1 {
+			both++
+		}
+	}
+	if n := two.trail.acts("used_on_both_sides"); n < both {
+		t.Errorf("%d codes were used on both sides, %d reported", both, n)
+	}
+	if n := two.store.Unmerged(); n != 0 {
+		t.Errorf("%d entries are left", n)
 	}
 }
 
