@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"countersign/internal/mfa"
 
@@ -49,6 +50,33 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 	}
 	n.heard()
 	return o.rev, o.ok, nil
+}
+
+// send hands a transaction to etcd. Once another member leads, what was on its way to the
+// one before gets an answer soon (the new master has decided it with its first entry) or
+// never: then it is given up, so that a dead master does not hold up what comes after.
+func (n *Node) send(ctx context.Context, req *pb.TxnRequest) (*pb.TxnResponse, error) {
+	if !n.o.peered() {
+		return n.srv.Txn(ctx, req)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed := n.srv.LeaderChangedNotify()
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		t := time.NewTimer(n.o.Election / 2)
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+			cancel()
+		}
+	}()
+	return n.srv.Txn(ctx, req)
 }
 
 // ourQuota leaves a part of the quota alone, so that etcd never reaches it: etcd's own

@@ -200,7 +200,7 @@ func start(o Options, f epochFile, lock *folderLock, b boot) (*Node, error) {
 	}
 	n := &Node{o: o, log: o.Log, file: f, lock: lock, etcd: e, srv: e.Server, quota: ourQuota, peers: client}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.queue = &queue{send: n.srv.Txn, base: n.ctx, timeout: o.Timeout, lanes: o.Batches, limit: batchLimit}
+	n.queue = &queue{send: n.send, base: n.ctx, timeout: o.Timeout, lanes: o.Batches, limit: batchLimit}
 	if o.NoBatch {
 		n.queue.lanes, n.queue.limit = 1<<30, 1
 	}
