@@ -33,6 +33,8 @@ type view struct {
 	seen int64            // cur holds everything up to here
 	high int64            // highest revision that another source told
 	from int64            // next may answer once it holds everything up to here
+	told int64            // next holds everything up to here; 0: the copy is still coming
+	late []change         // from another source, for next, while the copy is coming
 	gone map[string]int64 // tombstones: deleted beyond seen
 	step chan struct{}    // closed and replaced whenever seen rises
 	cat  atomic.Pointer[catalog]
@@ -118,7 +120,7 @@ func (v *view) follow() func(key string, value []byte, rev int64) bool {
 func (v *view) startOver() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.next, v.from = newState(), max(v.seen, v.high)
+	v.next, v.from, v.told, v.late = newState(), max(v.seen, v.high), 0, nil
 }
 
 // fill puts part of a copy into the state that nobody reads yet. It reports false if there
@@ -143,6 +145,11 @@ func (v *view) complete(batch []change, rev int64) {
 		v.publish(v.cur, batch)
 	} else {
 		v.tell(v.next, batch)
+		v.told = rev
+		for _, c := range v.late {
+			v.nextLearns(c)
+		}
+		v.late = nil
 		if rev < v.from {
 			return // the copy is from before what we have answered: wait until it has come up to that
 		}
@@ -179,11 +186,12 @@ func (v *view) learn(changes ...change) {
 			v.high = max(v.high, c.rev)
 		}
 	}
-	for _, s := range []*state{v.cur, v.next} {
-		if s != nil {
-			for _, c := range news {
-				s.set(c)
-			}
+	for _, c := range news {
+		if v.cur != nil {
+			v.cur.set(c)
+		}
+		if v.next != nil {
+			v.nextLearns(c)
 		}
 	}
 	for _, c := range news {
@@ -193,6 +201,17 @@ func (v *view) learn(changes ...change) {
 	}
 	if v.cur != nil {
 		v.publish(v.cur, news)
+	}
+}
+
+// nextLearns is learn for the state that is being filled: its copy is of another revision
+// than seen, and what that revision lacks was deleted before it.
+func (v *view) nextLearns(c change) {
+	switch {
+	case v.told == 0:
+		v.late = append(v.late, c)
+	case c.rev > v.told:
+		v.next.set(c)
 	}
 }
 
