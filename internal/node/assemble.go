@@ -80,6 +80,9 @@ func (s *server) gauges() {
 		st, _ := s.node.Status()
 		return float64(st.DBSize)
 	})
+	m.gauge("unmerged", "Settlements and restrictions that this server made without a master and has not merged yet.", func() float64 {
+		return float64(s.store.Unmerged())
+	})
 	m.gauge("trail_records_total", "Sequence number of the trail's last record.", func() float64 { return float64(s.trail.Head().Seq) })
 	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })
 	m.gauge("clock_synchronised", "1: the kernel says that its clock is synchronised; 0: it is not; -1: not known.", func() float64 {

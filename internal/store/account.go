@@ -235,6 +235,7 @@ func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.Cre
 		s.noticed(ctx, err)
 		return 0, false, open(err)
 	}
+	s.contact.found()
 	if ok {
 		s.view.learn(change{key, value, rev})
 	}

@@ -53,6 +53,13 @@ func (s *Store) Touch(ctx context.Context, within time.Duration) error {
 	return err
 }
 
+// found notes that a master has just answered.
+func (c *contact) found() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = false
+}
+
 // noticed looks at the master at once after a call that failed for want of one.
 func (s *Store) noticed(ctx context.Context, err error) {
 	if !errors.Is(err, mfa.ErrUnavailable) || !s.grouped() {
