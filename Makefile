@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 export FUZZTIME
 
-.PHONY: run build test bench lint fuzz chaos deps deb clean
+.PHONY: run build test bench lint fuzz chaos deps deb deb-test clean
 
 # A server to try things on: loopback only, data in ./var, kept until you delete it.
 run: build
@@ -27,8 +27,20 @@ lint:
 fuzz:
 	tools/fuzz.sh
 
+# Beside FreeRADIUS and slapo-otp, in one run; docs/performance.md says what it means.
+bench: deps build
+	go run ./cmd/bench $(BENCHFLAGS)
+
+# kill -9 under load, again and again.
+chaos: deps
+	CHAOS_ROUNDS=50 tools/test.sh -run Chaos -count 1 -timeout 60m ./e2e
+
 deb:
 	tools/deb.sh $(VERSION)
+
+# Installs, runs and removes the package in a copy of this machine that is thrown away.
+deb-test: deb
+	sudo=$$([ $$(id -u) = 0 ] || echo sudo); $$sudo bash e2e/deb.sh dist/countersign_*.deb
 
 clean:
 	rm -rf bin dist

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +78,7 @@ func TestPathWithRadclient(t *testing.T) {
 	s.cli("application", "set", "vpn", "--passcode", "either")
 	out := sign("wonder")
 	has(out, "Received Access-Challenge", "Reply-Message = ")
-	state := regexp.MustCompile(`State = (0x[0-9a-f]+)`).FindStringSubmatch(out)
+	state := stateLine.FindStringSubmatch(out)
 	if state == nil {
 		t.Fatalf("no State in\n%s", out)
 	}

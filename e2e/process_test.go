@@ -23,10 +23,15 @@ type result struct {
 	code           int
 }
 
-// oneLine returns standard error, which must be one line that begins as our errors do.
+// oneLine returns standard error, which must be one line that begins as our errors do; a
+// server's log may stand before it.
 func (r result) oneLine(t testing.TB) string {
 	t.Helper()
-	line, more, _ := strings.Cut(r.stderr, "\n")
+	text := r.stderr
+	for strings.HasPrefix(text, "time=") {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	line, more, _ := strings.Cut(text, "\n")
 	if !strings.HasPrefix(line, "countersign: ") || more != "" {
 		t.Errorf("standard error is not one line of an error:\n%s", r.stderr)
 	}
@@ -58,10 +63,11 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// launch starts the program; what it writes goes to out.
+// launch starts the program that serves; what it writes goes to out.
 func launch(t testing.TB, out *log, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), out: out, done: make(chan struct{})}
+	p := &process{cmd: exec.Command(racer, args...), out: out, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second

@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
 	"countersign/internal/mfatest"
 )
+
+// stateLine is how radclient shows a State.
+var stateLine = regexp.MustCompile(`State = (0x[0-9a-f]+)`)
 
 // radclient sends one request with FreeRADIUS' own client and returns what that says.
 func radclient(t testing.TB, to, command string, attributes ...string) string {

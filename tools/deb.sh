@@ -17,10 +17,9 @@ version=${version#v}
 case $version in [0-9]*.*) ;; *) version=0.0.0+$version ;; esac
 DEB_VERSION=$(sed 's/-\([0-9]*\)-g/+\1.g/; s/-/./g' <<<"$version")
 DEB_ARCH=$(go env GOARCH)
-DEB_BINARY=bin/countersign
-SOURCE_DATE=$(git log -1 --format=%cI 2>/dev/null || echo 2026-01-01T00:00:00Z)
-export DEB_VERSION DEB_ARCH DEB_BINARY SOURCE_DATE
-CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${1:-dev}" -o "$DEB_BINARY" ./cmd/countersign
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)
+export DEB_VERSION DEB_ARCH SOURCE_DATE_EPOCH
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${1:-dev}" -o bin/countersign ./cmd/countersign
 rm -f dist/*.deb
 "$bin/nfpm-$nfpm" package --config packaging/nfpm.yaml --packager deb --target dist/
 ls -l dist/*.deb

@@ -78,7 +78,12 @@ for u in "${units[@]}"; do
 done
 if [ ${#known[@]} -gt 0 ]; then
 	echo "deps: installing ${known[*]}" >&2
-	"${apt[@]}" install -y --no-install-recommends "${known[@]}" >/dev/null
+	said=$(mktemp)
+	if ! "${apt[@]}" install -y --no-install-recommends "${known[@]}" >"$said" 2>&1; then
+		cat "$said" >&2
+		exit 1
+	fi
+	rm -f "$said"
 fi
 # What was enabled before stays so; what came with these packages does not start at boot.
 if command -v systemctl >/dev/null; then

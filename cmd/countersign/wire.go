@@ -83,6 +83,7 @@ func (w wiring) options(c config.Config) node.Options {
 
 // server runs a server, or a demo.
 func (w wiring) server(ctx context.Context, g cli.Globals, demo bool) error {
+	tuneMemory(w.Env)
 	if !demo {
 		c, err := w.load(g)
 		if err != nil {

@@ -332,6 +332,17 @@ func TestBadApplication(t *testing.T) {
 	}
 }
 
+// The ways to say which entry of a directory is the user's.
+func TestUserFilters(t *testing.T) {
+	r := newRig(t)
+	for name, f := range map[string]string{"a": "(uid={login})", "b": "(sAMAccountName={user})", "c": "(|(sAMAccountName={user})(userPrincipalName={login}))"} {
+		d, err := r.AddDirectory(t.Context(), "test", admin.DirectoryChange{Name: &name, URLs: ptr([]string{"ldaps://dc"}), BaseDN: ptr("dc=corp"), UserFilter: &f})
+		if err != nil || d.UserFilter != f {
+			t.Errorf("%s: %+v, %v", f, d, err)
+		}
+	}
+}
+
 func TestBadDirectory(t *testing.T) {
 	good := func() admin.DirectoryChange {
 		return admin.DirectoryChange{Name: ptr("corp"), URLs: ptr([]string{"ldaps://dc"}), BaseDN: ptr("dc=corp")}
@@ -346,6 +357,8 @@ func TestBadDirectory(t *testing.T) {
 		"no base":           func(c *admin.DirectoryChange) { c.BaseDN = nil },
 		"anonymous bind":    func(c *admin.DirectoryChange) { c.BindDN = ptr("cn=svc") },
 		"filter, no login":  func(c *admin.DirectoryChange) { c.UserFilter = ptr("(uid=alice)") },
+		"filter, who":       func(c *admin.DirectoryChange) { c.UserFilter = ptr("(|(uid={login})(cn={who}))") },
+		"filter, open":      func(c *admin.DirectoryChange) { c.UserFilter = ptr("(uid={login)") },
 		"filter, unclosed":  func(c *admin.DirectoryChange) { c.UserFilter = ptr("((uid={login})") },
 		"no certificate":    func(c *admin.DirectoryChange) { c.CAs = ptr("hello") },
 		"long time-out":     func(c *admin.DirectoryChange) { c.TimeoutSeconds = ptr(3600) },

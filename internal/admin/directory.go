@@ -180,8 +180,8 @@ func userFilter(s string) (string, error) {
 		return "", err
 	}
 	if !strings.HasPrefix(s, "(") || !strings.HasSuffix(s, ")") || strings.Count(s, "(") != strings.Count(s, ")") ||
-		!strings.Contains(s, "{login}") {
-		return "", fmt.Errorf("%q: want an LDAP filter in which {login} stands for what was typed, for example (uid={login})", s)
+		!strings.ContainsRune(s, '{') || strings.ContainsAny(strings.NewReplacer("{login}", "", "{user}", "").Replace(s), "{}") {
+		return "", fmt.Errorf("%q: want an LDAP filter in which {login} stands for the login and {user} for the same without its domain, for example (uid={login}) or (sAMAccountName={user})", s)
 	}
 	return s, nil
 }

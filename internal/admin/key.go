@@ -90,5 +90,6 @@ func (s *Service) resealOnce(ctx context.Context) error {
 		return err
 	}
 	s.reseal.Running = len(s.resealed) > 0
+	s.reseal.Done = s.reseal.Total // what its owners rewrote meanwhile is done, too
 	return nil
 }

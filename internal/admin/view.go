@@ -180,7 +180,7 @@ type DirectoryChange struct {
 	BindDN         *string      `json:"bind_dn,omitempty" maxLength:"1024"`
 	BindPassword   *secret.Wire `json:"bind_password,omitempty" writeOnly:"true"`
 	BaseDN         *string      `json:"base_dn,omitempty" maxLength:"1024"`
-	UserFilter     *string      `json:"user_filter,omitempty" maxLength:"1024" doc:"{login} stands for what was typed"`
+	UserFilter     *string      `json:"user_filter,omitempty" maxLength:"1024" doc:"{login} stands for the login, {user} for the same without its domain"`
 	GroupAttribute *string      `json:"group_attribute,omitempty" maxLength:"64"`
 	UPNSuffix      *string      `json:"upn_suffix,omitempty" maxLength:"253"`
 	TimeoutSeconds *int         `json:"timeout_seconds,omitempty" minimum:"0" maximum:"60"`

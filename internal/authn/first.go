@@ -35,7 +35,7 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if a.acct, err = e.Store.Account(ctx, id, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}
-	if l, ok := a.acct.Record.Result(a.Leg); ok {
+	if l, ok := e.earlier(a, a.acct.Record); ok {
 		return e.again(ctx, a, l)
 	}
 	hasFirst := a.app.FirstFactor != mfa.FirstFactorNone

@@ -36,7 +36,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return mfa.Decision{}, false, err
 	}
 	a.handle, a.groups = &h, h.Groups
-	if l, ok := a.acct.Record.Result(a.Leg); ok {
+	if l, ok := e.earlier(a, a.acct.Record); ok {
 		return e.again(ctx, a, l)
 	}
 	if !e.Now().Before(h.Expires) || h.Epoch != e.Store.Epoch() {

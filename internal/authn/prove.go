@@ -85,9 +85,10 @@ func only(creds []mfa.Credential, id mfa.CredentialID) []mfa.Credential {
 }
 
 // match tries the answer on every credential, so that the time does not tell which one
-// it was, and returns the best result: a match, else the most specific reason.
+// it was, and returns the best result: a match, else the most specific reason. What one
+// credential knows as used is used: a token registered twice has two floors.
 func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential, answer secret.Text, step mfa.Step) matched {
-	best := matched{why: mfa.WrongCode}
+	best, spent := matched{why: mfa.WrongCode}, matched{}
 	for _, c := range usable {
 		m := e.methods[c.Method]
 		if m == nil {
@@ -103,12 +104,18 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		case err == nil && best.why != mfa.OK:
 			best = matched{why: mfa.OK, cred: c.ID, meth: c.Method, floor: p.Floor}
 		case errors.As(err, &why):
+			if why == mfa.ReplayedCode {
+				spent = matched{why: why, cred: c.ID, meth: c.Method}
+			}
 			if best.why == mfa.WrongCode && why != mfa.WrongCode {
 				best = matched{why: why, cred: c.ID, meth: c.Method}
 			}
 		case err != nil:
 			return matched{err: fmt.Errorf("method %s: %w", c.Method, err)}
 		}
+	}
+	if best.why == mfa.OK && spent.why == mfa.ReplayedCode {
+		return spent
 	}
 	return best
 }

@@ -35,7 +35,7 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 			} else if err != nil {
 				return false, mfa.ReasonNone, errors.Join(gone(err), open)
 			}
-			if l, ok := acct.Record.Result(a.Leg); ok {
+			if l, ok := e.earlier(a, acct.Record); ok {
 				a.acct = acct
 				if open != nil {
 					e.book(a, l.Reason, settlement.Change{}, acct.RecordRev, mfa.Committed)
@@ -71,6 +71,13 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 		fresh = true
 	}
 	return false, mfa.ReasonNone, fmt.Errorf("settlement of user %s: %w %d times", a.acct.User.ID, mfa.ErrConflict, rounds)
+}
+
+// earlier returns the result of this very leg if it was settled before. A request that
+// comes again later than any client repeats one is somebody's copy, and is decided anew.
+func (e *Engine) earlier(a *attempt, r settlement.Record) (settlement.Leg, bool) {
+	l, ok := r.Result(a.Leg)
+	return l, ok && e.Now().Sub(l.Time) <= settlement.LegKeep
 }
 
 // book adds the ledger entry of a settlement to the leg's records.

@@ -75,27 +75,37 @@ func (in *installation) alive() bool {
 // answers reports whether the server answers RADIUS, which it does when it can decide.
 func (in *installation) answers() bool { return statusServer(in.radius, readyWait) }
 
-// addApplication adds the RADIUS client that the benchmark is: the code alone, as a
-// client sends it that has checked the password.
-func (in *installation) addApplication(ctx context.Context) error {
-	return in.do(ctx, sharedSecret, "application", "add", "bench", "--kind", "radius", "--address", "127.0.0.0/8", "--secret-stdin",
-		"--first-factor", "none", "--methods", "totp", "--rate", "1000000")
+// application is the verb that adds the RADIUS client that the benchmark is: the code
+// alone, as a client sends it that has checked the password. Standard input is the secret.
+func (*installation) application() []string {
+	return []string{"application", "add", "bench", "--kind", "radius", "--address", "127.0.0.0/8", "--secret-stdin",
+		"--first-factor", "none", "--methods", "totp", "--rate", "1000000"}
 }
 
-// importUsers adds the population, and returns how long that took.
-func (in *installation) importUsers(ctx context.Context, p population) (time.Duration, error) {
-	path := filepath.Join(in.dir, "users.csv")
-	if err := writeLines(path, int(p)+1, func(w *bufio.Writer, i int) {
+func (in *installation) addApplication(ctx context.Context) error {
+	return in.do(ctx, sharedSecret, in.application()...)
+}
+
+// writeUsers writes the population to a file for `user import`.
+func (in *installation) writeUsers(p population) (path string, err error) {
+	path = filepath.Join(in.dir, "users.csv")
+	return path, writeLines(path, int(p)+1, func(w *bufio.Writer, i int) {
 		if i == 0 {
 			fmt.Fprintln(w, "login,totp_secret")
 			return
 		}
 		fmt.Fprintf(w, "%s,%s\n", p.login(i-1), p.base32(i-1))
-	}); err != nil {
+	})
+}
+
+// importUsers adds the population, and returns how long that took.
+func (in *installation) importUsers(ctx context.Context, p population) (time.Duration, error) {
+	path, err := in.writeUsers(p)
+	if err != nil {
 		return 0, err
 	}
 	start := time.Now()
-	err := in.do(ctx, "", "user", "import", path, "--format", "csv")
+	err = in.do(ctx, "", "user", "import", path, "--format", "csv")
 	return time.Since(start), err
 }
 

@@ -28,7 +28,7 @@ func step(now time.Time) (uint64, time.Duration) {
 
 // margin is the time from both ends of a time step in which no round runs: FreeRADIUS
 // takes the present step only, and by a clock that may be some milliseconds late.
-const margin = 200 * time.Millisecond
+const margin = 500 * time.Millisecond
 
 // round fires one volley of about want passcodes. A round lies within one time step; if
 // that cannot be, or if the server has seen most codes of this step, it waits for the next.

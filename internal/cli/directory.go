@@ -29,7 +29,7 @@ type directoryFlags struct {
 	BindPasswordStdin bool     `help:"Read it from standard input."`
 	BindPasswordFile  string   `help:"Read it from a file." type:"path" placeholder:"FILE"`
 	BaseDN            *string  `name:"base-dn" help:"Below it users are searched." placeholder:"DN"`
-	UserFilter        *string  `help:"Finds a user; {login} stands for what was typed." placeholder:"FILTER"`
+	UserFilter        *string  `help:"Finds a user; {login} stands for the login, {user} for the same without its domain." placeholder:"FILTER"`
 	GroupAttribute    *string  `help:"Holds a user's groups, for example memberOf." placeholder:"NAME"`
 	UPNSuffix         *string  `name:"upn-suffix" help:"Domain behind a bare login for a direct bind, for example corp.example." placeholder:"DOMAIN"`
 	Timeout           *span    `help:"Of one operation." placeholder:"DURATION"`

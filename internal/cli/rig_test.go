@@ -151,11 +151,6 @@ func (r *rig) run(fix func(*cli.Deps), args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
-// stdin gives lines to standard input.
-func stdin(lines ...string) func(*cli.Deps) {
-	return func(d *cli.Deps) { d.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n") }
-}
-
 // typing answers prompts in order, and keeps the prompts.
 func typing(t *testing.T, asked *[]string, answers ...string) func(*cli.Deps) {
 	return func(d *cli.Deps) {

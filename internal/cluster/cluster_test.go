@@ -115,8 +115,8 @@ type messages struct {
 	c chan string
 }
 
-func (m messages) Enabled(context.Context, slog.Level) bool { return true }
-func (m messages) WithAttrs([]slog.Attr) slog.Handler       { return m }
+func (m messages) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (m messages) WithAttrs([]slog.Attr) slog.Handler           { return m }
 func (m messages) Handle(_ context.Context, r slog.Record) error {
 	select {
 	case m.c <- r.Message:
@@ -128,13 +128,14 @@ func (m messages) Handle(_ context.Context, r slog.Record) error {
 // await returns once the log has said text.
 func (m messages) await(t *testing.T, text string) {
 	t.Helper()
+	late := time.After(time.Minute)
 	for {
 		select {
 		case s := <-m.c:
 			if strings.Contains(s, text) {
 				return
 			}
-		case <-t.Context().Done():
+		case <-late:
 			t.Fatalf("the log never said %q", text)
 		}
 	}

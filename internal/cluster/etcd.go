@@ -16,11 +16,14 @@ import (
 )
 
 const (
-	segmentBytes  = 8 << 20 // etcd's own 64 MB would make an empty database 138 MiB
-	quotaBytes    = 8 << 30
-	history       = "72h" // longer than an old master may be away and still be merged
-	maxLearners   = 64    // the same on every member, or the smaller one refuses to start
-	catchUp       = 50_000
+	segmentBytes = 8 << 20 // etcd's own 64 MB would make an empty database 138 MiB
+	quotaBytes   = 8 << 30
+	history      = "72h" // longer than an old master may be away and still be merged
+	maxLearners  = 64    // the same on every member, or the smaller one refuses to start
+	// Entries of the log that etcd keeps in memory. A sole member has nobody to catch up,
+	// and one entry can hold 64 settlements.
+	logSnapshot   = 500
+	catchUp       = 100
 	maxTxnOps     = 512
 	maxTxnBytes   = 1 << 20
 	defragAtStart = 256 // MiB that can be given back
@@ -63,7 +66,7 @@ func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
 	c.TickMs, c.ElectionMs = uint(o.Tick.Milliseconds()), uint(o.Election.Milliseconds())
 	c.MaxLearners = maxLearners
 	c.QuotaBackendBytes = quotaBytes
-	c.SnapshotCatchUpEntries = catchUp
+	c.SnapshotCount, c.SnapshotCatchUpEntries = logSnapshot, catchUp
 	c.MaxTxnOps = maxTxnOps
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.BootstrapDefragThresholdMegabytes = defragAtStart

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
+	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
@@ -137,8 +140,18 @@ func clusterOf(dir string) (id string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("the write-ahead log is damaged (%w)", err)
 	}
-	if err := peekBackend(filepath.Join(dir, "member", "snap", "db")); err != nil {
+	applied, err := peekBackend(filepath.Join(dir, "member", "snap", "db"))
+	if err != nil {
 		return "", err
+	}
+	// Damage in the middle can look like a torn tail. But nothing is applied that is not in
+	// the log and synced.
+	logged, err := lastLogged(walDir)
+	if err != nil {
+		return "", fmt.Errorf("the write-ahead log is damaged (%w)", err)
+	}
+	if applied > logged {
+		return "", fmt.Errorf("the write-ahead log is damaged (it breaks off after entry %d, the database has seen entry %d)", logged, applied)
 	}
 	return clusterID(meta.GetClusterID()), nil
 }
@@ -165,37 +178,95 @@ func walMetadata(walDir string) (*etcdserverpb.Metadata, error) {
 }
 
 func fileMetadata(name string) (*etcdserverpb.Metadata, error) {
+	var meta *etcdserverpb.Metadata
+	err := eachRecord(name, func(rec *walpb.Record) (bool, error) {
+		if rec.GetType() != wal.MetadataType {
+			return true, nil
+		}
+		meta = &etcdserverpb.Metadata{}
+		return false, proto.Unmarshal(rec.Data, meta)
+	})
+	if err == nil && meta == nil {
+		err = io.EOF
+	}
+	return meta, err
+}
+
+// lastLogged reads the log in walDir and returns the index of the last entry in it. Only
+// its newest file may have a torn tail.
+func lastLogged(walDir string) (last uint64, err error) {
+	names, err := filepath.Glob(filepath.Join(walDir, "*.wal"))
+	if err != nil {
+		return 0, err
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		// SEQUENCE-INDEX.wal, where the file's first entry has this index.
+		_, first, _ := strings.Cut(strings.TrimSuffix(filepath.Base(name), ".wal"), "-")
+		n, err := strconv.ParseUint(first, 16, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s is no file of the log", name)
+		}
+		last = max(n, 1) - 1
+		err = eachRecord(name, func(rec *walpb.Record) (bool, error) {
+			if rec.GetType() != wal.EntryType {
+				return true, nil
+			}
+			var e raftpb.Entry
+			err := proto.Unmarshal(rec.Data, &e)
+			last = e.GetIndex()
+			return true, err
+		})
+		if err != nil && !(errors.Is(err, io.ErrUnexpectedEOF) && i == len(names)-1) {
+			return 0, err
+		}
+	}
+	return last, nil
+}
+
+// eachRecord calls yield with the records of one file of the log until that returns false.
+func eachRecord(name string, yield func(*walpb.Record) (more bool, err error)) error {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close()
 	dec := wal.NewDecoder(fileutil.NewFileReader(file))
 	for {
 		var rec walpb.Record
-		if err := dec.Decode(&rec); err != nil {
-			return nil, err
+		if err := dec.Decode(&rec); err == io.EOF { //nolint:errorlint // as etcd's own reader: wrapped, it is no end
+			return nil
+		} else if err != nil {
+			return err
 		}
-		switch rec.GetType() {
-		case wal.CrcType:
+		if rec.GetType() == wal.CrcType {
 			dec.UpdateCRC(rec.GetCrc())
-		case wal.MetadataType:
-			var meta etcdserverpb.Metadata
-			return &meta, proto.Unmarshal(rec.Data, &meta)
+		}
+		if more, err := yield(&rec); !more || err != nil {
+			return err
 		}
 	}
 }
 
-// peekBackend opens the database file for reading, which checks its heads.
-func peekBackend(path string) error {
+// peekBackend opens the database file for reading, which checks its heads, and returns the
+// index of the last entry of the log that was applied to it.
+func peekBackend(path string) (applied uint64, err error) {
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("the file %s is not there", path)
+		return 0, fmt.Errorf("the file %s is not there", path)
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
-		return fmt.Errorf("the file %s is damaged (%w)", path, err)
+		return 0, fmt.Errorf("the file %s is damaged (%w)", path, err)
 	}
-	return db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		if b := tx.Bucket(schema.Meta.Name()); b != nil {
+			if v := b.Get(schema.MetaConsistentIndexKeyName); len(v) == 8 {
+				applied = binary.BigEndian.Uint64(v)
+			}
+		}
+		return nil
+	})
+	return applied, errors.Join(err, db.Close())
 }
 
 // nextCopy returns a name for a new database of epoch that no folder has or had.

@@ -122,6 +122,12 @@ func TestRefusedFolders(t *testing.T) {
 		}, []string{"damaged", "restore"}},
 		{"log record changed", func(t *testing.T, o *Options) { flip(t, wals(*o)[0], "alice-value") },
 			[]string{"write-ahead log is damaged", "crc", "restore"}},
+		{"log broken in its middle", func(t *testing.T, o *Options) {
+			b, err := os.ReadFile(wals(*o)[0])
+			must(t, err)
+			copy(b[200:], bytes.Repeat([]byte("garbage!"), 1000))
+			must(t, os.WriteFile(wals(*o)[0], b, 0o600))
+		}, []string{"write-ahead log is damaged", "breaks off after entry", "restore"}},
 		{"log is not one", func(t *testing.T, o *Options) {
 			must(t, os.WriteFile(wals(*o)[0], bytes.Repeat([]byte("garbage!"), 1000), 0o600))
 		}, []string{"write-ahead log is damaged", "restore"}},

@@ -25,7 +25,7 @@ func diskSpace(path string) (free, total int64, err error) {
 	if err := unix.Statfs(path, &s); err != nil {
 		return 0, 0, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	size := int64(s.Bsize)
+	size := int64(s.Bsize) //nolint:unconvert // its type differs from system to system
 	return int64(s.Bavail) * size, int64(s.Blocks) * size, nil
 }
 

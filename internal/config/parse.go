@@ -78,7 +78,7 @@ func (r *reader) syntax(err error) {
 		err = many.Errors[0]
 	}
 	if one := (*yaml.LoadError)(nil); errors.As(err, &one) {
-		line, what = int(one.Mark.Line), strings.TrimPrefix(one.Message, "yaml: ")
+		line, what = one.Mark.Line, strings.TrimPrefix(one.Message, "yaml: ")
 		if one.ContextMsg != "" {
 			what = one.ContextMsg + ": " + what
 		}

@@ -272,7 +272,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 		}
 	}
 	decimal := strings.Trim(fmt.Sprint(raw[:8]), "[]")
-	for _, bad := range []string{hex.EncodeToString(raw), string(raw), decimal, "AGE-SECRET", fmt.Sprintf("%x", "AGE-SECRET")} {
+	for _, bad := range []string{hex.EncodeToString(raw), string(raw), decimal, "AGE-SECRET", hex.EncodeToString([]byte("AGE-SECRET"))} {
 		if strings.Contains(out.String(), bad) {
 			t.Errorf("printed: %q", bad)
 		}

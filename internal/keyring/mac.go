@@ -58,7 +58,7 @@ func (m *mac) sum(fields ...string) [sha256.Size]byte {
 	s.h.Write(s.in)
 	var out [sha256.Size]byte
 	copy(out[:], s.h.Sum(s.out[:0]))
-	clear(s.in) // may hold a login or a recovery code
+	clear(s.in) // may hold a login
 	m.pool.Put(s)
 	return out
 }

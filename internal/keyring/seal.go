@@ -122,9 +122,8 @@ func (r *Ring) Digest(form string) string {
 	return digestEncoding.EncodeToString(d[:16])
 }
 
-// DigestOf returns HMAC-SHA-256 of value for a purpose, under a key that rotation does not
-// change: for recovery codes, passwords seen lately and the like. Digests of different
-// purposes have nothing in common.
+// DigestOf returns HMAC-SHA-256 of value for a purpose ("name of an application"), under a
+// key that rotation does not change. Digests of different purposes have nothing in common.
 func (r *Ring) DigestOf(purpose, value string) [32]byte {
 	k := r.now.Load()
 	if k == nil || k.digests == nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -75,6 +76,24 @@ func (d *Daemon) AwaitTCP(t testing.TB, addresses ...string) {
 				t.Fatalf("rig: %s does not listen on %s: %v", d.cmd.Path, a, err)
 			case <-time.After(20 * time.Millisecond):
 			}
+		}
+	}
+}
+
+// Output returns what the daemon wrote so far.
+func (d *Daemon) Output() string { return d.out.String() }
+
+// AwaitOutput waits until the daemon has written a text, or fails the test.
+func (d *Daemon) AwaitOutput(t testing.TB, text string) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for !strings.Contains(d.Output(), text) {
+		select {
+		case <-d.done:
+			t.Fatalf("rig: %s ended before it said %q:\n%s", d.cmd.Path, text, d.Output())
+		case <-deadline:
+			t.Fatalf("rig: %s does not say %q", d.cmd.Path, text)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -34,6 +34,7 @@ type audit struct {
 	index *trail.Index
 	dir   string
 	head  func(ctx context.Context) (trail.Position, error) // saved last
+	lost  func(ctx context.Context) ([]lostHead, error)     // saved before it, and missing since
 }
 
 // Attempts implements admin.Audit.
@@ -94,10 +95,21 @@ func (a audit) Verify(ctx context.Context) (admin.AuditVerification, error) {
 	if err != nil {
 		return admin.AuditVerification{}, fmt.Errorf("audit: %w", err)
 	}
-	v := admin.AuditVerification{OK: r.OK(), Records: int64(r.Records), Files: r.Segments, Head: r.Last.Hash.String()}
-	if !v.OK && len(r.Problems) > 0 {
-		v.Problem = r.Problems[0].String()
-		if more := len(r.Problems) - 1 + r.More; more > 0 {
+	lost, err := a.lost(ctx)
+	if err != nil {
+		return admin.AuditVerification{}, fmt.Errorf("audit: read what was found missing at earlier starts: %w", err)
+	}
+	var problems []string
+	for _, p := range r.Problems {
+		problems = append(problems, p.String())
+	}
+	for _, l := range lost {
+		problems = append(problems, l.String())
+	}
+	v := admin.AuditVerification{OK: len(problems) == 0, Records: int64(r.Records), Files: r.Segments, First: r.From, Last: r.To, Head: r.Last.Hash.String()}
+	if !v.OK {
+		v.Problem = problems[0]
+		if more := len(problems) - 1 + r.More; more > 0 {
 			v.Problem += fmt.Sprintf(" (and %d more)", more)
 		}
 	}

@@ -49,13 +49,17 @@ type manifest struct {
 	SHA256   string    `json:"sha256"`  // of the snapshot, hexadecimal
 }
 
+// scryptWork is the base-2 logarithm of what a guess at the passphrase costs: about a second.
+const scryptWork = 18
+
 // writeArchive encrypts a backup to w. snapshot is the path of the snapshot, whose size
-// and hash m names.
-func writeArchive(w io.Writer, passphrase secret.Text, m manifest, keys keyring.Keyset, snapshot string) error {
+// and hash m names; work is scryptWork outside tests.
+func writeArchive(w io.Writer, passphrase secret.Text, work int, m manifest, keys keyring.Keyset, snapshot string) error {
 	recipient, err := age.NewScryptRecipient(string(passphrase.Expose()))
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
+	recipient.SetWorkFactor(work)
 	sealed, err := age.Encrypt(w, recipient)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)

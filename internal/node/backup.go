@@ -55,7 +55,14 @@ func (s *server) backup(ctx context.Context, passphrase secret.Text, w io.Writer
 	}
 	m := manifest{V: manifestVersion, Group: s.node.Group(), Server: s.Config.Name, Epoch: s.node.Epoch(), Revision: rev,
 		Created: s.Now().UTC().Truncate(time.Second), Version: s.Version, Size: info.Size(), SHA256: hex.EncodeToString(sum.Sum(nil))}
-	return writeArchive(w, passphrase, m, s.ring.Keyset(), f.Name())
+	return writeArchive(w, passphrase, s.scryptWork(), m, s.ring.Keyset(), f.Name())
+}
+
+func (s *server) scryptWork() int {
+	if s.work != 0 {
+		return s.work
+	}
+	return scryptWork
 }
 
 // VerifyBackup reads a backup to its end, checks every hash in it, restores a copy in a

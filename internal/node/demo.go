@@ -103,13 +103,12 @@ func (d Demo) tell(w io.Writer, program, dataDir string) {
 	if len(d.RADIUS) > 0 {
 		address = d.RADIUS[0]
 	}
-	data := ""
 	if wd, err := os.Getwd(); err == nil {
 		if rel, err := filepath.Rel(wd, dataDir); err == nil && !strings.HasPrefix(rel, "..") {
 			dataDir = rel
 		}
 	}
-	data = " --data " + dataDir
+	data := " --data " + dataDir
 	fmt.Fprintf(w, `
 Countersign demo: one user, one RADIUS application, on this machine only.
 

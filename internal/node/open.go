@@ -172,24 +172,6 @@ func (s *server) recover(ctx context.Context) error {
 	return nil
 }
 
-// checkHead compares the trail with the head that the database has of it: whoever cut its
-// tail off is found at the start, and told; the server starts all the same.
-func (s *server) checkHead(ctx context.Context) error {
-	head, err := s.loadHead(ctx)
-	if err != nil {
-		return err
-	}
-	held, err := s.trail.Holds(head)
-	if err != nil {
-		return fmt.Errorf("trail: %w", err)
-	}
-	if s.cutTrail = !held; s.cutTrail {
-		s.own.Error("the trail ends before, or differs from, what the database knows of it: records were cut off or changed",
-			"known_record", head.Seq, "next", "run `countersign audit verify`, keep the files of "+s.trailDir()+", and find out who could write there")
-	}
-	return nil
-}
-
 func (s *server) closeLedger() error {
 	if s.ledger == nil {
 		return nil

@@ -60,6 +60,7 @@ type server struct {
 	id      identity
 	started time.Time
 	small   bool // a demo or a test: no reserve on disk
+	work    int  // of a backup's passphrase; 0: scryptWork
 
 	node     *cluster.Node
 	ring     *keyring.Ring

@@ -1,10 +1,11 @@
 package oath
 
 import (
-	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // as in key.go
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
-	"hash"
 	"math"
 	"math/bits"
 	"time"
@@ -16,7 +17,8 @@ func (k Key) HOTP(counter uint64) string {
 	if k.digits == 0 {
 		return ""
 	}
-	n := newCoder(k).code(counter)
+	c := newCoder(k)
+	n := c.code(counter)
 	b := make([]byte, k.digits)
 	for i := range b {
 		b[len(b)-1-i] = byte('0' + n%10)
@@ -120,26 +122,62 @@ func (k Key) parse(code string) (n int32, ok bool) {
 	return n, true
 }
 
-// coder computes codes of one key. It is for one goroutine.
+// coder computes codes of one key: HMAC (RFC 2104) of a counter. It keeps both messages
+// that are hashed for it, key included, and allocates nothing. It is for one goroutine.
 type coder struct {
-	mac hash.Hash
-	mod uint32
-	buf [64]byte
+	algorithm    Algorithm
+	block        int                        // bytes
+	mod          uint32                     // 10 to the number of digits
+	inner, outer [maxBlock + maxDigest]byte // the key's pad, then the counter or the inner digest
+	digest       [maxDigest]byte
 }
 
-func newCoder(k Key) *coder {
-	c := &coder{mac: hmac.New(k.algorithm.hash(), k.secret.Expose()), mod: 1}
+const (
+	maxBlock  = sha512.BlockSize
+	maxDigest = sha512.Size
+)
+
+func newCoder(k Key) (c coder) {
+	c.algorithm, c.block, c.mod = k.algorithm, sha256.BlockSize, 1
+	if k.algorithm == SHA512 {
+		c.block = sha512.BlockSize
+	}
 	for range k.digits {
 		c.mod *= 10
+	}
+	key := k.secret.Expose()
+	if len(key) > c.block {
+		key = c.sum(key)
+	}
+	copy(c.inner[:], key)
+	copy(c.outer[:], key)
+	for i := range c.block {
+		c.inner[i] ^= 0x36
+		c.outer[i] ^= 0x5c
 	}
 	return c
 }
 
+// sum returns the hash of data. It is valid until the next call.
+func (c *coder) sum(data []byte) []byte {
+	switch c.algorithm {
+	case SHA256:
+		sum := sha256.Sum256(data)
+		return c.digest[:copy(c.digest[:], sum[:])]
+	case SHA512:
+		sum := sha512.Sum512(data)
+		return c.digest[:copy(c.digest[:], sum[:])]
+	default:
+		sum := sha1.Sum(data) //nolint:gosec // as in key.go
+		return c.digest[:copy(c.digest[:], sum[:])]
+	}
+}
+
 // code is the dynamic truncation of RFC 4226 section 5.3.
 func (c *coder) code(counter uint64) uint32 {
-	c.mac.Reset()
-	c.mac.Write(binary.BigEndian.AppendUint64(c.buf[:0], counter))
-	sum := c.mac.Sum(c.buf[:0])
+	binary.BigEndian.PutUint64(c.inner[c.block:], counter)
+	n := copy(c.outer[c.block:], c.sum(c.inner[:c.block+8]))
+	sum := c.sum(c.outer[:c.block+n])
 	offset := sum[len(sum)-1] & 0xf
 	return binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff % c.mod
 }

@@ -35,7 +35,8 @@ func TestRFC4226AppendixD(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := newCoder(k8).code(uint64(counter)); got != want%100_000_000 {
+		c := newCoder(k8)
+		if got := c.code(uint64(counter)); got != want%100_000_000 {
 			t.Errorf("counter %d, 8 digits: got %08d, want %08d", counter, got, want%100_000_000)
 		}
 	}

@@ -1,15 +1,11 @@
 package radiusd
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -142,117 +138,6 @@ func TestRadclientChecksMessageAuthenticators(t *testing.T) {
 	}
 }
 
-// freeradius starts FreeRADIUS as a proxy in front of to. It returns where that listens
-// and what it says.
-func freeradius(t *testing.T, to netip.AddrPort) (netip.AddrPort, *lines) {
-	t.Helper()
-	program := mfatest.Need(t, "freeradius")[0]
-	dir := t.TempDir()
-	free, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := free.LocalAddr().(*net.UDPAddr).AddrPort()
-	_ = free.Close()
-	config := fmt.Sprintf(`
-name = freeradius
-prefix = /usr
-raddbdir = %[1]s
-logdir = %[1]s
-run_dir = %[1]s
-libdir = /usr/lib/freeradius
-max_request_time = 10
-proxy_requests = yes
-security {
-	max_attributes = 200
-	reject_delay = 0
-	status_server = yes
-}
-proxy server {
-	default_fallback = no
-}
-home_server countersign {
-	type = auth
-	ipaddr = 127.0.0.1
-	port = %[2]d
-	secret = %[4]s
-	response_window = 8
-	status_check = status-server
-}
-home_server_pool countersign {
-	home_server = countersign
-}
-realm countersign {
-	auth_pool = countersign
-	nostrip
-}
-client local {
-	ipaddr = 127.0.0.1
-	secret = %[4]s
-}
-modules {
-}
-server default {
-	listen {
-		type = auth
-		ipaddr = 127.0.0.1
-		port = %[3]d
-	}
-	authorize {
-		update control {
-			&Proxy-To-Realm := countersign
-		}
-	}
-	authenticate {
-	}
-}
-`, dir, to.Port(), listen.Port(), shared)
-	for name, text := range map[string]string{"radiusd.conf": config, "dictionary": "$INCLUDE /usr/share/freeradius/dictionary\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := exec.Command(program, "-X", "-d", dir, "-n", "radiusd")
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Stderr = c.Stdout
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready, ended := make(chan bool, 1), make(chan struct{})
-	said := &lines{}
-	go func() {
-		defer close(ended)
-		for s := bufio.NewScanner(out); s.Scan(); {
-			fmt.Fprintln(said, s.Text())
-			if strings.Contains(s.Text(), "Ready to process requests") {
-				select {
-				case ready <- true:
-				default:
-				}
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		<-ended
-		_ = c.Wait()
-		if t.Failed() {
-			t.Logf("FreeRADIUS said:\n%s", said)
-		}
-	})
-	select {
-	case <-ready:
-	case <-ended:
-		t.Fatal("FreeRADIUS ended")
-	case <-time.After(2 * patience):
-		t.Fatal("FreeRADIUS is not ready")
-	}
-	return listen, said
-}
-
 // FreeRADIUS as a proxy in front of us, watching us by Status-Server. It adds a
 // Proxy-State of its own, and gets it back behind the Message-Authenticator.
 func TestFreeRADIUSInFrontOfUs(t *testing.T) {
@@ -260,7 +145,7 @@ func TestFreeRADIUSInFrontOfUs(t *testing.T) {
 	r := newRig()
 	r.engine.decide = twoLegs(r.clock.Now)
 	r.start(t)
-	front, said := freeradius(t, r.AuthAddrs()[0])
+	proxy, front := mfatest.FreeRADIUS(t, r.AuthAddrs()[0], shared)
 	out := signIn(t, front, "123456")
 	for _, part := range []string{"Received Access-Accept", `Filter-Id = "staff"`, `Cisco-AVPair = "shell:priv-lvl=15"`} {
 		if !strings.Contains(out, part) {
@@ -270,8 +155,8 @@ func TestFreeRADIUSInFrontOfUs(t *testing.T) {
 	if out := signIn(t, front, "000000"); !strings.Contains(out, "Received Access-Reject") {
 		t.Errorf("through the proxy, wrong code:\n%s", out)
 	}
-	if !proxied.MatchString(said.String()) {
-		t.Errorf("FreeRADIUS got no Proxy-State back:\n%s", said)
+	if !proxied.MatchString(proxy.Output()) {
+		t.Errorf("FreeRADIUS got no Proxy-State back:\n%s", proxy.Output())
 	}
 	if n := len(r.engine.requests()); n != 4 {
 		t.Errorf("the engine was asked %d times, want 4", n)

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// legKeep is how long a leg's result is kept at least: longer than any NAS repeats a request.
-	legKeep = 2 * time.Minute
+	// LegKeep is how long a leg's result is kept at least: longer than any NAS repeats a request.
+	LegKeep = 2 * time.Minute
 	// legMin is how many results are kept however old, so that a server that stopped
 	// between settling and recording still finds its own at its next start.
 	legMin = 4
@@ -47,9 +47,9 @@ func (r Record) Clone() Record {
 	return r
 }
 
-// Result returns the result of a leg that was settled before.
+// Result returns the latest result of a leg that was settled before.
 func (r Record) Result(id mfa.LegID) (Leg, bool) {
-	for _, l := range r.Legs {
+	for _, l := range slices.Backward(r.Legs) {
 		if l.ID == id && id != (mfa.LegID{}) {
 			return l, true
 		}
@@ -179,10 +179,11 @@ func (c *Count) fail(now time.Time, l Limits) {
 	}
 }
 
-// sweep drops what is needed no longer at now.
+// sweep drops what is needed no longer at now. A leg from the future is from before the
+// clock was set back: kept, it would keep every leg behind it too, until the record is full.
 func (r *Record) sweep(now time.Time) {
 	r.Nonces = slices.DeleteFunc(r.Nonces, func(n Nonce) bool { return !now.Before(n.Until) })
-	for len(r.Legs) >= legMin && now.Sub(r.Legs[0].Time) > legKeep {
+	for len(r.Legs) >= legMin && now.Sub(r.Legs[0].Time).Abs() > LegKeep {
 		r.Legs = r.Legs[1:]
 	}
 }

@@ -213,3 +213,22 @@ func TestFloorsOnlyRise(t *testing.T) {
 		}
 	})
 }
+
+// The clock ran a day ahead and was set back: what was settled meanwhile must not fill the record.
+func TestClockSetBackDoesNotFillTheRecord(t *testing.T) {
+	var r Record
+	settle := func(n int, now time.Time) {
+		t.Helper()
+		next, err := r.Apply(Change{Leg: mfa.LegID{byte(n >> 8), byte(n)}, Reason: mfa.OK, Time: now}, second, first)
+		if err != nil {
+			t.Fatalf("leg %d at %v: %v", n, now, err)
+		}
+		r = next
+	}
+	for n := range 5 {
+		settle(n, t0.Add(24*time.Hour))
+	}
+	for n := 5; n < 500; n++ {
+		settle(n, t0.Add(time.Duration(n)*time.Minute))
+	}
+}

@@ -89,8 +89,7 @@ func (v *view) entryOf(id rawID) (entry, error) {
 
 // readThrough reads a user at the master, linearizably, and tells the view.
 func (s *Store) readThrough(ctx context.Context, id mfa.UserID) (entry, error) {
-	var read state
-	read = *newState()
+	read := *newState()
 	raw, _ := parseID(id)
 	for _, prefix := range []string{userKey(id), prefixCred + string(id) + "/", recordKey(id)} {
 		changes, err := s.readPrefix(ctx, prefix, s.view.keysOf(raw, prefix))

@@ -10,9 +10,10 @@ import (
 )
 
 // Bulk creation: operations in one commit (each condition or change is one; the database
-// takes 512), bytes in one commit (it takes 1 MiB), and commits in flight.
+// takes 512, and keeps the latest commits in memory), bytes in one commit (it takes
+// 1 MiB), and commits in flight.
 const (
-	bulkOps      = 480
+	bulkOps      = 240
 	bulkBytes    = 512 << 10
 	bulkInFlight = 6
 )

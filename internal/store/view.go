@@ -1,11 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -28,55 +25,19 @@ import (
 // second state is filled while the first one goes on answering.
 type view struct {
 	mu   sync.RWMutex
-	cur  *state           // answers; nil until the first complete copy
-	next *state           // being filled; nil when the watch is in step
-	seen int64            // cur holds everything up to here
-	high int64            // highest revision that another source told
-	from int64            // next may answer once it holds everything up to here
-	told int64            // next holds everything up to here; 0: the copy is still coming
-	late []change         // from another source, for next, while the copy is coming
-	gone map[string]int64 // tombstones: deleted beyond seen
-	step chan struct{}    // closed and replaced whenever seen rises
+	cur  *state            // answers; nil until the first complete copy
+	next *state            // being filled; nil when the watch is in step
+	seen int64             // cur holds everything up to here
+	high int64             // highest revision that another source told
+	from int64             // next may answer once it holds everything up to here
+	held map[string]change // what other sources told while next was filled, the newest of each key
+	gone map[string]int64  // tombstones: deleted beyond seen
+	step chan struct{}     // closed and replaced whenever seen rises
 	cat  atomic.Pointer[catalog]
 
 	decode func(c *catalog, key string, value []byte) error // of the small records, by kind
 	keyset func(value []byte)                               // told of this server's wrapped keyset
 	ksKey  string                                           // its key
-}
-
-// state is one copy of the records. What there are many of is kept packed.
-type state struct {
-	users map[rawID]*entry
-	forms map[rawDigest]form
-	small map[string]item // applications, directories, tokens, RADIUS clients, settings, keysets
-	count int             // users with a profile
-	order []rawID         // ids of these in order; nil: not sorted since the last change
-}
-
-type val struct {
-	data string // "" with rev 0: absent
-	rev  int64
-}
-
-type entry struct {
-	profile val
-	record  val
-	creds   []cred // in order of ids; replaced as a whole, never changed
-}
-
-type cred struct {
-	id rawID
-	val
-}
-
-type form struct {
-	user rawID
-	rev  int64
-}
-
-type item struct {
-	value []byte
-	rev   int64
 }
 
 // change is one key's change; a nil value deletes.
@@ -88,10 +49,6 @@ type change struct {
 
 func newView() *view {
 	return &view{gone: map[string]int64{}, step: make(chan struct{})}
-}
-
-func newState() *state {
-	return &state{users: map[rawID]*entry{}, forms: map[rawDigest]form{}, small: map[string]item{}}
 }
 
 // follow returns the function that KV.Watch feeds. It owns no lock between calls.
@@ -120,7 +77,7 @@ func (v *view) follow() func(key string, value []byte, rev int64) bool {
 func (v *view) startOver() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.next, v.from, v.told, v.late = newState(), max(v.seen, v.high), 0, nil
+	v.next, v.from, v.held = newState(), max(v.seen, v.high), map[string]change{}
 }
 
 // fill puts part of a copy into the state that nobody reads yet. It reports false if there
@@ -145,15 +102,15 @@ func (v *view) complete(batch []change, rev int64) {
 		v.publish(v.cur, batch)
 	} else {
 		v.tell(v.next, batch)
-		v.told = rev
-		for _, c := range v.late {
-			v.nextLearns(c)
-		}
-		v.late = nil
 		if rev < v.from {
 			return // the copy is from before what we have answered: wait until it has come up to that
 		}
-		v.cur, v.next = v.next, nil
+		for _, c := range v.held {
+			if c.rev > rev { // else the copy has it, or something newer
+				v.next.set(c)
+			}
+		}
+		v.cur, v.next, v.held = v.next, nil, nil
 		v.republish()
 	}
 	v.seen = max(v.seen, rev)
@@ -169,7 +126,7 @@ func (v *view) complete(batch []change, rev int64) {
 // tell applies the watch's changes to one state.
 func (v *view) tell(s *state, batch []change) {
 	for _, c := range batch {
-		if v.gone[c.key] < c.rev {
+		if c.value == nil || v.gone[c.key] < c.rev { // a deletion never brings anything back
 			s.set(c)
 		}
 	}
@@ -190,28 +147,17 @@ func (v *view) learn(changes ...change) {
 		if v.cur != nil {
 			v.cur.set(c)
 		}
-		if v.next != nil {
-			v.nextLearns(c)
+		// Nobody knows yet what next holds of that key: it may have been told of a deletion
+		// since, which leaves nothing that a change from before it could be held against.
+		if v.next != nil && v.held[c.key].rev < c.rev {
+			v.held[c.key] = c
 		}
-	}
-	for _, c := range news {
 		if c.value == nil {
 			v.gone[c.key] = c.rev
 		}
 	}
 	if v.cur != nil {
 		v.publish(v.cur, news)
-	}
-}
-
-// nextLearns is learn for the state that is being filled: its copy is of another revision
-// than seen, and what that revision lacks was deleted before it.
-func (v *view) nextLearns(c change) {
-	switch {
-	case v.told == 0:
-		v.late = append(v.late, c)
-	case c.rev > v.told:
-		v.next.set(c)
 	}
 }
 
@@ -274,133 +220,3 @@ func (v *view) wait(ctx context.Context, rev int64) error {
 }
 
 var errNotLoaded = fmt.Errorf("the database is being loaded: %w", mfa.ErrUnavailable)
-
-// set applies c if it is newer than what s has of that key. Keys of kinds that the view
-// does not keep are ignored.
-func (s *state) set(c change) {
-	kind, rest, _ := strings.Cut(c.key, "/")
-	switch kind {
-	case "u":
-		if id, ok := parseID(rest); ok {
-			s.setProfile(id, c)
-		}
-	case "s":
-		if id, ok := parseID(rest); ok {
-			e := s.entry(id)
-			if c.rev > e.record.rev {
-				e.record = packed(c, string(c.value))
-			}
-			s.sweep(id, e)
-		}
-	case "c":
-		if user, id, ok := cutCredKey(rest); ok {
-			e := s.entry(user)
-			e.setCred(id, c)
-			s.sweep(user, e)
-		}
-	case "l":
-		if d, ok := parseDigest(rest); ok {
-			s.setForm(d, c)
-		}
-	case "a", "d", "t", "n", "m", "p", "k":
-		switch {
-		case c.rev <= s.small[c.key].rev:
-		case c.value == nil:
-			delete(s.small, c.key)
-		default:
-			s.small[c.key] = item{bytes.Clone(c.value), c.rev}
-		}
-	}
-}
-
-func (s *state) entry(id rawID) *entry {
-	e := s.users[id]
-	if e == nil {
-		e = &entry{}
-		s.users[id] = e
-	}
-	return e
-}
-
-// sweep drops an entry without anything in it.
-func (s *state) sweep(id rawID, e *entry) {
-	if e.profile.rev == 0 && e.record.rev == 0 && len(e.creds) == 0 {
-		delete(s.users, id)
-	}
-}
-
-// packed returns data at c's revision, or nothing if c deletes.
-func packed(c change, data string) val {
-	if c.value == nil {
-		return val{}
-	}
-	return val{data, c.rev}
-}
-
-func (s *state) setProfile(id rawID, c change) {
-	e := s.entry(id)
-	if c.rev > e.profile.rev {
-		had := e.profile.rev != 0
-		e.profile = packed(c, packProfile(c))
-		if has := e.profile.rev != 0; has != had {
-			s.order = nil
-			if has {
-				s.count++
-			} else {
-				s.count--
-			}
-		}
-	}
-	s.sweep(id, e)
-}
-
-// A record that this server cannot read is kept as it is; what wants it gets the reason
-// from reading it again. No packed record begins with "{": flags are smaller.
-func packProfile(c change) string {
-	if c.value != nil {
-		if r, err := parseUser(c.key, c.value); err == nil {
-			return packUser(r)
-		}
-	}
-	return string(c.value)
-}
-
-func packCredential(c change) string {
-	if r, err := parseCred(c.key, c.value); err == nil {
-		return packCred(r)
-	}
-	return string(c.value)
-}
-
-func (e *entry) setCred(id rawID, c change) {
-	i, found := slices.BinarySearchFunc(e.creds, id, func(c cred, id rawID) int { return bytes.Compare(c.id[:], id[:]) })
-	if found && c.rev <= e.creds[i].rev {
-		return
-	}
-	var with []cred
-	if c.value != nil {
-		with = []cred{{id, val{packCredential(c), c.rev}}}
-	}
-	rest := e.creds[i:]
-	if found {
-		rest = rest[1:]
-	}
-	e.creds = slices.Concat(e.creds[:i], with, rest)
-}
-
-func (s *state) setForm(d rawDigest, c change) {
-	if c.rev <= s.forms[d].rev {
-		return
-	}
-	if c.value == nil {
-		delete(s.forms, d)
-		return
-	}
-	var cl claim
-	if parse(c.key, c.value, &cl, &cl.V) != nil {
-		return
-	}
-	if user, ok := parseID(cl.ID); ok {
-		s.forms[d] = form{user, c.rev}
-	}
-}

@@ -101,6 +101,41 @@ func TestViewNeverGoesBackwards(t *testing.T) {
 	}
 }
 
+// A read that comes late, while a new copy is being filled that was told of the deletion
+// already, must not bring the key back.
+func TestLateReadWhileStartingOver(t *testing.T) {
+	s, feed := loaded(t)
+	s.view.learn(change{recordKey("bbbbbbbbbbbbbbbb"), []byte{1}, 9})
+	feed("", nil, 0)
+	feed("", nil, 6)
+	feed(recordKey(alice), []byte{1}, 7)
+	feed("", nil, 7)
+	feed(recordKey(alice), nil, 8)
+	feed("", nil, 8)
+	s.view.learn(change{recordKey(alice), []byte{1}, 7})
+	feed(recordKey("bbbbbbbbbbbbbbbb"), []byte{1}, 9)
+	feed("", nil, 9)
+	if got := s.view.at(alice); got != 0 {
+		t.Errorf("deleted at revision 8, and the view has it at %d", got)
+	}
+}
+
+// A deletion that this server itself made while a new copy was being filled is told again
+// by the watch, and takes the key out of the new copy too.
+func TestOwnDeletionWhileStartingOver(t *testing.T) {
+	s, feed := loaded(t)
+	s.view.learn(change{recordKey("bbbbbbbbbbbbbbbb"), nil, 8})
+	feed("", nil, 0)
+	feed(recordKey(alice), []byte{1}, 7)
+	feed("", nil, 7)
+	s.view.learn(change{recordKey(alice), nil, 8})
+	feed(recordKey(alice), nil, 8)
+	feed("", nil, 8)
+	if got := s.view.at(alice); got != 0 {
+		t.Errorf("deleted at revision 8, and the view has it at %d", got)
+	}
+}
+
 // Whatever comes in between, a view that has been told everything equals the database, and
 // no key's revision ever falls on the way.
 func TestViewConverges(t *testing.T) {

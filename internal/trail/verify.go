@@ -42,11 +42,11 @@ type Report struct {
 	Last       Position  `json:"last"`
 	From       time.Time `json:"from,omitzero"` // when the first segment was begun
 	To         time.Time `json:"to,omitzero"`   // of the last record
-	Removed    uint64    `json:"removed"`    // last record that retention removed; 0: none
-	Unfinished int64     `json:"unfinished"` // bytes behind the last line: being written now, or cut off at the next start
-	Breaks     int       `json:"breaks"`     // segments begun after damage; each is a problem too
-	Problems   []Problem `json:"problems"`   // at most 1000
-	More       int       `json:"more"`       // problems beyond these
+	Removed    uint64    `json:"removed"`       // last record that retention removed; 0: none
+	Unfinished int64     `json:"unfinished"`    // bytes behind the last line: being written now, or cut off at the next start
+	Breaks     int       `json:"breaks"`        // segments begun after damage; each is a problem too
+	Problems   []Problem `json:"problems"`      // at most 1000
+	More       int       `json:"more"`          // problems beyond these
 }
 
 // OK reports whether nothing was found.

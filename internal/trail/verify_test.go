@@ -462,7 +462,7 @@ func TestRetention(t *testing.T) {
 	if got := left(); got[0] != 2 {
 		t.Errorf("segments %v after the first was merged, want the first gone", got)
 	}
-	tr = session(func(tr *Trail) {
+	session(func(tr *Trail) {
 		appendActs(t, tr, 51, 51)
 		if err := tr.SetMerged(tr.Head()); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// state is one copy of the records. What there are many of is kept packed.
+type state struct {
+	users map[rawID]*entry
+	forms map[rawDigest]form
+	small map[string]item // applications, directories, tokens, RADIUS clients, settings, keysets
+	count int             // users with a profile
+	order []rawID         // ids of these in order; nil: not sorted since the last change
+}
+
+type val struct {
+	data string // "" with rev 0: absent
+	rev  int64
+}
+
+type entry struct {
+	profile val
+	record  val
+	creds   []cred // in order of ids; replaced as a whole, never changed
+}
+
+type cred struct {
+	id rawID
+	val
+}
+
+type form struct {
+	user rawID
+	rev  int64
+}
+
+type item struct {
+	value []byte
+	rev   int64
+}
+
+func newState() *state {
+	return &state{users: map[rawID]*entry{}, forms: map[rawDigest]form{}, small: map[string]item{}}
+}
+
+// set applies c if it is newer than what s has of that key. Keys of kinds that the view
+// does not keep are ignored.
+func (s *state) set(c change) {
+	kind, rest, _ := strings.Cut(c.key, "/")
+	switch kind {
+	case "u":
+		if id, ok := parseID(rest); ok {
+			s.setProfile(id, c)
+		}
+	case "s":
+		if id, ok := parseID(rest); ok {
+			e := s.entry(id)
+			if c.rev > e.record.rev {
+				e.record = packed(c, string(c.value))
+			}
+			s.sweep(id, e)
+		}
+	case "c":
+		if user, id, ok := cutCredKey(rest); ok {
+			e := s.entry(user)
+			e.setCred(id, c)
+			s.sweep(user, e)
+		}
+	case "l":
+		if d, ok := parseDigest(rest); ok {
+			s.setForm(d, c)
+		}
+	case "a", "d", "t", "n", "m", "p", "k":
+		switch {
+		case c.rev <= s.small[c.key].rev:
+		case c.value == nil:
+			delete(s.small, c.key)
+		default:
+			s.small[c.key] = item{bytes.Clone(c.value), c.rev}
+		}
+	}
+}
+
+func (s *state) entry(id rawID) *entry {
+	e := s.users[id]
+	if e == nil {
+		e = &entry{}
+		s.users[id] = e
+	}
+	return e
+}
+
+// sweep drops an entry without anything in it.
+func (s *state) sweep(id rawID, e *entry) {
+	if e.profile.rev == 0 && e.record.rev == 0 && len(e.creds) == 0 {
+		delete(s.users, id)
+	}
+}
+
+// packed returns data at c's revision, or nothing if c deletes.
+func packed(c change, data string) val {
+	if c.value == nil {
+		return val{}
+	}
+	return val{data, c.rev}
+}
+
+func (s *state) setProfile(id rawID, c change) {
+	e := s.entry(id)
+	if c.rev > e.profile.rev {
+		had := e.profile.rev != 0
+		e.profile = packed(c, packProfile(c))
+		if has := e.profile.rev != 0; has != had {
+			s.order = nil
+			if has {
+				s.count++
+			} else {
+				s.count--
+			}
+		}
+	}
+	s.sweep(id, e)
+}
+
+// A record that this server cannot read is kept as it is; what wants it gets the reason
+// from reading it again. No packed record begins with "{": flags are smaller.
+func packProfile(c change) string {
+	if c.value != nil {
+		if r, err := parseUser(c.key, c.value); err == nil {
+			return packUser(r)
+		}
+	}
+	return string(c.value)
+}
+
+func packCredential(c change) string {
+	if r, err := parseCred(c.key, c.value); err == nil {
+		return packCred(r)
+	}
+	return string(c.value)
+}
+
+func (e *entry) setCred(id rawID, c change) {
+	i, found := slices.BinarySearchFunc(e.creds, id, func(c cred, id rawID) int { return bytes.Compare(c.id[:], id[:]) })
+	if found && c.rev <= e.creds[i].rev {
+		return
+	}
+	var with []cred
+	if c.value != nil {
+		with = []cred{{id, val{packCredential(c), c.rev}}}
+	}
+	rest := e.creds[i:]
+	if found {
+		rest = rest[1:]
+	}
+	e.creds = slices.Concat(e.creds[:i], with, rest)
+}
+
+func (s *state) setForm(d rawDigest, c change) {
+	if c.rev <= s.forms[d].rev {
+		return
+	}
+	if c.value == nil {
+		delete(s.forms, d)
+		return
+	}
+	var cl claim
+	if parse(c.key, c.value, &cl, &cl.V) != nil {
+		return
+	}
+	if user, ok := parseID(cl.ID); ok {
+		s.forms[d] = form{user, c.rev}
+	}
+}

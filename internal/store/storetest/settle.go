@@ -1,0 +1,184 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"countersign/internal/mfa"
+	"countersign/internal/settlement"
+)
+
+func settleOnce(t *testing.T, r *rig) {
+	u := r.user(t, "alice")
+	for round := range 5 {
+		a, err := r.Account(t.Context(), u.ID, round%2 == 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.Record.Legs) != round {
+			t.Errorf("round %d: %d legs are settled", round, len(a.Record.Legs))
+		}
+		used := []mfa.CredentialID{a.Credentials[0].ID}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var revs []int64
+		for i := range 64 {
+			wg.Go(func() {
+				next := a.Record.Clone()
+				next.Legs = append(next.Legs, settlement.Leg{ID: mfa.LegID{byte(round), byte(i)}, Attempt: mfa.AttemptID{1}, Reason: mfa.OK, Time: noon})
+				rev, ok, err := r.Settle(t.Context(), a, used, next)
+				if err != nil {
+					t.Error(err)
+				}
+				if ok {
+					mu.Lock()
+					defer mu.Unlock()
+					revs = append(revs, rev)
+				}
+			})
+		}
+		wg.Wait()
+		if len(revs) != 1 {
+			t.Fatalf("%d of 64 settlements of one account went through", len(revs))
+		}
+		if b, err := r.Account(t.Context(), u.ID, false); err != nil || b.RecordRev != revs[0] {
+			t.Errorf("own settlement at %d, read at %d (%v)", revs[0], b.RecordRev, err)
+		}
+	}
+	n := 0
+	if err := r.RecentLegs(noon.Truncate(1e9), func(id mfa.UserID, l settlement.Leg) bool { n++; return id == u.ID }); err != nil || n != 5 {
+		t.Errorf("RecentLegs: %d, %v, want 5", n, err)
+	}
+	if err := r.RecentLegs(noon.Add(1e9), func(mfa.UserID, settlement.Leg) bool { t.Error("a leg from the future"); return true }); err != nil {
+		t.Error(err)
+	}
+}
+
+func settleConditions(t *testing.T, r *rig) {
+	ctx := t.Context()
+	for name, change := range map[string]func(u mfa.User, c mfa.CredentialID) error{
+		"the user was blocked": func(u mfa.User, _ mfa.CredentialID) error {
+			_, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Block = &mfa.Block{By: "root"}; return nil })
+			return err
+		},
+		"the user was removed": func(u mfa.User, _ mfa.CredentialID) error { return r.RemoveUser(ctx, u.ID) },
+		"the credential was disabled": func(u mfa.User, c mfa.CredentialID) error {
+			_, err := r.UpdateCredential(ctx, u.ID, c, func(c *mfa.Credential) error { c.Disabled = true; return nil })
+			return err
+		},
+		"the credential was removed": func(u mfa.User, c mfa.CredentialID) error { return r.RemoveCredential(ctx, u.ID, c) },
+		"another leg was settled": func(u mfa.User, _ mfa.CredentialID) error {
+			return r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { s.Fails.N, s.Fails.Last = 1, noon; return nil })
+		},
+	} {
+		u := r.user(t, strings.ReplaceAll(name, " ", "-"))
+		a, err := r.Account(ctx, u.ID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := a.Credentials[0].ID
+		if err := change(u, c); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := r.Settle(ctx, a, []mfa.CredentialID{c}, a.Record); ok || err != nil {
+			t.Errorf("settled although %s: %v, %v", name, ok, err)
+		}
+	}
+	u := r.user(t, "bob")
+	a, err := r.Account(ctx, u.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = r.Settle(ctx, a, []mfa.CredentialID{"bbbbbbbbbbbbbbbb"}, a.Record)
+	is(t, "settle with a credential that was not read", err, mfa.ErrInvalid)
+	_, _, err = r.Settle(ctx, settlement.Account{User: u}, nil, a.Record)
+	is(t, "settle an account that was not read", err, mfa.ErrInvalid)
+}
+
+func recordChanges(t *testing.T, r *rig) {
+	u := r.user(t, "alice")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 5 {
+				for {
+					err := r.UpdateRecord(t.Context(), u.ID, func(s *settlement.Record) error { s.Fails.N++; s.Fails.Last = noon; return nil })
+					if !errors.Is(err, mfa.ErrConflict) {
+						is(t, "update", err, nil)
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if a, err := r.Account(t.Context(), u.ID, false); err != nil || a.Record.Fails.N != 20 {
+		t.Errorf("counted %d of 20 failures (%v)", a.Record.Fails.N, err)
+	}
+	is(t, "of nobody", r.UpdateRecord(t.Context(), "bbbbbbbbbbbbbbbb", func(*settlement.Record) error { return nil }), mfa.ErrNotFound)
+	is(t, "refused", r.UpdateRecord(t.Context(), u.ID, func(*settlement.Record) error { return mfa.ErrInvalid }), mfa.ErrInvalid)
+}
+
+func credentials(t *testing.T, r *rig) {
+	ctx := t.Context()
+	u := r.user(t, "alice")
+	c := totp()
+	c.User, c.Method, c.By = u.ID, mfa.MethodHOTP, "token:helpdesk"
+	is(t, "add", r.AddCredential(ctx, c), nil)
+	is(t, "add again", r.AddCredential(ctx, c), mfa.ErrExists)
+	orphan := c
+	orphan.User = "bbbbbbbbbbbbbbbb"
+	is(t, "add to nobody", r.AddCredential(ctx, orphan), mfa.ErrNotFound)
+	nameless := c
+	nameless.ID = ""
+	is(t, "add without id", r.AddCredential(ctx, nameless), mfa.ErrInvalid)
+
+	got, err := r.UpdateCredential(ctx, u.ID, c.ID, func(c *mfa.Credential) error {
+		c.Disabled, c.Label, c.User, c.Method = true, "old phone", "ignored", "ignored"
+		return nil
+	})
+	c.Disabled, c.Label = true, "old phone"
+	is(t, "update", err, nil)
+	same(t, "updated", got, c)
+	if err := r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { *s = s.Raise(c.ID, mfa.Floor{Next: 7}); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.Account(ctx, u.ID, false)
+	is(t, "account", err, nil)
+	if len(a.Credentials) != 2 || a.Record.Floors[c.ID].Next != 7 {
+		t.Errorf("account: %+v", a)
+	}
+	is(t, "remove", r.RemoveCredential(ctx, u.ID, c.ID), nil)
+	is(t, "remove again", r.RemoveCredential(ctx, u.ID, c.ID), mfa.ErrNotFound)
+	_, err = r.UpdateCredential(ctx, u.ID, c.ID, func(*mfa.Credential) error { return nil })
+	is(t, "update what is gone", err, mfa.ErrNotFound)
+	for _, fresh := range []bool{false, true} {
+		a, err = r.Account(ctx, u.ID, fresh)
+		is(t, "account", err, nil)
+		if _, ok := a.Record.Floors[c.ID]; ok || len(a.Credentials) != 1 {
+			t.Errorf("after removal, fresh %v: %+v", fresh, a)
+		}
+	}
+
+	notices, err := r.Notices(ctx, 10)
+	is(t, "notices", err, nil)
+	var what []string
+	for _, n := range notices {
+		what = append(what, n.What)
+		if n.User != u.ID || !n.Time.Equal(noon) {
+			t.Errorf("notice %+v", n)
+		}
+	}
+	slices.Sort(what)
+	if want := []string{"credential hotp added", "credential hotp disabled", "credential hotp removed"}; !slices.Equal(what, want) {
+		t.Errorf("notices %q, want %q", what, want)
+	}
+	is(t, "carry a notice", r.RemoveNotice(ctx, notices[0].ID), nil)
+	is(t, "carry it twice", r.RemoveNotice(ctx, notices[0].ID), nil)
+	if left, err := r.Notices(ctx, 1); err != nil || len(left) != 1 || left[0].ID == notices[0].ID {
+		t.Errorf("notices left: %+v, %v", left, err)
+	}
+}
