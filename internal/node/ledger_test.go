@@ -129,7 +129,7 @@ func settled(n byte, user mfa.UserID, state string, floor uint64) mfa.Record {
 func (b *bench) settle(r mfa.Record) {
 	a := b.store.accounts[r.Settled.User]
 	c := settlement.Change{Leg: r.Settled.Leg, Attempt: r.Settled.Attempt, Reason: r.Settled.Reason, Time: r.Settled.Time,
-		Credential: r.Settled.Credential, Floor: r.Settled.Floor, Fail: r.Settled.Failures > 0}
+		Credential: r.Settled.Credential, Floor: r.Settled.Floor, Fail: r.Settled.Failures > 0, Server: "nyc1"}
 	next, err := a.Record.Apply(c, policy.Defaults().Second(), policy.Defaults().First())
 	if err != nil {
 		panic(err)
@@ -278,14 +278,14 @@ func TestMark(t *testing.T) {
 				b.Append(ctx, r, mfa.Record{Attempt: &mfa.Attempt{}})
 			}
 		}
-		for n := byte(1); n < 60; n++ {
+		for n := byte(1); n < 50; n++ {
 			step(n, true)
 		}
 		synctest.Wait()
 		if b.mark.Position.Seq == 0 || b.mark.Position == b.trail.Head() {
 			t.Errorf("mark %v, head %v: want it behind, but moved", b.mark.Position, b.trail.Head())
 		}
-		step(60, false)
+		step(50, false)
 		stop()
 		if err := <-done; err != nil {
 			t.Fatal(err)
