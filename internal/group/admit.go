@@ -24,8 +24,12 @@ const (
 	MaxCodeLife     = 24 * time.Hour
 )
 
-// ErrNotMaster: ask the master.
-var ErrNotMaster = errors.New("this server is not the group's master")
+var (
+	// ErrNotMaster: ask the master.
+	ErrNotMaster = errors.New("this server is not the group's master")
+	// ErrNotMember: the caller has a certificate of the group, but no server on record its key.
+	ErrNotMember = errors.New("the key of this certificate is that of no server of the group")
+)
 
 var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 

@@ -20,11 +20,12 @@ var wireErrors = []struct {
 	status int
 }{
 	{"not_master", ErrNotMaster, http.StatusMisdirectedRequest},
+	{"unavailable", mfa.ErrUnavailable, http.StatusServiceUnavailable},
+	{"not_member", ErrNotMember, http.StatusForbidden},
 	{"invalid", mfa.ErrInvalid, http.StatusUnprocessableEntity},
 	{"not_found", mfa.ErrNotFound, http.StatusNotFound},
 	{"exists", mfa.ErrExists, http.StatusConflict},
 	{"conflict", mfa.ErrConflict, http.StatusConflict},
-	{"unavailable", mfa.ErrUnavailable, http.StatusServiceUnavailable},
 	{"read_only", mfa.ErrReadOnly, http.StatusServiceUnavailable},
 	{"unknown_outcome", mfa.ErrUnknownOutcome, http.StatusServiceUnavailable},
 }

@@ -285,7 +285,7 @@ func (g groupAdmin) Leave(ctx context.Context, by string) error {
 		return err
 	}
 	s.own.Warn("this server has left its group and ends", "group", s.node.Group(), "by", by)
-	return markLeft(s.Config.DataDir, s.node.Group())
+	return nil // the database ends by itself, and Run finds out why
 }
 
 // markLeft notes that the folder may be activated into another group.

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/group"
@@ -13,7 +16,10 @@ import (
 const (
 	hearEvery   = time.Second
 	hearTimeout = 900 * time.Millisecond
-	heardFor    = 3 * time.Second // without an answer a server is taken for gone
+	// expelledAfter is how many times in a row others must say that this server is none of
+	// theirs: one that has just been admitted is known to all of them within a moment.
+	expelledAfter = 5
+	heardFor      = 3 * time.Second // without an answer a server is taken for gone
 )
 
 // heard is what the other servers of the group last said.
@@ -48,8 +54,17 @@ func (h *heard) set(name string, r group.Report) {
 func (s *server) hear(ctx context.Context) error {
 	tick := time.NewTicker(hearEvery)
 	defer tick.Stop()
+	refused := 0
 	for {
-		s.hearOnce(ctx)
+		if s.hearOnce(ctx) {
+			refused++
+		} else {
+			refused = 0
+		}
+		if refused == expelledAfter {
+			s.ended()
+			return fmt.Errorf("%w: the other servers do not know its key any more", errForgotten)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -58,7 +73,10 @@ func (s *server) hear(ctx context.Context) error {
 	}
 }
 
-func (s *server) hearOnce(ctx context.Context) {
+// hearOnce reports true if a server that is in contact with the master said that this one
+// is none of the group, and none said otherwise.
+func (s *server) hearOnce(ctx context.Context) (refused bool) {
+	var yes, no atomic.Bool
 	ctx, cancel := context.WithTimeout(ctx, hearTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -68,12 +86,18 @@ func (s *server) hearOnce(ctx context.Context) {
 		}
 		wg.Go(func() {
 			var r group.Report
-			if s.peers.client.Call(ctx, m.Peer, http.MethodGet, peer.PathReport, nil, &r) == nil && r.Name == m.Name {
+			err := s.peers.client.Call(ctx, m.Peer, http.MethodGet, peer.PathReport, nil, &r)
+			if err == nil && r.Name == m.Name {
 				s.heard.set(m.Name, r)
+				yes.Store(true)
+			}
+			if errors.Is(err, group.ErrNotMember) {
+				no.Store(true)
 			}
 		})
 	}
 	wg.Wait()
+	return no.Load() && !yes.Load()
 }
 
 // report is what this server says of itself.

@@ -112,12 +112,12 @@ func (s *server) askToJoin(ctx context.Context) (info group.JoinInfo, err error)
 			continue
 		}
 		ask, cancel := context.WithTimeout(ctx, joinTimeout)
-		err := s.peers.client.Call(ask, m.Peer, http.MethodPost, peer.PathJoin, peer.Join{Was: s.was}, &info)
+		err := s.peers.client.Call(ask, m.Peer, http.MethodPost, peer.PathJoin, peer.Join{Was: s.before()}, &info)
 		cancel()
 		switch {
 		case err == nil:
 			return info, nil
-		case errors.Is(err, mfa.ErrNotFound):
+		case errors.Is(err, mfa.ErrNotFound), errors.Is(err, group.ErrNotMember):
 			return info, fmt.Errorf("%w: %s, the master, has no record of it (%w)", errForgotten, m.Name, err)
 		case errors.Is(err, mfa.ErrExists):
 			return info, err

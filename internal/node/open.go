@@ -78,7 +78,7 @@ func (s *server) openPort(ctx context.Context, fail func(error), running *stack)
 // openDatabase opens what the data folder holds, within the time that starting has, or
 // joins the group that the folder was activated into, which takes as long as it takes.
 func (s *server) openDatabase(ctx, starting context.Context) (err error) {
-	if s.activated() || s.was != "" {
+	if s.activated() || s.before() != "" {
 		return s.join(ctx)
 	}
 	s.node, err = cluster.Open(starting, s.clusterOptions())
@@ -91,17 +91,34 @@ func (s *server) openDatabase(ctx, starting context.Context) (err error) {
 	return err
 }
 
-// runDatabase is the node's Run; it notes if the database ends because this server is no
-// member any more.
-func (s *server) runDatabase(ctx context.Context) error {
-	err := s.node.Run(ctx)
-	if err != nil && ctx.Err() == nil && s.peers != nil {
-		if st, stErr := s.node.Status(); stErr == nil {
-			s.was = st.MemberID
-			s.removed.Store(true)
-		}
+// noteRemoval looks, before a server stops, whether it does because its database ended by
+// itself, as it does if this server is no member any more.
+func (s *server) noteRemoval() {
+	if s.node == nil || s.peers == nil {
+		return
 	}
-	return err
+	select {
+	case <-s.node.Removed():
+		s.ended()
+	default:
+	}
+}
+
+// before is the membership that has just ended; "": none.
+func (s *server) before() string {
+	if was := s.was.Load(); was != nil {
+		return *was
+	}
+	return ""
+}
+
+// ended notes that this server's membership is over, as far as it can tell: Run asks the
+// master whether to join again.
+func (s *server) ended() {
+	if st, err := s.node.Status(); err == nil {
+		s.was.Store(&st.MemberID)
+		s.removed.Store(true)
+	}
 }
 
 // errLeft says what to do with a folder whose server has left its group.

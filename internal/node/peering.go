@@ -287,6 +287,16 @@ func (p *peering) allow(digest string) (string, bool) {
 	return "", false
 }
 
+// sure reports whether the member records here are those of the group.
+func (p *peering) sure() bool {
+	st := p.records.Load()
+	if st == nil {
+		return false
+	}
+	_, now := st.Contact()
+	return now
+}
+
 // members returns the servers on record.
 func (p *peering) members() []mfa.Member {
 	if st := p.records.Load(); st != nil {
@@ -329,7 +339,7 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 	}
 	p := s.peers
 	server := &peer.Server{
-		Allow: p.allow, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
+		Allow: p.allow, Sure: p.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
 		API: func() http.Handler { return stored(&p.api) }, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
 	}
 	port := newStage(ctx, fail)

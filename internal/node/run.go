@@ -85,8 +85,8 @@ type server struct {
 	heard       heard
 	group       *group.Service
 	coordinator http.Handler
-	was         string      // the membership that has just ended; join anew
-	removed     atomic.Bool // the database ended because this server was removed
+	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
+	removed     atomic.Bool            // the database ended because this server was removed
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
@@ -94,15 +94,16 @@ type server struct {
 func Run(ctx context.Context, o Options) error {
 	was := ""
 	for {
-		s := &server{Options: o, was: was}
+		s := &server{Options: o}
+		s.was.Store(&was)
 		err := s.run(ctx, nil)
+		if errors.Is(err, errForgotten) && !s.removed.Load() { // the master said so
+			return errors.Join(markLeft(o.Config.DataDir, ""), errLeft(o.Config))
+		}
 		if ctx.Err() != nil || !s.removed.Load() {
 			return err
 		}
-		if hasLeft(o.Config.DataDir) {
-			return errLeft(o.Config)
-		}
-		was = s.was // taken out by a rebalance or for good: the master tells when it is asked
+		was = s.before() // taken out by a rebalance, or for good: the master tells when it is asked
 	}
 }
 
@@ -119,6 +120,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	var running stack
 	defer func() {
 		notify("STOPPING=1")
+		s.noteRemoval()
 		stopped := running.unwind(stopTimeout)
 		switch cause := context.Cause(ctx); {
 		case err != nil || stopped != nil:
@@ -168,7 +170,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	running.push(func() error { s.node.Close(); return nil })
 	base := newStage(ctx, fail)
 	running.push(base.stop)
-	base.run("database", s.runDatabase)
+	base.run("database", s.node.Run)
 	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
 	if !s.grouped() {
 		if _, err := s.node.Barrier(starting); err != nil {

@@ -35,6 +35,8 @@ const headerTimeout = 10 * time.Second
 type Server struct {
 	// Allow returns the name of the server on record whose key has that digest (pki.KeyDigest).
 	Allow func(digest string) (name string, ok bool)
+	// Sure reports whether the records that Allow goes by are up to date.
+	Sure func() bool
 	// Epoch is that of this server's database; 0: it has none yet.
 	Epoch func() uint64
 	// Raft serves RaftPaths (those that end in "/" with all below); nil: not yet.
@@ -58,15 +60,16 @@ func Caller(ctx context.Context) string {
 	return name
 }
 
-// tlsConfig demands a certificate of the group, with a key on record.
+// tlsConfig demands a certificate of the group. Whether the key is on record is asked with
+// each request, so that a server that was taken out is told so, and because the records
+// may change while a connection lasts.
 func (s *Server) tlsConfig() *tls.Config {
 	return &tls.Config{
-		MinVersion:       tls.VersionTLS13,
-		NextProtos:       []string{"http/1.1"},
-		ClientAuth:       tls.RequireAndVerifyClientCert,
-		ClientCAs:        s.Pool,
-		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() },
-		VerifyConnection: func(c tls.ConnectionState) error { return verify(c, s.Allow) },
+		MinVersion:     tls.VersionTLS13,
+		NextProtos:     []string{"http/1.1"},
+		ClientAuth:     tls.RequireAndVerifyClientCert,
+		ClientCAs:      s.Pool,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() },
 	}
 }
 
@@ -104,14 +107,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, name)))
 }
 
-// admit checks the caller again: the records may have changed since the handshake.
+// admit checks that the caller's key is on record, before anything else sees the request.
 func (s *Server) admit(r *http.Request) (string, error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return "", fmt.Errorf("%w: no certificate", mfa.ErrInvalid)
 	}
 	name, ok := s.Allow(pki.KeyDigest(r.TLS.PeerCertificates[0].RawSubjectPublicKeyInfo))
+	if !ok && !s.Sure() {
+		return "", fmt.Errorf("%w here, but this server has no contact with the master: %w", group.ErrNotMember, mfa.ErrUnavailable)
+	}
 	if !ok {
-		return "", fmt.Errorf("%w: the key of this certificate is that of no server on record", mfa.ErrInvalid)
+		return "", fmt.Errorf("%w: certificate of %q", group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName)
 	}
 	if text := r.Header.Get(EpochHeader); text != "" {
 		theirs, err := strconv.ParseUint(text, 10, 64)

@@ -95,12 +95,18 @@ func (s *Store) RemoveMember(ctx context.Context, name string) error {
 			return mfa.ErrNotFound
 		}
 		t.del(prefixMember+name, prefixKeyset+name)
+		t.del(ownBlobs(name)...)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("remove server %s: %w", name, err)
 	}
 	return nil
+}
+
+// ownBlobs are the keys under which the database keeps what it knows of a server's trail.
+func ownBlobs(server string) []string {
+	return []string{prefixSealed + "trail/head/" + server, prefixSealed + "trail/mark/" + server, prefixSealed + "ledger/" + server}
 }
 
 // JoinCode is a joining code as the group keeps it until it is used.
@@ -207,6 +213,7 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 			return err
 		}
 		t.del(prefixJoin + id)
+		t.del(ownBlobs(m.Name)...) // of an earlier server of that name, whose trail this one has not got
 		t.put(prefixMember+m.Name, memberRecord{schema, m})
 		return nil
 	})
