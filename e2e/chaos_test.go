@@ -240,7 +240,8 @@ func TestChaos(t *testing.T) {
 	if total < rounds*len(actors) {
 		t.Errorf("only %d accepts in %d rounds", total, rounds)
 	}
-	if got := reasons["guesser"]; got["wrong_code"]+got["interrupted"] != min(5, rounds) || got["locked"] != max(0, rounds-5) {
+	// A refusal that settles nothing is decided anew if it is asked for again after a kill.
+	if got := reasons["guesser"]; got["wrong_code"]+got["interrupted"] != min(5, rounds) || got["locked"] < rounds-5 {
 		t.Errorf("%d guesses, one in a round: the trail has %v", rounds, got)
 	}
 	for _, login := range added {

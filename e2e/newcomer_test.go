@@ -1,14 +1,19 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"countersign/internal/mfatest"
 )
 
 // newDemo starts a demo on free ports.
@@ -116,6 +121,47 @@ func TestDemo(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, "demo.json")); err == nil {
 		t.Error("a folder that is no demo's was written to")
+	}
+}
+
+// Every command that the demo prints works as it is printed.
+func TestDemoPrinted(t *testing.T) {
+	mfatest.Need(t, "radclient", "oathtool")
+	s := newDemo(t)
+	shell := func(line string) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput() //nolint:gosec // what a newcomer copies
+		return string(out), err
+	}
+	lines := map[string]string{}
+	await(t, "what to try", func() bool { return strings.Contains(s.log.String(), "Stop with Ctrl-C") })
+	for _, l := range strings.Split(s.log.String(), "\n") {
+		for _, verb := range []string{"demo sign-in", "radclient", "audit list", "status"} {
+			if strings.HasPrefix(l, "  ") && !strings.HasPrefix(l, "  #") && strings.Contains(l, verb+" ") {
+				lines[verb] = l
+			}
+		}
+	}
+	if len(lines) != 4 {
+		t.Fatalf("commands printed: %q", lines)
+	}
+	await(t, "a time step with some seconds left", func() bool { return time.Now().Unix()%30 < 22 })
+	// The other client first: it takes the code of now. The demo's own tells what that means.
+	if out, err := shell(lines["radclient"]); err != nil || !strings.Contains(out, "Received Access-Accept") {
+		t.Errorf("%s: %v\n%s", lines["radclient"], err, out)
+	}
+	if out, err := shell(lines["demo sign-in"]); err == nil || !strings.Contains(out, "run this again for the next") {
+		t.Errorf("%s with a used code: %v\n%s", lines["demo sign-in"], err, out)
+	}
+	if out, err := shell(lines["demo sign-in"]); err != nil || !strings.Contains(out, "< Access-Accept") {
+		t.Errorf("%s: %v\n%s", lines["demo sign-in"], err, out)
+	}
+	if out, err := shell(lines["audit list"]); err != nil || strings.Count(out, " ok ") != 2 || strings.Count(out, "replayed_code") != 1 {
+		t.Errorf("%s: %v\n%s", lines["audit list"], err, out)
+	}
+	if out, err := shell(lines["status"]); err != nil || !strings.Contains(out, "master") {
+		t.Errorf("%s: %v\n%s", lines["status"], err, out)
 	}
 }
 

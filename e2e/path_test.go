@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"crypto/hmac"
+	"crypto/md5" //nolint:gosec // RADIUS
 	"errors"
 	"fmt"
 	"net"
@@ -316,6 +318,42 @@ func TestPathSilence(t *testing.T) {
 	// The same code after all of that: nothing was spent by what was not genuine.
 	if r := newNAS(t, atAppend, s.radius).ask("ann", "wonder"+k.now(), nil); r.code != radius.AccessAccept {
 		t.Errorf("sign-in after all of that: %v", r)
+	}
+}
+
+// RADIUS carries no login of 254 bytes; other ways do.
+func TestPathLongLogin(t *testing.T) {
+	s := newServer(t)
+	s.cli("application", "add", "web", "--kind", "api")
+	for _, c := range []struct{ name, login string }{
+		{"254 bytes", strings.Repeat("x", 254)}, {"4096 bytes", strings.Repeat("x", 4096)}, {"254 bytes with a domain", strings.Repeat("x", 249) + "@test"},
+	} {
+		if r := s.try("wonder", "test", c.login, "--application", "web", "--password-stdin"); r.code != 1 || !strings.Contains(r.oneLine(t), "rejected: invalid_login") {
+			t.Errorf("%s: exit %d %s", c.name, r.code, r.stderr)
+		}
+		if r := s.try("", "user", "add", c.login); r.code != 1 || r.oneLine(t) == "" {
+			t.Errorf("%s: user add: exit %d %s", c.name, r.code, r.stderr)
+		}
+	}
+	if got := s.reasons(); got["invalid_login"] != 3 || len(got) != 1 {
+		t.Errorf("the trail has %v", got)
+	}
+}
+
+// A Message-Authenticator proves a request wherever it stands in it.
+func TestPathMessageAuthenticatorLast(t *testing.T) {
+	s := newPathServer(t)
+	s.cli("application", "set", "none", "--message-authenticator", "require")
+	s.user("ann", "")
+	k := s.hotp("ann")
+	n := newNAS(t, atNone, s.radius)
+	p := n.request("ann", k.press(), nil)
+	p = append(append(p[:20:20], p[38:]...), append([]byte{80, 18}, make([]byte, 16)...)...)
+	mac := hmac.New(md5.New, []byte(secretWord))
+	mac.Write(p)
+	copy(p[len(p)-16:], mac.Sum(nil))
+	if r := n.send(p); r.code != radius.AccessAccept {
+		t.Errorf("answer: %v", r)
 	}
 }
 

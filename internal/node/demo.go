@@ -123,7 +123,8 @@ Try, in another terminal:
   # sign in over RADIUS: password, then the code in the challenge
   %s demo sign-in%s
 
-  # the same with a client that is not ours (package freeradius-utils, oathtool)
+  # the same with a client that is not ours (packages freeradius-utils and oathtool);
+  # each code is good once: if you have just signed in, wait half a minute
   echo "User-Name=%s,User-Password=%s$(oathtool --totp -b %s),Message-Authenticator=0x00" | radclient -x %s auth %s
 
   # what happened, and how the server is

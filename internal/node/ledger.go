@@ -109,7 +109,10 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	}
 	var r recovered
 	legs := map[mfa.LegID]bool{}
-	var own []mfa.Record // numbered
+	var own []mfa.Record                     // numbered
+	if m.Position.Seq > l.trail.Head().Seq { // its tail was cut off; told by checkHead
+		m.Position = trail.Position{}
+	}
 	b := boundary{mark{Position: m.Position, Time: l.now().Truncate(time.Second)}, false}
 	err = l.trail.Replay(m.Position, func(p trail.Position, rec mfa.Record) error {
 		r.read++

@@ -38,8 +38,15 @@ func (f *fakeTrail) Head() trail.Position {
 	return trail.Position{Seq: uint64(len(f.records))}
 }
 
-func (f *fakeTrail) SetMerged(p trail.Position) error { f.merged = p; return nil }
-func (f *fakeTrail) Merged() trail.Position           { return f.merged }
+func (f *fakeTrail) SetMerged(p trail.Position) error {
+	if p.Seq > f.Head().Seq {
+		return errors.New("beyond the trail's end")
+	}
+	f.merged = p
+	return nil
+}
+
+func (f *fakeTrail) Merged() trail.Position { return f.merged }
 
 func (f *fakeTrail) Replay(after trail.Position, yield func(trail.Position, mfa.Record) error) error {
 	f.mu.Lock()
@@ -219,6 +226,11 @@ func TestRecover(t *testing.T) {
 			r.Settled.Time = time.Now().Add(-2 * time.Hour)
 			b.settle(r)
 		}, recovered{}, nil},
+		{"a trail that ends before the mark", func(b *bench) {
+			b.trail.records = []mfa.Record{settled(1, "u1", mfa.Committed, 5)}
+			b.mark = mark{Position: trail.Position{Seq: 45}, Time: time.Now()}
+		}, recovered{read: 1, raised: 1}, nil},
+		{"the same, and nothing is left", func(b *bench) { b.mark = mark{Position: trail.Position{Seq: 45}, Time: time.Now()} }, recovered{}, nil},
 		{"what lies before the mark is left alone", func(b *bench) {
 			b.trail.records = []mfa.Record{settled(1, "u1", mfa.Committed, 5)}
 			b.mark = mark{Position: b.trail.Head(), Time: time.Now()}

@@ -74,7 +74,7 @@ func SignIn(ctx context.Context, dataDir string, out io.Writer, now func() time.
 	}
 	second.print(out)
 	if second.code != radius.AccessAccept {
-		return fmt.Errorf("the server answered %s; see: countersign audit list --data %s", second.code, dataDir)
+		return fmt.Errorf("the server answered %s; each code is good once: if another client has just used this one, run this again for the next; else see: countersign audit list --data %s", second.code, dataDir)
 	}
 	return nil
 }
