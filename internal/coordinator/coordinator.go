@@ -25,6 +25,9 @@ const (
 	PathMaster   = Prefix + "master"
 )
 
+// Paths are all of them.
+var Paths = []string{PathPreview, PathActivate, PathMaster}
+
 // Standing says who the master is.
 type Standing struct {
 	Group string    `json:"group"`

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,8 +96,9 @@ func (s *server) assembleGroup() {
 	s.peers.api.Store(&api)
 }
 
-// atMaster serves with h if this server is the master, and otherwise passes the request
-// on to the master's peer port.
+// atMaster serves the coordinator's paths, and those only, with h if this server is the
+// master, and otherwise passes the request on to the master's peer port, where it comes
+// with this server's certificate: nothing else must get through.
 func (s *server) atMaster(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.group.Cluster.Leads() {
@@ -104,6 +106,9 @@ func (s *server) atMaster(h http.Handler) http.Handler {
 			return
 		}
 		master, err := s.master()
+		if !slices.Contains(coordinator.Paths, r.URL.Path) {
+			err = fmt.Errorf("%s: %w", r.URL.Path, mfa.ErrNotFound)
+		}
 		if err == nil && r.Header.Get(relayedHeader) != "" {
 			err = fmt.Errorf("the group is changing its master; try again: %w", mfa.ErrUnavailable)
 		}
