@@ -158,7 +158,7 @@ func cast(t *testing.T, s *server) (actors []*actor) {
 func TestChaos(t *testing.T) {
 	rounds, seed := setting(t, "CHAOS_ROUNDS", 10), setting(t, "CHAOS_SEED", rand.Int())
 	t.Logf("CHAOS_ROUNDS=%d CHAOS_SEED=%d", rounds, seed)
-	dice := rand.New(rand.NewPCG(uint64(seed), 1)) //nolint:gosec // to be repeated
+	dice := rand.New(rand.NewPCG(uint64(seed), 1))
 	s := newPathServer(t)
 	s.cli("policy", "set", "hotp_window=100")
 	actors := cast(t, s)

@@ -195,7 +195,7 @@ func TestCLIAuditTail(t *testing.T) {
 	s.application("none", "127.0.0.1", "--first-factor", "none")
 	s.user("ann", "")
 	k := s.hotp("ann")
-	c := exec.CommandContext(t.Context(), program, "audit", "tail", "--json", "--data", s.data) //nolint:gosec // ours
+	c := exec.CommandContext(t.Context(), program, "audit", "tail", "--json", "--data", s.data)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -235,7 +235,7 @@ func TestCLIAuditTail(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	go func() {
-		for range lines { //nolint:revive // until it ends
+		for range lines {
 		}
 	}()
 	_ = c.Process.Signal(syscall.SIGINT)

@@ -32,7 +32,7 @@ func copyTree(t testing.TB, from, to string) {
 		case d.IsDir():
 			return os.MkdirAll(target, info.Mode().Perm())
 		case info.Mode().IsRegular() && d.Name() != "ballast":
-			b, err := os.ReadFile(path) //nolint:gosec // ours
+			b, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
@@ -59,7 +59,7 @@ func digest(t testing.TB, dir string) string {
 		}
 		sum := ""
 		if info.Mode().IsRegular() {
-			text, err := os.ReadFile(path) //nolint:gosec // ours
+			text, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
@@ -83,12 +83,12 @@ func asNobody(t testing.TB, args ...string) result {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	copyTree(t, program, filepath.Join(dir, "countersign"))
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for nobody to read
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, filepath.Join(dir, "countersign"), args...) //nolint:gosec // ours
+	c := exec.CommandContext(ctx, filepath.Join(dir, "countersign"), args...)
 	c.Dir = "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
 	var stdout, stderr bytes.Buffer

@@ -50,7 +50,7 @@ func fill(t testing.TB, dir string) (free func()) {
 		}
 		if room := int64(st.Bavail) * st.Bsize; room > 0 {
 			name := filepath.Join(dir, "filler"+string(rune('a'+i%26))+string(rune('a'+i/26)))
-			f, err := os.Create(name) //nolint:gosec // ours
+			f, err := os.Create(name)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,7 +41,7 @@ func run(m *testing.M) int {
 
 func build(out string, flags ...string) error {
 	args := append([]string{"build", "-o", out, "-ldflags", "-X main.version=v0.0.0-e2e"}, flags...)
-	if text, err := exec.Command("go", append(args, "countersign/cmd/countersign")...).CombinedOutput(); err != nil { //nolint:gosec // our own words
+	if text, err := exec.Command("go", append(args, "countersign/cmd/countersign")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, text)
 	}
 	return nil

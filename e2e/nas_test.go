@@ -3,7 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // RADIUS
+	"crypto/md5"
 	"crypto/rand"
 	"errors"
 	"fmt"

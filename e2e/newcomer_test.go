@@ -131,7 +131,7 @@ func TestDemoPrinted(t *testing.T) {
 	shell := func(line string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput() //nolint:gosec // what a newcomer copies
+		out, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput()
 		return string(out), err
 	}
 	lines := map[string]string{}
@@ -249,14 +249,14 @@ func TestStartUnwritableFolder(t *testing.T) {
 	}
 	s := prepare(t, "")
 	for _, d := range []string{s.dir, s.data} {
-		if err := os.MkdirAll(d, 0o755); err != nil { //nolint:gosec // for nobody to read
+		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(s.dir, 0o755); err != nil { //nolint:gosec // as above
+	if err := os.Chmod(s.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(s.config, 0o644); err != nil { //nolint:gosec // as above
+	if err := os.Chmod(s.config, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	r := asNobody(t, "init", "--group", "test", "--config", s.config)
@@ -326,7 +326,7 @@ func TestFolderRefused(t *testing.T) {
 	}
 	scribble := func(t *testing.T, path string, at int64) {
 		t.Helper()
-		f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // ours
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		must(t, err)
 		_, err = f.WriteAt([]byte(strings.Repeat("not what was here ", 512)), at)
 		must(t, err)
@@ -347,7 +347,7 @@ func TestFolderRefused(t *testing.T) {
 		{"damaged epoch file", func(t *testing.T) { s.write(filepath.Join(s.data, "epoch.json"), "{") }, []string{"epoch.json"}},
 		{"changed epoch file", func(t *testing.T) {
 			path := filepath.Join(s.data, "epoch.json")
-			b, err := os.ReadFile(path) //nolint:gosec // ours
+			b, err := os.ReadFile(path)
 			must(t, err)
 			s.write(path, strings.Replace(string(b), `"decided_by": "init"`, `"decided_by": "Mallory"`, 1))
 		}, []string{"epoch.json", "not signed by this server's key"}},
@@ -355,7 +355,7 @@ func TestFolderRefused(t *testing.T) {
 		{"damaged log of the database", func(t *testing.T) { scribble(t, only("db/epoch-*/member/wal/*.wal"), 200) }, []string{"write-ahead log is damaged", "restore"}},
 		{"damaged database", func(t *testing.T) { scribble(t, only("db/epoch-*/member/snap/db"), 0) }, []string{"damaged", "restore"}},
 		{"no keys", func(t *testing.T) { must(t, os.RemoveAll(filepath.Join(s.data, "keys"))) }, []string{"not this server's keys", "backup"}},
-		{"keys that others may read", func(t *testing.T) { must(t, os.Chmod(filepath.Join(s.data, "keys", "wrap.key"), 0o644)) }, []string{"wrap.key", "chmod 600"}}, //nolint:gosec // that is the point
+		{"keys that others may read", func(t *testing.T) { must(t, os.Chmod(filepath.Join(s.data, "keys", "wrap.key"), 0o644)) }, []string{"wrap.key", "chmod 600"}},
 		{"another server's keys", func(t *testing.T) {
 			other := prepare(t, "")
 			other.found()

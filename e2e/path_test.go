@@ -2,7 +2,7 @@ package e2e_test
 
 import (
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // RADIUS
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"net"

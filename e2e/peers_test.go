@@ -37,7 +37,7 @@ expect {
 	eof { exit }
 }
 expect eof
-`, d.Port, d.User, password, code)) //nolint:gosec // a rig's own words
+`, d.Port, d.User, password, code))
 		out, err := c.CombinedOutput()
 		if err != nil {
 			t.Fatalf("expect: %v\n%s", err, out)

@@ -20,7 +20,7 @@ func radclient(t testing.TB, to, command string, attributes ...string) string {
 	path := mfatest.Need(t, "radclient")[0]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, path, "-x", "-r", "1", "-t", fmt.Sprint(int(patience.Seconds())), to, command, secretWord) //nolint:gosec // a rig's own words
+	c := exec.CommandContext(ctx, path, "-x", "-r", "1", "-t", fmt.Sprint(int(patience.Seconds())), to, command, secretWord)
 	c.Stdin = strings.NewReader(strings.Join(attributes, ",") + "\n")
 	out, _ := c.CombinedOutput() // a reject is exit 1
 	return string(out)

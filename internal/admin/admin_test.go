@@ -332,6 +332,60 @@ func TestBadApplication(t *testing.T) {
 	}
 }
 
+func TestAnAddressBelongsToOneApplication(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	add := func(name string, addresses ...string) error {
+		_, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: &name, Kind: ptr("radius"), Addresses: &addresses, Secret: secret.NewWire("long enough")})
+		return err
+	}
+	set := func(name string, c admin.ApplicationChange) error {
+		_, err := r.SetApplication(ctx, "test", name, c)
+		return err
+	}
+	for _, step := range []struct {
+		name  string
+		err   error
+		taken bool
+	}{
+		{"first", add("vpn", "10.0.0.1", "10.1.0.0/16"), false},
+		{"the same address", add("web", "10.0.0.2", "10.0.0.1"), true},
+		{"a network around it", add("web", "10.0.0.0/8"), false},
+		{"its own again", set("vpn", admin.ApplicationChange{Addresses: ptr([]string{"10.0.0.1"})}), false},
+		{"one of another's", set("vpn", admin.ApplicationChange{Addresses: ptr([]string{"10.0.0.0/8"})}), true},
+		{"the other off", set("web", admin.ApplicationChange{Disabled: ptr(true)}), false},
+		{"now it is free", set("vpn", admin.ApplicationChange{Addresses: ptr([]string{"10.0.0.0/8"})}), false},
+		{"the other on again", set("web", admin.ApplicationChange{Disabled: ptr(false)}), true},
+	} {
+		if errors.Is(step.err, mfa.ErrExists) != step.taken || !step.taken && step.err != nil {
+			t.Errorf("%s: got %v, taken: %v", step.name, step.err, step.taken)
+		}
+	}
+}
+
+// Explain says what the engine does: a user's own directory goes before the application's,
+// but not before local.
+func TestExplainNamesTheFirstFactor(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	for _, name := range []string{"corp", "lab"} {
+		if _, err := r.AddDirectory(ctx, "test", admin.DirectoryChange{Name: &name, URLs: ptr([]string{"ldaps://dc1.corp.example/"}),
+			BindDN: ptr("cn=svc"), BindPassword: secret.NewWire("pw"), BaseDN: ptr("dc=corp")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.AddUser(ctx, "test", admin.UserChange{Login: ptr("alice"), Directory: ptr("lab")}); err != nil {
+		t.Fatal(err)
+	}
+	for first, want := range map[string]string{"corp": "{first factor lab user}", "local": "{first factor local application local}"} {
+		if _, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: &first, Kind: ptr("api"), FirstFactor: &first}); err != nil {
+			t.Fatal(err)
+		}
+		x, err := r.Explain(ctx, "alice", first, "")
+		if err != nil || !strings.Contains(fmt.Sprint(x.Rules), want) {
+			t.Errorf("application with first factor %s: no %s in %v, %v", first, want, x.Rules, err)
+		}
+	}
+}
+
 // The ways to say which entry of a directory is the user's.
 func TestUserFilters(t *testing.T) {
 	r := newRig(t)

@@ -60,6 +60,9 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	if _, err := s.applyApplication(&a, c); err != nil {
 		return Application{}, err
 	}
+	if err := s.undisputed(a); err != nil {
+		return Application{}, err
+	}
 	made, err := s.Applications.CreateApplication(ctx, a)
 	if err != nil {
 		return Application{}, err
@@ -82,6 +85,11 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	probe := found
 	if _, err := s.applyApplication(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
 		return Application{}, err
+	}
+	if c.Addresses != nil || c.Disabled != nil {
+		if err := s.undisputed(probe); err != nil {
+			return Application{}, err
+		}
 	}
 	var names []string
 	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
@@ -136,6 +144,25 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) ([]s
 		return nil, invalid("a radius application needs the addresses of its clients and a shared secret")
 	}
 	return done.names, nil
+}
+
+// undisputed refuses an address that another application has: the packets from it would be
+// nobody's, and both applications' users locked out. Networks may lie in one another.
+func (s *Service) undisputed(a mfa.Application) error {
+	if a.Kind != mfa.KindRADIUS || a.Disabled {
+		return nil
+	}
+	for _, other := range s.Applications.Applications() {
+		if other.ID == a.ID || other.Kind != mfa.KindRADIUS || other.Disabled {
+			continue
+		}
+		for _, p := range a.Addresses {
+			if slices.Contains(other.Addresses, p) {
+				return fmt.Errorf("address %s: application %q has it; take it from there or disable that one first: %w", p, other.Name, mfa.ErrExists)
+			}
+		}
+	}
+	return nil
 }
 
 // methods are those that an application can ask for.

@@ -91,7 +91,7 @@ func explain(a settlement.Account, app mfa.Application, p policy.Settings, sourc
 	switch {
 	case !firstFactor:
 		add("first factor", here, "none: the client has checked the password")
-	case app.FirstFactor == mfa.FirstFactorLocal && a.User.Directory != "":
+	case app.FirstFactor != mfa.FirstFactorLocal && a.User.Directory != "":
 		add("first factor", "user", "%s", a.User.Directory)
 	default:
 		add("first factor", here, "%s", app.FirstFactor)

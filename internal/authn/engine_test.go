@@ -68,6 +68,9 @@ func TestOneLeg(t *testing.T) {
 		{"method not allowed here", app("plain", func(a *mfa.Application) { a.Methods = []mfa.MethodID{mfa.MethodTOTP} }), firstLeg("plain", "alice", code(0)), mfa.Reject, mfa.NoCredential, 0},
 		{"unknown user passes", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "eve", "right"), mfa.Accept, mfa.UnknownUserPassed, 1},
 		{"unknown user, wrong password", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "eve", "wrong"), mfa.Reject, mfa.WrongPassword, 1},
+		{"a user under a domain that is not ours never passes as unknown", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "alice@elsewhere.example", "right"), mfa.Reject, mfa.AmbiguousUser, 0},
+		{"nor under a short one", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", `CORP\alice`, "right"), mfa.Reject, mfa.AmbiguousUser, 0},
+		{"unknown user of another domain passes", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "eve@elsewhere.example", "right"), mfa.Accept, mfa.UnknownUserPassed, 1},
 		{"ambiguous never passes", func(g *rig) {
 			app("vpn", func(a *mfa.Application) { a.UnknownPass = true })(g)
 			g.settings.Domains = domains("CORP=corp.example")

@@ -92,6 +92,16 @@ func (e *Engine) identify(ctx context.Context, a *attempt) (mfa.UserID, error) {
 		}
 		found = id
 	}
+	if found == "" && a.app.UnknownPass && n.User() != n.String() {
+		// eve@elsewhere passes on the first factor where eve would not: a directory may take the one for the other.
+		switch _, err := e.Store.UserByForm(ctx, n.User()); {
+		case err == nil:
+			a.note("login %s: its domain is none of ours, but %q is a user's; name the domain in login_domains or the login as an alias", n, n.User())
+			return "", mfa.AmbiguousUser
+		case !errors.Is(err, mfa.ErrNotFound):
+			return "", err
+		}
+	}
 	if found == "" {
 		a.note("login %s is nobody's; forms tried: %q", n, n.Forms(a.set.Domains))
 		return "", mfa.UnknownUser

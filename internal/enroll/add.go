@@ -11,6 +11,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 )
 
 // maxCredentials bounds the credentials of one user, the password included.
@@ -41,6 +42,9 @@ func (s *Service) Add(ctx context.Context, by, login string, r Request) (Created
 	default:
 		err = invalid("method %q: want totp, hotp, recovery or tap", r.Method)
 	}
+	if err == nil {
+		err = unlike(c, a)
+	}
 	if err != nil {
 		return Created{}, err
 	}
@@ -49,6 +53,20 @@ func (s *Service) Add(ctx context.Context, by, login string, r Request) (Created
 	}
 	out.Credential = view(c, mfa.Floor{})
 	return out, s.record(ctx, by, "credential add", a.User, describe(c))
+}
+
+// unlike refuses a token that the user has already: with two floors, or two lengths of
+// code, one code would be worth two.
+func unlike(c mfa.Credential, a settlement.Account) error {
+	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP {
+		return nil
+	}
+	for _, has := range a.Credentials {
+		if has.Method == c.Method && has.Secret.Equal(c.Secret) {
+			return fmt.Errorf("%s has this %s token already, as credential %s; remove that first: %w", a.User.Login, c.Method, has.ID, mfa.ErrExists)
+		}
+	}
+	return nil
 }
 
 // describe names a credential for the trail.

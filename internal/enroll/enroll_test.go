@@ -259,3 +259,20 @@ func TestDisableAndRemove(t *testing.T) {
 		t.Errorf("acts: got %v, want %v", verbs, want)
 	}
 }
+
+func TestTheSameTokenTwiceIsRefused(t *testing.T) {
+	r := newRig(t)
+	q := enroll.Request{Method: mfa.MethodTOTP, Secret: secret.NewWire(seed)}
+	had := r.give(t, q)
+	q.Digits = 8 // ends in the same six digits
+	_, err := r.Add(t.Context(), "root", "alice", q)
+	if !errors.Is(err, mfa.ErrExists) || !strings.Contains(fmt.Sprint(err), string(had.ID)) {
+		t.Errorf("the same secret again: got %v, want an error that names credential %s", err, had.ID)
+	}
+	r.give(t, enroll.Request{Method: mfa.MethodHOTP, Secret: secret.NewWire(seed)})
+	r.give(t, enroll.Request{Method: mfa.MethodTOTP})
+	if err := r.Remove(t.Context(), "root", "alice", string(had.ID)); err != nil {
+		t.Fatal(err)
+	}
+	r.give(t, q)
+}
