@@ -21,9 +21,10 @@ const (
 	history      = "72h" // longer than an old master may be away and still be merged
 	maxLearners  = 64    // the same on every member, or the smaller one refuses to start
 	// Entries of the log that etcd keeps in memory. A sole member has nobody to catch up,
-	// and one entry can hold 64 settlements.
-	logSnapshot   = 500
-	catchUp       = 100
+	// and one entry can hold 64 settlements. A replica that is further behind than groupLog
+	// gets a whole copy.
+	soleLog       = 500
+	groupLog      = 5000
 	maxTxnOps     = 512
 	maxTxnBytes   = 1 << 20
 	defragAtStart = 256 // MiB that can be given back
@@ -66,7 +67,10 @@ func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
 	c.TickMs, c.ElectionMs = uint(o.Tick.Milliseconds()), uint(o.Election.Milliseconds())
 	c.MaxLearners = maxLearners
 	c.QuotaBackendBytes = quotaBytes
-	c.SnapshotCount, c.SnapshotCatchUpEntries = logSnapshot, catchUp
+	c.SnapshotCount, c.SnapshotCatchUpEntries = soleLog, soleLog/5
+	if o.peered() {
+		c.SnapshotCount, c.SnapshotCatchUpEntries = groupLog, groupLog
+	}
 	c.MaxTxnOps = maxTxnOps
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.BootstrapDefragThresholdMegabytes = defragAtStart
