@@ -391,7 +391,7 @@ func TestActivateRefusals(t *testing.T) {
 	first.found()
 	first.start()
 	good := first.code()
-	short := first.code("--expires", "1s")
+	short := first.code("--ttl", "1s")
 	time.Sleep(1100 * time.Millisecond) // it expires
 	plain := prepare(t, "")
 	same := newMember(t, "n1")

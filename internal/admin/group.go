@@ -8,7 +8,7 @@ import (
 	"countersign/internal/secret"
 )
 
-const activationLife = 30 * time.Minute
+const activationLife = 10 * time.Minute
 
 // Servers lists the servers of the group.
 func (s *Service) Servers(ctx context.Context) (MemberList, error) {
@@ -29,7 +29,8 @@ func (s *Service) CreateActivation(ctx context.Context, by string, r ActivationR
 	if err != nil {
 		return ActivationCode{}, err
 	}
-	return ActivationCode{Code: &secret.Wire{Text: code}, Role: role, Expires: expires}, nil
+	st, err := s.Node.Status(ctx)
+	return ActivationCode{Code: &secret.Wire{Text: code}, Group: st.Group, Role: role, Expires: expires}, err
 }
 
 // ForgetServer takes a server out of the group for good.

@@ -134,12 +134,13 @@ type MemberList struct {
 // ActivationRequest asks for an activation code.
 type ActivationRequest struct {
 	Role    string `json:"role,omitempty" enum:"server" doc:"of the server to admit; default server"`
-	Seconds int64  `json:"seconds,omitempty" minimum:"0" maximum:"86400" doc:"its life; default 1800"`
+	Seconds int64  `json:"seconds,omitempty" minimum:"0" maximum:"86400" doc:"its life; default 600"`
 }
 
 // ActivationCode admits one server, once.
 type ActivationCode struct {
 	Code    *secret.Wire `json:"code" doc:"shown only once"`
+	Group   string       `json:"group"`
 	Role    string       `json:"role"`
 	Expires time.Time    `json:"expires"`
 }

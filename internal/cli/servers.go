@@ -23,12 +23,12 @@ type groupActivation struct {
 }
 
 type activationCreate struct {
-	Role    string `help:"Role of the new server." enum:"server" default:"server"`
-	Expires span   `help:"How long the code lives." default:"30m" placeholder:"DURATION"`
+	Role string `help:"Role of the new server." enum:"server" default:"server"`
+	TTL  span   `name:"ttl" help:"How long the code lives." default:"10m" placeholder:"DURATION"`
 }
 
 func (v *activationCreate) Run(ctx context.Context, e *env) error {
-	in := admin.ActivationRequest{Role: v.Role, Seconds: v.Expires.seconds()}
+	in := admin.ActivationRequest{Role: v.Role, Seconds: v.TTL.seconds()}
 	var doc admin.ActivationCode
 	if err := e.call(ctx, http.MethodPost, "/group/activations", nil, in, &doc); err != nil {
 		return err

@@ -132,6 +132,9 @@ func (n *Node) awaitLeader(ctx context.Context) error {
 func (n *Node) heard() {
 	now := n.o.Now()
 	n.contact.Store(&now)
+	if n.misses.Swap(0) >= lostAfter {
+		n.log.Info("the master answers again")
+	}
 }
 
 const (

@@ -74,9 +74,6 @@ func (n *Node) probe(ctx context.Context) {
 	err := n.linearUntil(pctx)
 	switch {
 	case err == nil:
-		if n.misses.Swap(0) >= lostAfter {
-			n.log.Info("the master answers again")
-		}
 	case ctx.Err() != nil || errors.Is(err, errClosed):
 	default:
 		if n.misses.Add(1) == lostAfter {

@@ -18,11 +18,8 @@ import (
 	"countersign/internal/pki"
 )
 
-// The life of an activation code.
-const (
-	DefaultCodeLife = 30 * time.Minute
-	MaxCodeLife     = 24 * time.Hour
-)
+// MaxCodeLife is the longest life of an activation code.
+const MaxCodeLife = 24 * time.Hour
 
 var (
 	// ErrNotMaster: ask the master.

@@ -171,6 +171,9 @@ func (s *Service) balance(ctx context.Context) (membership.Step, error) {
 			one.Known, one.Voter, one.Master = true, n.Voter, n.Master
 			r, ok := s.Peers.Heard(m.Name)
 			one.Reachable = n.Master || ok && r.MemberID == n.ID
+			if !n.Voter && n.Name == m.Name && n.Peer != m.Peer { // moved: etcd cannot be told of a learner's new address
+				return membership.Step{Action: membership.Demote, Name: m.Name, Why: "it has moved to " + m.Peer + " and joins again from there"}, s.remove(ctx, n.ID)
+			}
 			one.CaughtUp = n.Master || one.Reachable && r.Role != "joining" && here-r.Revision <= behindMax
 		}
 		list = append(list, one)
@@ -201,12 +204,15 @@ func (s *Service) dropForgotten(ctx context.Context, nodes []Node) error {
 		if known || n.Master {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, balanceTimeout)
-		err := s.Cluster.Remove(ctx, n.ID)
-		cancel()
-		if err != nil {
+		if err := s.remove(ctx, n.ID); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Service) remove(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, balanceTimeout)
+	defer cancel()
+	return s.Cluster.Remove(ctx, id)
 }

@@ -143,7 +143,8 @@ func (s *server) master() (mfa.Member, error) {
 }
 
 // introduce keeps this server's own record in the database true, until ctx is done. The
-// record of a server that was taken out is not made again: only the founder makes its own.
+// record of a server that was taken out is not made again: only a sole voter, which founded
+// the group or restored it, makes its own.
 func (s *server) introduce(ctx context.Context) error {
 	_, coordinator, https, _ := addresses(s.Config)
 	var introduced, failed bool
@@ -151,7 +152,7 @@ func (s *server) introduce(ctx context.Context) error {
 		st, err := s.node.Status()
 		if err == nil && st.Quorum && !introduced {
 			err = s.store.UpdateMember(ctx, s.Config.Name, func(m *mfa.Member) error {
-				if m.Key == "" && (st.Role != "master" || len(s.store.Members()) > 0) {
+				if m.Key == "" && !(st.Voter && st.Voters == 1) {
 					return fmt.Errorf("%w: it was taken out of the group", mfa.ErrNotFound)
 				}
 				if m.Joined.IsZero() {

@@ -171,10 +171,14 @@ func (s *server) recover(ctx context.Context) error {
 		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark, check: s.checkHead}
 	var m recovered
 	var err error
+	if !s.isolated {
+		if err = s.checkHead(ctx); err == nil {
+			m, err = s.ledger.recover(ctx)
+		}
+		s.isolated = errors.Is(err, mfa.ErrUnavailable) && s.grouped() // lost while it starts
+	}
 	if s.isolated {
 		m, err = s.ledger.isolated(ctx)
-	} else if err = s.checkHead(ctx); err == nil {
-		m, err = s.ledger.recover(ctx)
 	}
 	if err != nil {
 		return err

@@ -99,6 +99,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := s.API()
 	if s.raft(r.URL.Path) {
 		h = s.Raft()
+		defer func() { // etcd ends a connection by a panic
+			if p := recover(); p != nil {
+				s.Log.Debug("a replication connection was ended", "from", name, "path", r.URL.Path, "reason", p)
+				panic(http.ErrAbortHandler)
+			}
+		}()
 	}
 	if h == nil {
 		group.WriteAnswer(w, nil, fmt.Errorf("this server is starting: %w", mfa.ErrUnavailable))

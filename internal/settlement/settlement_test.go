@@ -27,7 +27,7 @@ func sample() Record {
 		First:  Count{N: 10, Last: t0, Until: t0.Add(time.Hour)},
 		Floors: map[mfa.CredentialID]mfa.Floor{"aaaaaaaaaaaaaaaa": {Next: 58_000_001, Drift: -2}, "bbbbbbbbbbbbbbbb": {Spent: 5}},
 		Nonces: []Nonce{{ID: 1 << 63, Until: t0.Add(2 * time.Minute)}},
-		Legs:   []Leg{{ID: leg(1), Attempt: mfa.AttemptID{9}, Reason: mfa.OK, Time: t0}, {ID: leg(2), Reason: mfa.WrongCode, Time: t0}},
+		Legs:   []Leg{{ID: leg(1), Attempt: mfa.AttemptID{9}, Reason: mfa.OK, Time: t0, Server: TagOf("one")}, {ID: leg(2), Reason: mfa.WrongCode, Time: t0}},
 	}
 }
 
