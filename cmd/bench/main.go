@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string) (err error) {
 	f.Func("in-flight", "closed loop, comma-separated; default 1,16,64,256", numbers(&o.InFlight, strconv.Atoi))
 	f.Func("open", "open loop: parts of the closed loop's rate at 64, comma-separated; default 0.5,0.8; empty: none", numbers(&o.Open, float))
 	f.Func("memory", "users at which memory and start are measured; default 0,10000,100000; empty: none", numbers(&o.Memory, strconv.Atoi))
+	f.Float64Var(&o.Quiet, "quiet", 0.15, "make a round again if others used more than this part of the processors; 1: never")
 	dir := f.String("dir", "", "folder for data, on the disk to be measured; default: the system's temporary folder")
 	path := f.String("json", "bin/bench.json", "file for the figures")
 	if err := f.Parse(args); err != nil {

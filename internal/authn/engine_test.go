@@ -32,7 +32,8 @@ func TestOneLeg(t *testing.T) {
 		{"no code, then a prompt", nil, firstLeg("plain", "alice", ""), mfa.Challenge, mfa.ReasonNone, 0},
 		{"upper case", nil, firstLeg("plain", "ALICE", code(0)), mfa.Accept, mfa.OK, 0},
 		{"wrong password", nil, firstLeg("vpn", "alice", "wrong"), mfa.Reject, mfa.WrongPassword, 1},
-		{"wrong password, right code", nil, firstLeg("vpn", "alice", "wrong"+code(0)), mfa.Reject, mfa.WrongPassword, 1},
+		{"wrong password, right code", nil, firstLeg("vpn", "alice", "wrong"+code(0)), mfa.Reject, mfa.WrongPassword, 2},
+		{"right password, wrong code behind it", nil, firstLeg("vpn", "alice", "right000000"), mfa.Reject, mfa.WrongCode, 1},
 		{"empty password", nil, firstLeg("vpn", "alice", ""), mfa.Reject, mfa.EmptyPassword, 1},
 		{"wrong code", nil, firstLeg("plain", "alice", "000000"), mfa.Reject, mfa.WrongCode, 0},
 		{"code of another user", nil, firstLeg("plain", "alice", code(1000)), mfa.Reject, mfa.WrongCode, 0},
@@ -224,6 +225,9 @@ func TestUsedCodeIsRefusedAndNotCounted(t *testing.T) {
 			t.Fatalf("used code: got %s, want replayed_code", d.Reason)
 		}
 	}
+	if v := g.trail.verdicts(); v[1].Method != mfa.MethodHOTP || v[1].Credential != "token-alice" {
+		t.Errorf("the record of a used code names method %q and credential %q", v[1].Method, v[1].Credential)
+	}
 	if d := ask(t, e, firstLeg("plain", "alice", code(1))); d.Verdict != mfa.Accept {
 		t.Errorf("next code: got %s %s, want accept", d.Verdict, d.Reason)
 	}
@@ -313,6 +317,19 @@ func TestPanicIsAFaultOfOurs(t *testing.T) {
 	g.store.fault = nil
 	if d := ask(t, e, firstLeg("plain", "alice", code(0))); d.Verdict != mfa.Accept {
 		t.Errorf("the same user afterwards: %s %s, want accept (no lock left behind)", d.Verdict, d.Reason)
+	}
+}
+
+// A code guessed behind a right password counts against the second factor, not the first.
+func TestAppendedGuessesStopAtTheLimit(t *testing.T) {
+	g := newRig(t)
+	e := g.engine()
+	count := map[mfa.Reason]int{}
+	for i := range 20 {
+		count[ask(t, e, firstLeg("vpn", "alice", fmt.Sprintf("right%06d", i))).Reason]++
+	}
+	if count[mfa.WrongCode] != 5 || count[mfa.Locked] != 15 {
+		t.Errorf("20 guesses behind a right password: %v, want 5 wrong_code and 15 locked", count)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"countersign/internal/login"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
-	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
 
@@ -43,14 +42,15 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return mfa.Decision{}, false, why
 	}
 	exempt := e.exempt(a)
-	split := policy.Split{Password: a.Password}
+	ways := []policy.Split{{Password: a.Password}}
 	if exempt == mfa.ReasonNone {
-		if split, err = e.split(ctx, a, hasFirst); err != nil {
+		if ways, err = e.readings(ctx, a, hasFirst); err != nil {
 			return mfa.Decision{}, false, err
 		}
 	}
+	split := ways[0]
 	if hasFirst {
-		if err := e.firstFactor(ctx, a, split.Password); err != nil {
+		if split, err = e.firstFactor(ctx, a, ways); err != nil {
 			return mfa.Decision{}, false, err
 		}
 	}
@@ -129,13 +129,13 @@ func (e *Engine) exempt(a *attempt) mfa.Reason {
 	return mfa.ReasonNone
 }
 
-// split finds the code in what was typed. Where more than one reading is possible it
-// takes the first whose code is one of the user's; that is looked at, not revealed: the
-// password is still checked first, and the code is proven and spent afterwards.
-func (e *Engine) split(ctx context.Context, a *attempt, hasFirst bool) (policy.Split, error) {
+// readings returns the ways to read what was typed, at least one. One whose code is one of
+// the user's comes first; that is looked at, not revealed: the password is still checked
+// first, and the code is proven and spent afterwards.
+func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]policy.Split, error) {
 	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
 	if why != mfa.ReasonNone && !hasFirst {
-		return policy.Split{}, why
+		return nil, why
 	}
 	lengths := make([]int, 0, 4)
 	for _, c := range usable {
@@ -145,33 +145,41 @@ func (e *Engine) split(ctx context.Context, a *attempt, hasFirst bool) (policy.S
 	if len(ways) == 0 {
 		if len(usable) == 0 {
 			// Nothing to append; the password decides what is recorded.
-			return policy.Split{Password: a.Password}, nil
+			return []policy.Split{{Password: a.Password}}, nil
 		}
-		return policy.Split{}, mfa.EmptyCode
+		return nil, mfa.EmptyCode
 	}
 	if len(ways) > 1 {
-		for _, w := range ways {
+		for i, w := range ways {
 			if w.Code.Empty() {
 				continue
 			}
 			if m := e.match(ctx, a, usable, w.Code, mfa.Step{}); m.why != mfa.WrongCode && m.err == nil {
-				return w, nil
+				return slices.Concat(ways[i:i+1], ways[:i], ways[i+1:]), nil
 			}
 		}
 	}
-	return ways[len(ways)-1], nil
+	return ways, nil
 }
 
-// firstFactor checks the password and books a wrong one. It holds the user's lock, so
-// that guesses cannot outrun the limit.
-func (e *Engine) firstFactor(ctx context.Context, a *attempt, password secret.Text) error {
+// firstFactor checks the password and books a wrong one, once, however many readings were
+// tried. It returns the reading whose password is right: so a wrong code behind a right
+// password is booked as what it is. It holds the user's lock, so that guesses cannot outrun
+// the limit.
+func (e *Engine) firstFactor(ctx context.Context, a *attempt, ways []policy.Split) (policy.Split, error) {
 	where := e.directory(a)
-	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "password", password)
+	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "password", a.Password)
 	if e.repeats.seen(key, e.Now()) {
-		return mfa.RepeatedWrongPassword
+		return policy.Split{}, mfa.RepeatedWrongPassword
 	}
-	groups, err := e.First.Check(ctx, where, a.acct.User, a.acct.Credentials, a.name.String(), password)
-	if err == nil {
+	for _, w := range ways {
+		groups, err := e.First.Check(ctx, where, a.acct.User, a.acct.Credentials, a.name.String(), w.Password)
+		if errors.Is(err, mfa.WrongPassword) {
+			continue
+		}
+		if err != nil {
+			return policy.Split{}, err
+		}
 		a.groups = policy.RuleGroups(a.app, groups)
 		a.note("first factor: right, checked by %s", where)
 		for _, c := range a.acct.Credentials {
@@ -179,10 +187,7 @@ func (e *Engine) firstFactor(ctx context.Context, a *attempt, password secret.Te
 				a.local = c.ID
 			}
 		}
-		return nil
-	}
-	if !errors.Is(err, mfa.WrongPassword) {
-		return err
+		return w, nil
 	}
 	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
 		if why := policy.Gate(acct.User, acct.Record, true, e.Now()); why != mfa.ReasonNone {
@@ -191,10 +196,10 @@ func (e *Engine) firstFactor(ctx context.Context, a *attempt, password secret.Te
 		return settlement.Change{Reason: mfa.WrongPassword, FirstFail: true}, nil, nil
 	})
 	if err != nil {
-		return err
+		return policy.Split{}, err
 	}
 	e.repeats.add(key, e.Now())
-	return settled
+	return policy.Split{}, settled
 }
 
 // directory is where the password of a's user is checked.
@@ -263,10 +268,10 @@ func (e *Engine) again(ctx context.Context, a *attempt, l settlement.Leg) (mfa.D
 	}
 	needsGroups := slices.ContainsFunc(a.app.Reply, func(r mfa.ReplyRule) bool { return r.Group != "" })
 	if needsGroups && a.handle == nil && a.app.FirstFactor != mfa.FirstFactorNone {
-		split, err := e.split(ctx, a, true)
+		ways, err := e.readings(ctx, a, true)
 		if err == nil {
 			var groups []string
-			groups, err = e.First.Check(ctx, e.directory(a), a.acct.User, a.acct.Credentials, a.name.String(), split.Password)
+			groups, err = e.First.Check(ctx, e.directory(a), a.acct.User, a.acct.Credentials, a.name.String(), ways[0].Password)
 			a.groups = policy.RuleGroups(a.app, groups)
 		}
 		if err != nil {

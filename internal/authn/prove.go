@@ -26,7 +26,7 @@ type matched struct {
 func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa.Decision, error) {
 	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "code", answer)
 	var m matched
-	unchanged, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
 		a.acct = acct
 		if why := policy.Gate(acct.User, acct.Record, false, e.Now()); why != mfa.ReasonNone {
 			return settlement.Change{}, nil, why
@@ -42,13 +42,11 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 		if m.err != nil {
 			return settlement.Change{}, nil, m.err
 		}
+		a.cred, a.method = m.cred, m.meth // a used code is recorded with the token that it was used at
 		return e.change(a, m, usable)
 	})
 	if err != nil {
 		return mfa.Decision{}, err
-	}
-	if !unchanged {
-		a.cred, a.method = m.cred, m.meth
 	}
 	if settled == mfa.WrongCode {
 		e.repeats.add(key, e.Now())

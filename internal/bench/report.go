@@ -143,7 +143,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(w, "%d rounds of %.3g s each, interleaved; medians; %d users. fdatasync of 4 KiB: p50 %.2f ms, p99 %.2f ms\n\n",
 		r.Settings.Rounds, r.Settings.Duration, r.Settings.Users, r.Disk.P50, r.Disk.P99)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "system\tload\trate/s\tp50 ms\tp95 ms\tp99 ms\tmax ms\tserver CPU us\tclient CPU us\tbad\t")
+	fmt.Fprintln(t, "system\tload\trate/s\tp50 ms\tp95 ms\tp99 ms\tmax ms\tserver CPU us\tclient CPU us\tothers %\tbad\t")
 	for _, x := range r.Results {
 		load := strconv.Itoa(x.InFlight) + " in flight"
 		if x.Loop == "open" {
@@ -154,8 +154,8 @@ func (r *Report) WriteTable(w io.Writer) error {
 			mark = "!"
 		}
 		m := x.Median
-		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.3g\t%.3g\t%.3g\t%.3g\t%.1f\t%.1f\t%s%d\t\n", x.System, load, m.Rate, m.P50, m.P95, m.P99, m.Max,
-			m.ServerCPU, m.ClientCPU, mark, x.Bad)
+		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.3g\t%.3g\t%.3g\t%.3g\t%.1f\t%.1f\t%.0f\t%s%d\t\n", x.System, load, m.Rate, m.P50, m.P95, m.P99, m.Max,
+			m.ServerCPU, m.ClientCPU, 100*m.Others, mark, x.Bad)
 	}
 	if len(r.Ratios) > 0 {
 		fmt.Fprintln(t, "\t\t\t\t\t\t\t\t\t\t\ncountersign to\tload\trate\tserver CPU\t")

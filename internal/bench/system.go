@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
 	"time"
 )
 
@@ -64,13 +65,20 @@ func (s *system) round(ctx context.Context, d time.Duration, want int, load func
 }
 
 func (s *system) fire(v volley, d time.Duration) Round {
-	server, client := s.server.cpu(), ownCPU()
+	server, client, machine, start := s.server.cpu(), ownCPU(), machineCPU(), time.Now()
 	t, unsent := v.fire(d)
-	r := newRound(t, s.server.cpu()-server, ownCPU()-client)
+	server, client, machine = s.server.cpu()-server, ownCPU()-client, machineCPU()-machine
+	r := newRound(t, server, client)
+	r.Others = share(machine-server-client, time.Since(start))
 	for _, c := range unsent {
 		s.codes.giveBack(c)
 	}
 	return r
+}
+
+// share is the part of all processors' time in wall.
+func share(used, wall time.Duration) float64 {
+	return max(0, float64(used)/float64(wall)/float64(runtime.NumCPU()))
 }
 
 // find returns where a program is: on PATH or where Debian keeps daemons.

@@ -64,6 +64,7 @@ type Round struct {
 	Max       float64 `json:"max_ms"`         //
 	ServerCPU float64 `json:"server_cpu_us"`  // processor time of the server's processes for each accept
 	ClientCPU float64 `json:"client_cpu_us"`  // of the load generator
+	Others    float64 `json:"others_cpu"`     // part of the machine's processors that neither server nor load generator used
 	Sync50    float64 `json:"fdatasync50_ms"` // the disk just before the round
 }
 
@@ -116,7 +117,8 @@ type Result struct {
 	Offered  float64 `json:"offered,omitzero"`   // open: requests a second
 	Rounds   []Round `json:"rounds"`
 	Median   Round   `json:"median"`
-	Bad      int     `json:"bad"` // in all rounds; such a result is marked
+	Bad      int     `json:"bad"`   // in all rounds; such a result is marked
+	Noisy    int     `json:"noisy"` // rounds made again because of what else the machine did
 }
 
 // summarise fills Median and Bad.
@@ -134,7 +136,7 @@ func (r *Result) summarise() {
 		P50: of(func(x Round) float64 { return x.P50 }), P95: of(func(x Round) float64 { return x.P95 }),
 		P99: of(func(x Round) float64 { return x.P99 }), Max: of(func(x Round) float64 { return x.Max }),
 		ServerCPU: of(func(x Round) float64 { return x.ServerCPU }), ClientCPU: of(func(x Round) float64 { return x.ClientCPU }),
-		Sync50: of(func(x Round) float64 { return x.Sync50 }),
+		Sync50: of(func(x Round) float64 { return x.Sync50 }), Others: of(func(x Round) float64 { return x.Others }),
 	}
 	for _, x := range r.Rounds {
 		r.Bad += x.Bad()

@@ -13,7 +13,7 @@ import (
 func TestYardsticks(t *testing.T) {
 	mfatest.Need(t, "freeradius", "slapd", "slapadd")
 	o := Options{Dir: t.TempDir(), Systems: []string{"freeradius", "slapo-otp"}, Rounds: 1, Duration: 50 * time.Millisecond,
-		InFlight: []int{4, reference}, Users: 5000, Log: slog.New(slog.DiscardHandler)}
+		InFlight: []int{4, reference}, Users: 5000, Quiet: 1, Log: slog.New(slog.DiscardHandler)}
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

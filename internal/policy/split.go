@@ -51,7 +51,8 @@ func longestFirst(lengths []int) []int {
 	return slices.DeleteFunc(l, func(n int) bool { return n <= 0 })
 }
 
-// codeLike reports whether b is all digits, or groups of letters and digits with at least one dash.
+// codeLike reports whether b looks like a code: up to eight digits, or longer groups of
+// letters and digits with a dash between.
 func codeLike(b []byte) bool {
 	digits, dashes := 0, 0
 	for _, c := range b {
@@ -65,5 +66,8 @@ func codeLike(b []byte) bool {
 			return false
 		}
 	}
-	return digits == len(b) || dashes > 0 && b[0] != '-' && b[len(b)-1] != '-'
+	if len(b) <= 8 {
+		return digits == len(b)
+	}
+	return dashes == 1 && b[0] != '-' && b[len(b)-1] != '-'
 }

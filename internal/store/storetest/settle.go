@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
 
@@ -163,6 +164,24 @@ func credentials(t *testing.T, r *rig) {
 		}
 	}
 
+	// The same seed again, under a new id: what was used stays used.
+	same2 := totp()
+	same2.User, same2.Method, same2.By, same2.Secret = u.ID, mfa.MethodHOTP, "token:helpdesk", c.Secret
+	is(t, "add the seed again", r.AddCredential(ctx, same2), nil)
+	other := totp()
+	other.User, other.Method, other.By, other.Secret = u.ID, mfa.MethodHOTP, "token:helpdesk", secret.FromString("another seed, another")
+	is(t, "add another seed", r.AddCredential(ctx, other), nil)
+	a, err = r.Account(ctx, u.ID, true)
+	is(t, "account", err, nil)
+	if got := a.Record.Floors[same2.ID].Next; got != 7 {
+		t.Errorf("a seed that was removed and added again has the floor %d, want the 7 that it had", got)
+	}
+	if got := a.Record.Floors[other.ID].Next; got != 0 {
+		t.Errorf("another seed has the floor %d, want none", got)
+	}
+	is(t, "remove", r.RemoveCredential(ctx, u.ID, same2.ID), nil)
+	is(t, "remove", r.RemoveCredential(ctx, u.ID, other.ID), nil)
+
 	notices, err := r.Notices(ctx, 10)
 	is(t, "notices", err, nil)
 	var what []string
@@ -173,7 +192,8 @@ func credentials(t *testing.T, r *rig) {
 		}
 	}
 	slices.Sort(what)
-	if want := []string{"credential hotp added", "credential hotp disabled", "credential hotp removed"}; !slices.Equal(what, want) {
+	if want := []string{"credential hotp added", "credential hotp added", "credential hotp added", "credential hotp disabled",
+		"credential hotp removed", "credential hotp removed", "credential hotp removed"}; !slices.Equal(what, want) {
 		t.Errorf("notices %q, want %q", what, want)
 	}
 	is(t, "carry a notice", r.RemoveNotice(ctx, notices[0].ID), nil)
