@@ -11,6 +11,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/cli"
 	"countersign/internal/config"
+	"countersign/internal/group"
 	"countersign/internal/node"
 	"countersign/internal/secret"
 )
@@ -31,6 +32,17 @@ func wire(d cli.Deps) cli.Deps {
 			return err
 		}
 		fmt.Fprintf(d.Stdout, "Group %s is founded in %s. Start its first server: %s server%s\n", group, c.DataDir, program(), flags(g))
+		return nil
+	}
+	d.Activate = func(ctx context.Context, g cli.Globals, code string, confirm func(group.Preview) error) error {
+		c, err := w.load(g)
+		if err != nil {
+			return err
+		}
+		if err := node.Activate(ctx, w.options(c), code, confirm); err != nil {
+			return err
+		}
+		fmt.Fprintf(d.Stdout, "This machine is activated. Start its server, which brings the group's data: %s server%s\n", program(), flags(g))
 		return nil
 	}
 	d.Server = w.server

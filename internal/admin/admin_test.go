@@ -569,3 +569,33 @@ func TestBlastRADIUS(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// What opens a door is in the trail with its value, and no secret is.
+func TestApplicationActsTellValues(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	_, err := r.AddApplication(ctx, "root", admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("radius"), Addresses: ptr([]string{"10.0.0.0/24"}),
+		Secret: secret.NewWire("hush-hush-1"), FirstFactor: ptr("none")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.SetApplication(ctx, "root", "vpn", admin.ApplicationChange{UnknownUsers: ptr("pass"), Exempt: ptr([]string{"0.0.0.0/0"}),
+		Secret: secret.NewWire("hush-hush-2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts := r.trail.Recorded()
+	for i, want := range [][]string{
+		{"application add", `addresses ["10.0.0.0/24"]`, `first_factor "none"`},
+		{"application set", `exempt [] -> ["0.0.0.0/0"]`, `unknown_users "deny" -> "pass"`, "secret"},
+	} {
+		all := acts[i].Verb + ": " + acts[i].Detail
+		for _, w := range want {
+			if !strings.Contains(all, w) {
+				t.Errorf("act %q does not tell %s", all, w)
+			}
+		}
+		if strings.Contains(all, "hush") {
+			t.Errorf("act %q tells a secret", all)
+		}
+	}
+}

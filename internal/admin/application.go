@@ -67,7 +67,7 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	if err != nil {
 		return Application{}, err
 	}
-	if err := s.record(ctx, by, "application add", made.Name, "kind "+made.Kind); err != nil {
+	if err := s.record(ctx, by, "application add", made.Name, fields(difference(Application{}, application(made), true))); err != nil {
 		return Application{}, err
 	}
 	return application(made), nil
@@ -91,17 +91,21 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 			return Application{}, err
 		}
 	}
-	var names []string
+	var before Application
 	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
-		var err error
-		names, err = s.applyApplication(a, c)
+		before = application(*a)
+		_, err := s.applyApplication(a, c)
 		a.Changed = s.Now()
 		return err
 	})
 	if err != nil {
 		return Application{}, err
 	}
-	if err := s.record(ctx, by, "application set", found.Name, fields(names)); err != nil {
+	detail := difference(before, application(changed), false)
+	if c.Secret != nil {
+		detail = append(detail, "secret")
+	}
+	if err := s.record(ctx, by, "application set", found.Name, fields(detail)); err != nil {
 		return Application{}, err
 	}
 	return application(changed), nil

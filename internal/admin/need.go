@@ -123,6 +123,16 @@ type Node interface {
 	Backup(ctx context.Context, passphrase secret.Text, w io.Writer) error
 }
 
+// Group is the servers of the group. It records in the trail what it does.
+type Group interface {
+	Servers(ctx context.Context) ([]Member, error)
+	// CreateActivation makes a code that admits one server.
+	CreateActivation(ctx context.Context, by, role string, life time.Duration) (code secret.Text, expires time.Time, err error)
+	// Forget takes another server out for good, Leave this one.
+	Forget(ctx context.Context, by, name string) error
+	Leave(ctx context.Context, by string) error
+}
+
 // DirectoryTester tries a directory step by step: name, connection, TLS, bind, search
 // for the login, and with a password the user's own bind. login and password may be empty.
 type DirectoryTester interface {

@@ -28,6 +28,7 @@ type Service struct {
 	Trail        Recorder
 	Audit        Audit
 	Node         Node
+	Group        Group
 	Tests        DirectoryTester
 	Passwords    Passwords
 	Engine       mfa.Authenticator

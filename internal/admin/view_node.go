@@ -117,11 +117,37 @@ type Status struct {
 // Member is one server of the group.
 type Member struct {
 	Name      string `json:"name"`
-	Role      string `json:"role"`
+	Role      string `json:"role" doc:"master, replica, activated (has not joined yet), joining, removed"`
 	Voter     bool   `json:"voter"`
 	Reachable bool   `json:"reachable"`
+	Peer      string `json:"peer" doc:"address of its peer port; empty: off"`
 	Revision  int64  `json:"revision"`
+	Lag       int64  `json:"lag" doc:"revisions by which it was behind this server a second ago"`
 	Version   string `json:"version"`
+}
+
+// MemberList is the servers of the group.
+type MemberList struct {
+	Members []Member `json:"members"`
+}
+
+// ActivationRequest asks for an activation code.
+type ActivationRequest struct {
+	Role    string `json:"role,omitempty" enum:"server" doc:"of the server to admit; default server"`
+	Seconds int64  `json:"seconds,omitempty" minimum:"0" maximum:"86400" doc:"its life; default 600"`
+}
+
+// ActivationCode admits one server, once.
+type ActivationCode struct {
+	Code    *secret.Wire `json:"code" doc:"shown only once"`
+	Group   string       `json:"group"`
+	Role    string       `json:"role"`
+	Expires time.Time    `json:"expires"`
+}
+
+// ForgetRequest takes a server out of the group for good.
+type ForgetRequest struct {
+	Name string `json:"name" minLength:"1" maxLength:"63"`
 }
 
 // FrontEnd is one listener.

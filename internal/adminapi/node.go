@@ -16,6 +16,18 @@ func (a *API) node() {
 	route(a, admin.ScopeRead, http.MethodGet, "/status", "Show the state of the server and its group", func(ctx context.Context, _ string, _ *none) (admin.Status, error) {
 		return s.Status(ctx)
 	})
+	route(a, admin.ScopeRead, http.MethodGet, "/group/members", "List the servers of the group", func(ctx context.Context, _ string, _ *none) (admin.MemberList, error) {
+		return s.Servers(ctx)
+	})
+	route(a, admin.ScopeOwner, http.MethodPost, "/group/activations", "Make a code that admits one server", func(ctx context.Context, by string, in *struct{ Body admin.ActivationRequest }) (admin.ActivationCode, error) {
+		return s.CreateActivation(ctx, by, in.Body)
+	})
+	route(a, admin.ScopeOwner, http.MethodPost, "/group/forget", "Take a server out of the group for good", func(ctx context.Context, by string, in *struct{ Body admin.ForgetRequest }) (admin.Removed, error) {
+		return s.ForgetServer(ctx, by, in.Body.Name)
+	})
+	route(a, admin.ScopeOwner, http.MethodPost, "/group/leave", "Take this server out of its group", func(ctx context.Context, by string, _ *none) (admin.Removed, error) {
+		return s.LeaveGroup(ctx, by)
+	})
 	route(a, admin.ScopeWrite, http.MethodPost, "/doctor", "Try every connection that the server needs", func(ctx context.Context, _ string, _ *slow) (admin.CheckList, error) {
 		return s.Doctor(ctx)
 	})

@@ -43,6 +43,7 @@ type Engine struct {
 	repeats repeats
 	sources throttle
 	open    unanswered
+	started time.Time
 }
 
 // New returns an engine. Call Run to have unanswered challenges recorded.
@@ -50,7 +51,7 @@ func New(c Config) *Engine {
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}
-	e := &Engine{Config: c, methods: make(map[mfa.MethodID]Method)}
+	e := &Engine{Config: c, methods: make(map[mfa.MethodID]Method), started: c.Now()}
 	for _, m := range c.Methods {
 		e.methods[m.ID()] = m
 	}
@@ -74,6 +75,7 @@ type attempt struct {
 	method mfa.MethodID
 	cred   mfa.CredentialID
 	ledger []mfa.Record
+	alone  bool // settled, or to be settled, by this server alone
 	trace  []string
 }
 
@@ -216,9 +218,10 @@ func (e *Engine) append(ctx context.Context, records []mfa.Record) error {
 // verdict makes the verdict record of a.
 func (e *Engine) verdict(a *attempt, v mfa.Verdict, why mfa.Reason) *mfa.Attempt {
 	now := e.Now()
+	_, contact := e.Store.Contact()
 	r := &mfa.Attempt{ID: a.id, Time: now, Server: e.Server, Application: a.app.Name, FrontEnd: a.FrontEnd, User: a.acct.User.ID,
 		Login: printable(a.Login), Source: printable(a.Source), Verdict: v, Reason: why, Method: a.method, Credential: a.cred,
-		Duration: now.Sub(a.begun), Trace: a.trace}
+		Degraded: a.alone || !contact, Duration: now.Sub(a.begun), Trace: a.trace}
 	if a.app.Name == "" {
 		r.Application = printable(string(a.Application))
 	}

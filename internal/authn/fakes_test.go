@@ -32,6 +32,9 @@ type memStore struct {
 	stale   map[mfa.UserID]settlement.Account // what a lagging view shows until it is read through
 	fault   func() (apply bool, err error)    // asked before each settlement
 	settled int
+
+	contact func() (last time.Time, now bool) // nil: always
+	local   []mfa.Settled
 }
 
 func (s *memStore) Application(id mfa.ApplicationID) (mfa.Application, error) {
@@ -97,6 +100,33 @@ func (s *memStore) Settle(_ context.Context, a settlement.Account, used []mfa.Cr
 }
 
 func (s *memStore) Epoch() uint64 { return 1 }
+
+func (s *memStore) Contact() (time.Time, bool) {
+	if s.contact == nil {
+		return t0, true
+	}
+	return s.contact()
+}
+
+// SettleLocal takes over the record at once: nobody merges here.
+func (s *memStore) SettleLocal(a settlement.Account, used []mfa.CredentialID, next settlement.Record, e mfa.Settled) (mfa.Settled, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cur := s.accts[a.User.ID]
+	ok := cur.RecordRev == a.RecordRev && cur.UserRev == a.UserRev
+	for _, id := range used {
+		ok = ok && cur.CredRevs[id] == a.CredRevs[id]
+	}
+	if !ok {
+		return e, false, nil
+	}
+	s.rev++
+	cur.Record, cur.RecordRev = next.Clone(), s.rev
+	s.accts[a.User.ID] = cur
+	e.Number = uint64(s.rev)
+	s.local = append(s.local, e)
+	return e, true, nil
+}
 
 // change edits a user's account as an administrator would, with new revisions.
 func (s *memStore) change(id mfa.UserID, f func(*settlement.Account)) {

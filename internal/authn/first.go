@@ -55,6 +55,9 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		}
 	}
 	if exempt != mfa.ReasonNone {
+		if err := e.acknowledged(a); err != nil {
+			return mfa.Decision{}, false, err
+		}
 		d, err := e.passExempt(ctx, a, exempt)
 		return d, false, err
 	}
@@ -239,6 +242,9 @@ func (e *Engine) passUnknown(ctx context.Context, a *attempt) (mfa.Decision, boo
 			return mfa.Decision{}, false, err
 		}
 		a.groups = policy.RuleGroups(a.app, groups)
+	}
+	if err := e.acknowledged(a); err != nil {
+		return mfa.Decision{}, false, err
 	}
 	return e.accept(a, mfa.UnknownUserPassed), false, nil
 }

@@ -62,7 +62,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 
 // retriable reports whether a wrong answer may be followed by another prompt.
 func retriable(why mfa.Reason) bool {
-	return why == mfa.WrongCode || why == mfa.EmptyCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow
+	return why == mfa.WrongCode || why == mfa.EmptyCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated
 }
 
 // sameUser checks that the login sent with an answer, if there is one, is that of the

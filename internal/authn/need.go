@@ -24,6 +24,14 @@ type Store interface {
 	// in used are still at the revisions in a, and reports whether they were. With an
 	// error that wraps mfa.ErrUnknownOutcome the write may or may not have happened.
 	Settle(ctx context.Context, a settlement.Account, used []mfa.CredentialID, next settlement.Record) (rev int64, ok bool, err error)
+	// SettleLocal keeps entry on this server alone, to be merged when there is a master
+	// again, if the view still has what a was made from, and reports whether it did. Account
+	// shows it from then on. It returns the entry with its number and what it was made from.
+	// next is the record after it.
+	SettleLocal(a settlement.Account, used []mfa.CredentialID, next settlement.Record, entry mfa.Settled) (numbered mfa.Settled, ok bool, err error)
+	// Contact reports whether the group has a master that answers, and when it last did; zero:
+	// never since this server was started. One server alone is always in contact.
+	Contact() (last time.Time, now bool)
 	// Epoch is the generation of the database.
 	Epoch() uint64
 }

@@ -95,6 +95,9 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		floor := a.acct.Record.Floors[c.ID]
 		p, err := m.Finish(ctx, c, floor, step, answer)
 		var why mfa.Reason
+		if err == nil && e.missed(a, c, floor, p.Floor) {
+			err = mfa.HeldWhileIsolated
+		}
 		switch {
 		case err == nil && best.why != mfa.OK:
 			best = matched{why: mfa.OK, cred: c.ID, meth: c.Method, floor: p.Floor}
@@ -115,8 +118,8 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 	return best
 }
 
-// change says what the finding does to the record. A used code and a repeated wrong one
-// are no guesses and are not counted; but any answer spends its handle.
+// change says what the finding does to the record. A used code, a held one and a repeated
+// wrong one are no guesses and are not counted; but any answer spends its handle.
 func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlement.Change, []mfa.CredentialID, error) {
 	c := settlement.Change{Reason: m.why}
 	if a.handle != nil {
@@ -132,7 +135,7 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 			used = append(used, a.local)
 		}
 		c.Clear, c.Credential, c.Floor = true, m.cred, m.floor
-	case mfa.EmptyCode, mfa.ReplayedCode, mfa.RepeatedWrongCode:
+	case mfa.EmptyCode, mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated:
 		if a.handle == nil {
 			return settlement.Change{}, nil, m.why
 		}

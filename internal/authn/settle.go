@@ -17,7 +17,8 @@ const rounds = 16
 // returns the reason that stands. On a conflict it reads through at the master and
 // decides again; after a lost answer it reads back whether the write was its own. settled
 // is decide's reason, or that of this very leg if it turns out to be settled already
-// (earlier is then true). With an error nothing is revealed.
+// (earlier is then true). Without a master this server settles alone, if the application
+// lets it. With an error nothing is revealed.
 func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.Account) (settlement.Change, []mfa.CredentialID, error)) (earlier bool, settled mfa.Reason, err error) {
 	acct, fresh := a.acct, false
 	var open error // of a write whose outcome is not known
@@ -29,7 +30,9 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 	}()
 	for range rounds {
 		if fresh {
-			if acct, err = e.Store.Account(ctx, a.acct.User.ID, true); err != nil {
+			if acct, err = e.Store.Account(ctx, a.acct.User.ID, true); e.alone(a, err) {
+				return e.settleAlone(ctx, a, decide, open)
+			} else if err != nil {
 				return false, mfa.ReasonNone, errors.Join(gone(err), open)
 			}
 			if l, ok := e.earlier(a, acct.Record); ok {
@@ -45,6 +48,7 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 			return false, mfa.ReasonNone, err
 		}
 		c.Leg, c.Attempt, c.Time = a.Leg, a.id, e.Now()
+		c.Server = e.Server
 		next, err := acct.Record.Apply(c, a.set.Second(), a.set.First())
 		if err != nil {
 			return false, mfa.ReasonNone, err
@@ -59,6 +63,8 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 		case errors.Is(err, mfa.ErrUnknownOutcome):
 			// It may land yet. The next round is conditional on the same revisions, so only one of the two can.
 			open, last = err, c
+		case e.alone(a, err):
+			return e.settleAlone(ctx, a, decide, open)
 		case err != nil:
 			return false, mfa.ReasonNone, fmt.Errorf("settlement of user %s: %w", a.acct.User.ID, err)
 		}
@@ -76,7 +82,13 @@ func (e *Engine) earlier(a *attempt, r settlement.Record) (settlement.Leg, bool)
 
 // book adds the ledger entry of a settlement to the leg's records.
 func (e *Engine) book(a *attempt, why mfa.Reason, c settlement.Change, rev int64, state string) {
-	s := &mfa.Settled{Leg: a.Leg, Attempt: a.id, User: a.acct.User.ID, Time: c.Time, Server: e.Server, Credential: c.Credential,
+	s := e.entry(a, why, c, rev, state)
+	a.ledger = append(a.ledger, mfa.Record{Settled: &s})
+}
+
+// entry makes the ledger entry of a settlement.
+func (e *Engine) entry(a *attempt, why mfa.Reason, c settlement.Change, rev int64, state string) mfa.Settled {
+	s := mfa.Settled{Leg: a.Leg, Attempt: a.id, User: a.acct.User.ID, Time: c.Time, Server: e.Server, Credential: c.Credential,
 		Floor: c.Floor, Nonce: c.Nonce.ID, NonceUntil: c.Nonce.Until, Reason: why, State: state, Epoch: e.Store.Epoch(), Revision: rev}
 	if s.Time.IsZero() {
 		s.Time = e.Now().Truncate(time.Second)
@@ -87,5 +99,5 @@ func (e *Engine) book(a *attempt, why mfa.Reason, c settlement.Change, rev int64
 	if c.FirstFail {
 		s.FirstFails = 1
 	}
-	a.ledger = append(a.ledger, mfa.Record{Settled: s})
+	return s
 }

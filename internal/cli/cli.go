@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"countersign/internal/admin"
+	"countersign/internal/group"
 	"countersign/internal/secret"
 )
 
@@ -48,6 +49,8 @@ type Deps struct {
 	DataDir func(file string) (string, error)
 	// Init founds a group on this machine.
 	Init func(ctx context.Context, g Globals, group string) error
+	// Activate admits this machine to a group by a code, if confirm agrees to what it admits to.
+	Activate func(ctx context.Context, g Globals, code string, confirm func(group.Preview) error) error
 	// Server runs a server until ctx is done.
 	Server func(ctx context.Context, g Globals, demo bool) error
 	// DemoSignIn signs the demo's user in over RADIUS.

@@ -358,8 +358,8 @@ func TestDataFolder(t *testing.T) {
 	}
 }
 
-// groupVerbs are verbs that the calling program adds.
-type groupVerbs struct {
+// addedVerbs are verbs that the calling program adds.
+type addedVerbs struct {
 	Members struct{} `cmd:"" help:"List."`
 	Leave   leave    `cmd:"" help:"Leave."`
 }
@@ -390,7 +390,7 @@ func TestHooks(t *testing.T) {
 		called = append(called, string(b)+string(p.Expose())+confirm+g.Data)
 		return err
 	}
-	d.Commands = []cli.Command{{Name: "group", Help: "The group.", Grammar: &groupVerbs{}}}
+	d.Commands = []cli.Command{{Name: "cluster", Help: "The cluster.", Grammar: &addedVerbs{}}}
 	var errs bytes.Buffer
 	d.Stderr = &errs
 	dir := t.TempDir()
@@ -402,7 +402,7 @@ func TestHooks(t *testing.T) {
 	}
 	for args, want := range map[string]int{
 		"init --group acme --config /c.yaml": 0, "init": 2, "server": 1, "server --demo": 1, "demo sign-in": 0,
-		"group leave --hard --json": 0, "group leave --json": 1,
+		"cluster leave --hard --json": 0, "cluster leave --json": 1,
 		"backup restore " + file + " --passphrase-file " + pass + " --confirm acme/1 --data /d": 0,
 	} {
 		if code := cli.Run(t.Context(), strings.Fields(args), d); code != want {

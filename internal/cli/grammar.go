@@ -20,6 +20,7 @@ type grammar struct {
 	Blastradius blastVerb        `cmd:"" help:"Which RADIUS clients are safe (CVE-2024-3596)."`
 	Status      statusVerb       `cmd:"" help:"The state of the server and its group."`
 	Doctor      doctorVerb       `cmd:"" help:"Try every connection that the server needs, layer by layer."`
+	Group       groupVerbs       `cmd:"" help:"The servers of the group."`
 	Log         logVerbs         `cmd:"" help:"Verbosity at run time."`
 	Key         keyVerbs         `cmd:"" help:"The group's keyset."`
 	APIToken    tokenVerbs       `cmd:"" name:"api-token" help:"Tokens for programs that use the admin API."`
@@ -42,6 +43,7 @@ func (g *grammar) options(d Deps) []kong.Option {
 		}
 	}
 	add(d.Init != nil, "init", "Found a group on this machine.", &initVerb{})
+	add(d.Activate != nil, "activate", "Admit this machine to a group.", &activateVerb{})
 	add(d.Server != nil, "server", "Run a server.", &serverVerb{})
 	add(d.DemoSignIn != nil, "demo", "Use the demo that `server --demo` makes.", &demoVerbs{})
 	for _, c := range d.Commands {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"countersign/internal/mfa"
 
@@ -20,9 +21,9 @@ import (
 //
 // Errors: mfa.ErrInvalid for what cannot be written (an empty key or value, one key put
 // and deleted, more than 512 conditions and changes or 1 MiB) and mfa.ErrReadOnly (disk or
-// quota) or mfa.ErrUnavailable (no master): nothing was written. mfa.ErrUnknownOutcome:
-// it was handed to the database and no answer came within Options.Timeout, or before ctx
-// ended; read back what became of it.
+// quota) or mfa.ErrUnavailable (no master, after Options.Timeout at the latest): nothing was
+// written. mfa.ErrUnknownOutcome: it was handed to the database and no answer came within
+// Options.Timeout, or before ctx ended; read back what became of it.
 func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[string][]byte, deletes []string) (rev int64, ok bool, err error) {
 	p, err := newProposal(ifRev, puts, deletes)
 	if err != nil {
@@ -38,16 +39,44 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 	if err := n.lost(); err != nil {
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
-	defer cancel()
-	if err := n.awaitLeader(ctx); err != nil {
+	if err := n.reach(ctx); err != nil {
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
+	defer cancel()
 	o := n.queue.do(ctx, p)
 	if o.err != nil {
 		return 0, false, fmt.Errorf("write: %w", o.err)
 	}
+	n.heard()
 	return o.rev, o.ok, nil
+}
+
+// send hands a transaction to etcd. Once another member leads, what was on its way to the
+// one before gets an answer soon (the new master has decided it with its first entry) or
+// never: then it is given up, so that a dead master does not hold up what comes after.
+func (n *Node) send(ctx context.Context, req *pb.TxnRequest) (*pb.TxnResponse, error) {
+	if !n.o.peered() {
+		return n.srv.Txn(ctx, req)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed := n.srv.LeaderChangedNotify()
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		t := time.NewTimer(n.o.Election / 2)
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+			cancel()
+		}
+	}()
+	return n.srv.Txn(ctx, req)
 }
 
 // ourQuota leaves a part of the quota alone, so that etcd never reaches it: etcd's own

@@ -1,15 +1,21 @@
 // Package cluster keeps the group's database: one embedded etcd member behind about ten
 // methods. It is the only package that knows etcd.
 //
-// A Node is one member of one epoch (one etcd cluster id). It has no client port and, as
-// long as the group has one server, no peer port either. Reads that must be right (Get,
-// Scan, Barrier) are linearizable; Watch reads the local copy and needs no master.
+// A Node is one member of one epoch (one etcd cluster id). It has no client port. If it has
+// a peer port (Options.Peer), whoever owns the listener mounts PeerHandler there. Reads
+// that must be right (Get, Scan, Barrier) and writes need a master and go to it from any
+// member; Watch reads the local copy, needs none, and works alone after a restart too.
+//
+// A server comes in as a learner (AddLearner on the master; Join and CatchUp on the new
+// one), gets a vote by Promote, and goes by Remove. There is no way back from a vote but
+// Remove and a new membership; ids and copies of the database are never used twice.
 //
 // The data folder:
 //
 //	DATA/lock                   held while a process has the folder open
 //	DATA/epoch.json             which database counts: group, epoch, cluster id, signed
 //	DATA/db/epoch-N.COPY/       etcd's own files; COPY counts up, no folder is used twice
+//	DATA/joining                there while a new copy is being filled: its name
 //	DATA/snapshots/             local snapshots, one an hour
 //	DATA/ballast                reserve that is given up when the disk runs full
 //

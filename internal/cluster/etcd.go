@@ -7,9 +7,11 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/rafthttp"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 )
 
@@ -19,23 +21,33 @@ const (
 	history      = "72h" // longer than an old master may be away and still be merged
 	maxLearners  = 64    // the same on every member, or the smaller one refuses to start
 	// Entries of the log that etcd keeps in memory. A sole member has nobody to catch up,
-	// and one entry can hold 64 settlements.
-	logSnapshot   = 500
-	catchUp       = 100
+	// and one entry can hold 64 settlements. A replica that is further behind than groupLog
+	// gets a whole copy.
+	soleLog       = 500
+	groupLog      = 5000
 	maxTxnOps     = 512
 	maxTxnBytes   = 1 << 20
 	defragAtStart = 256 // MiB that can be given back
+	peerSilence   = 3 * time.Second
 )
 
-// setSegmentSize sets a variable of package wal, which is the only way to tell it the size.
-var setSegmentSize = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
+// setVariables sets what etcd takes from package variables only.
+var setVariables = sync.OnceFunc(func() {
+	wal.SegmentSizeBytes = segmentBytes
+	rafthttp.ConnReadTimeout, rafthttp.ConnWriteTimeout = peerSilence, peerSilence
+})
 
-// startEtcd starts the member in dir; token founds a new cluster and is ignored by a
-// database that exists. What etcd would end the process for while it starts becomes the
+// boot is what a new database begins with. A database that exists ignores it.
+type boot struct {
+	token   string // of the cluster that is founded or joined
+	cluster string // joining: all members of it, this one included, as name=URL,...
+}
+
+// startEtcd starts the member in dir. What etcd would end the process for while it starts becomes the
 // error; files may then stay open, so the process should end soon.
-func startEtcd(o Options, dir, token string) (e *embed.Etcd, err error) {
-	setSegmentSize()
-	peer, err := url.Parse(o.Peer)
+func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
+	setVariables()
+	peer, err := url.Parse(o.url())
 	if err != nil {
 		return nil, err
 	}
@@ -45,17 +57,28 @@ func startEtcd(o Options, dir, token string) (e *embed.Etcd, err error) {
 	c.ListenPeerUrls = nil
 	c.AdvertisePeerUrls = []url.URL{*peer}
 	c.EnableGRPCGateway = false
-	c.InitialCluster, c.InitialClusterToken = o.Name+"="+o.Peer, token
+	c.InitialCluster, c.InitialClusterToken = o.Name+"="+o.url(), b.token
+	if b.cluster != "" {
+		c.InitialCluster, c.ClusterState = b.cluster, embed.ClusterStateFlagExisting
+	}
+	if o.peered() {
+		c.PeerTLSInfo = o.PeerTLS.info()
+	}
 	c.TickMs, c.ElectionMs = uint(o.Tick.Milliseconds()), uint(o.Election.Milliseconds())
 	c.MaxLearners = maxLearners
 	c.QuotaBackendBytes = quotaBytes
-	c.SnapshotCount, c.SnapshotCatchUpEntries = logSnapshot, catchUp
+	c.SnapshotCount, c.SnapshotCatchUpEntries = soleLog, soleLog/5
+	if o.peered() {
+		c.SnapshotCount, c.SnapshotCatchUpEntries = groupLog, groupLog
+	}
 	c.MaxTxnOps = maxTxnOps
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.BootstrapDefragThresholdMegabytes = defragAtStart
 	c.UnsafeNoFsync = o.UnsafeNoFsync
+	// Not InitialCorruptCheck: it waits 7 s for each member that does not answer, and a
+	// server must serve its local copy at once.
 	if g, ok := c.ServerFeatureGate.(featuregate.MutableFeatureGate); ok {
-		if err := g.SetFromMap(map[string]bool{"InitialCorruptCheck": true, "CompactHashCheck": true}); err != nil {
+		if err := g.SetFromMap(map[string]bool{"CompactHashCheck": true}); err != nil {
 			return nil, err
 		}
 	}

@@ -69,6 +69,9 @@ func surveyWithoutEpoch(o Options) error {
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	if _, err := os.Stat(filepath.Join(o.DataDir, joiningFileName)); err == nil {
+		return fmt.Errorf("%s: %w; start the server and it joins anew", o.DataDir, errJoining)
+	}
 	var foreign []string
 	snapshots := false
 	for _, e := range entries {
@@ -78,7 +81,7 @@ func surveyWithoutEpoch(o Options) error {
 				o.DataDir, dbDirName, epochFileName, epochFileName, filepath.Join(o.DataDir, dbDirName))
 		case name == snapshotDirName:
 			snapshots = true
-		case name == lockFileName, name == ballastName, name == epochFileName+".tmp", name == "lost+found",
+		case name == lockFileName, name == ballastName, name == epochFileName+".tmp", name == joiningFileName+".tmp", name == "lost+found",
 			slices.Contains(o.Known, name):
 		default:
 			foreign = append(foreign, name)

@@ -55,7 +55,7 @@ func closedFolder(t *testing.T) Options {
 	return n.o
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func fillTo(t *testing.T, path string, free int64) {
 // was acknowledged is missing.
 func TestFullDisk(t *testing.T) {
 	disk := smallDisk(t, "128m")
-	log := messages{slog.DiscardHandler, make(chan string, 10000)}
+	log := messages{slog.DiscardHandler, make(chan string, 1<<20)}
 	o := testOptions(filepath.Join(disk, "data"))
 	o.Ballast = 8 << 20 // so writes are refused below 16 MiB
 	o.Log = slog.New(log)

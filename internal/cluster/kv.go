@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"countersign/internal/mfa"
 
@@ -83,11 +84,17 @@ func (n *Node) linear(ctx context.Context) error {
 }
 
 func (n *Node) linearUntil(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(n.ctx, func() { cancel(errClosed) })()
 	for {
 		err := n.srv.LinearizableReadNotify(ctx)
 		switch {
 		case err == nil:
+			n.heard()
 			return nil
+		case n.ctx.Err() != nil:
+			return errClosed
 		case ctx.Err() != nil:
 			return fmt.Errorf("no master answers: %w (%w)", mfa.ErrUnavailable, context.Cause(ctx))
 		case errors.Is(err, etcderrors.ErrStopped):
@@ -119,6 +126,46 @@ func (n *Node) awaitLeader(ctx context.Context) error {
 			return fmt.Errorf("no master is elected: %w (%w)", mfa.ErrUnavailable, context.Cause(ctx))
 		}
 	}
+}
+
+// heard notes that the master has answered.
+func (n *Node) heard() {
+	now := n.o.Now()
+	n.contact.Store(&now)
+	if n.misses.Swap(0) >= lostAfter {
+		n.log.Info("the master answers again")
+	}
+}
+
+const (
+	fresh       = 100 * time.Millisecond
+	learnerWait = time.Second
+)
+
+// reach returns once there is a master that can take a write. A replica asks it unless it
+// has answered just now: what etcd knows of the leader does not tell (a learner names a
+// dead one for ever), and a write that is sent to nobody has an unknown outcome, while
+// after this refusal nothing was written. Voters wait for an election; a learner has no
+// part in any.
+func (n *Node) reach(ctx context.Context) error {
+	if n.srv.Leader() == n.srv.MemberID() {
+		return nil
+	}
+	if last := n.contact.Load(); last != nil && n.srv.Leader() != 0 {
+		if age := n.o.Now().Sub(*last); age >= 0 && age < fresh {
+			return nil
+		}
+	}
+	wait := n.o.Timeout
+	if _, voter := n.standing(); !voter {
+		wait = min(wait, learnerWait)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if err := n.awaitLeader(ctx); err != nil {
+		return err
+	}
+	return n.linearUntil(ctx)
 }
 
 // lost reports that the probe has given the master up: then nobody waits for it.
@@ -157,6 +204,11 @@ func (n *Node) walk(ctx context.Context, prefix string, rev int64, yield func(ke
 func (n *Node) live(ctx context.Context) error {
 	if n.ctx.Err() != nil {
 		return errClosed
+	}
+	select {
+	case <-n.srv.StoppingNotify():
+		return errStopped
+	default:
 	}
 	return context.Cause(ctx)
 }

@@ -33,8 +33,16 @@ type Node struct {
 	disk  *guard
 	quota int64 // bytes of the database above which puts are refused
 	snaps *keeper
+	peers *peerClient
 
-	misses atomic.Int32 // probes in a row that found no master; Run counts
+	joining *JoinInfo // until CatchUp is done
+	before  string    // the copy that counted before Join
+
+	contact atomic.Pointer[time.Time] // the last time that the master answered; nil: never
+	looking sync.Mutex                // held while somebody asks how far others have come
+	reached atomic.Pointer[reached]   // the answer
+	foreign atomic.Int64              // requests that PeerHandler refused
+	misses  atomic.Int32              // probes in a row that found no master; Run counts
 
 	ctx    context.Context // ends when the node closes
 	cancel context.CancelFunc
@@ -89,7 +97,7 @@ func found(ctx context.Context, o Options, lock *folderLock) (*Node, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	n, err := start(o, f, lock, newToken(o.Group, 1))
+	n, err := start(o, f, lock, boot{token: newToken(o.Group, 1)})
 	if err == nil {
 		if err = n.seal(ctx); err != nil {
 			n.shut()
@@ -121,6 +129,8 @@ func (n *Node) seal(ctx context.Context) error {
 func mustBeEmpty(o Options) error {
 	f, err := survey(o)
 	switch {
+	case errors.Is(err, errJoining):
+		return err
 	case errors.Is(err, ErrEmpty):
 		return nil
 	case err != nil:
@@ -131,7 +141,7 @@ func mustBeEmpty(o Options) error {
 }
 
 // Open opens the database of a data folder. It returns as soon as the local copy can be
-// read; a sole voter must complete a Barrier before it decides anything by it. An error
+// read, whether other members of the group can be reached or not; a sole voter must complete a Barrier before it decides anything by it. An error
 // wraps ErrEmpty if there is nothing yet and ErrLocked if another process has the folder;
 // whatever the reason, a folder that is refused is left as it was.
 func Open(ctx context.Context, o Options) (*Node, error) {
@@ -166,7 +176,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		lock.undo()
 		return nil, err
 	}
-	n, err := start(o, f, lock, "")
+	n, err := start(o, f, lock, boot{})
 	if err != nil {
 		lock.release()
 		return nil, err
@@ -179,14 +189,18 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 }
 
 // start brings up etcd on the copy that f names. The caller holds the lock.
-func start(o Options, f epochFile, lock *folderLock, token string) (*Node, error) {
-	e, err := startEtcd(o, copyDir(o.DataDir, f.Copy), token)
+func start(o Options, f epochFile, lock *folderLock, b boot) (*Node, error) {
+	client, err := newPeerClient(o)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, log: o.Log, file: f, lock: lock, etcd: e, srv: e.Server, quota: ourQuota}
+	e, err := startEtcd(o, copyDir(o.DataDir, f.Copy), b)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{o: o, log: o.Log, file: f, lock: lock, etcd: e, srv: e.Server, quota: ourQuota, peers: client}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.queue = &queue{send: n.srv.Txn, base: n.ctx, timeout: o.Timeout, lanes: o.Batches, limit: batchLimit}
+	n.queue = &queue{send: n.send, base: n.ctx, timeout: o.Timeout, lanes: o.Batches, limit: batchLimit}
 	if o.NoBatch {
 		n.queue.lanes, n.queue.limit = 1<<30, 1
 	}
@@ -238,7 +252,10 @@ func (n *Node) Group() string { return n.file.Group }
 // ClusterID returns etcd's id of the cluster, 16 hexadecimal digits: one for each epoch.
 func (n *Node) ClusterID() string { return n.file.ClusterID }
 
-var errClosed = fmt.Errorf("the database is closed: %w", mfa.ErrUnavailable)
+var (
+	errClosed  = fmt.Errorf("the database is closed: %w", mfa.ErrUnavailable)
+	errStopped = fmt.Errorf("this server is no longer a member of the group: %w", mfa.ErrUnavailable)
+)
 
 // enter begins a call that uses etcd; leave by n.ops.Done.
 func (n *Node) enter() error {
@@ -246,6 +263,11 @@ func (n *Node) enter() error {
 	defer n.mu.Unlock()
 	if n.closed {
 		return errClosed
+	}
+	select {
+	case <-n.srv.StoppingNotify():
+		return errStopped
+	default:
 	}
 	n.ops.Add(1)
 	return nil
@@ -277,5 +299,6 @@ func (n *Node) shut() bool {
 	n.ops.Wait()
 	n.queue.wg.Wait()
 	n.etcd.Close()
+	n.peers.close()
 	return true
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -16,9 +17,15 @@ type Options struct {
 	DataDir string // absolute or relative to the working directory
 	Name    string // of this server; unique in the group; letters, digits, ".", "-", "_"
 	Group   string // Open: empty accepts the group that the folder belongs to
-	Peer    string // https URL under which other members reach this one; empty: none yet
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	// Peer is the https URL (https://host:port) under which other members reach this one.
+	// Empty: there is no peer port and the server stays alone in its group. Other than what
+	// the group has recorded: Run tells the group the new one, for a voter.
+	Peer string
+	// PeerTLS is what this member shows to other members and trusts. It must be set with Peer.
+	PeerTLS PeerTLS
 
 	// Sign signs the epoch file with this server's key; Verify returns an error for what
 	// this server's key has not signed.
@@ -37,11 +44,25 @@ type Options struct {
 	Snapshots int           // local snapshots kept; 0: 24; negative: none are made
 	Batches   int           // batches of commits in flight; 0: 1
 	Timeout   time.Duration // of one read or write; 0: 2 s
-	Tick      time.Duration // of raft; 0: 10 ms (a sole voter has nobody to wait for)
-	Election  time.Duration // 0: 100 ms
+	Tick      time.Duration // of raft, the same on all members; 0: 100 ms, without Peer 10 ms
+	Election  time.Duration // 0: 1 s, without Peer 100 ms (a sole voter has nobody to wait for)
 
 	NoBatch       bool // one transaction for each commit; to compare
 	UnsafeNoFsync bool // tests only: a crash of the machine loses acknowledged writes
+}
+
+// peered reports whether the server has a peer port.
+func (o Options) peered() bool { return o.Peer != "" }
+
+// url is what etcd is told as this member's address.
+func (o Options) url() string { return cmp.Or(o.Peer, defaultPeer) }
+
+// PeerTLS names PEM files. Certificate and key are read again for each connection, so that
+// a renewed pair needs no restart.
+type PeerTLS struct {
+	CertFile string // for server and client authentication
+	KeyFile  string
+	CAFile   string // the group's CA
 }
 
 const (
@@ -49,8 +70,10 @@ const (
 	defaultSnapshots = 24
 	defaultBatches   = 1 // a second one halves the batches: more syncs and more processor time for each commit
 	defaultTimeout   = 2 * time.Second
-	defaultTick      = 10 * time.Millisecond
-	defaultElection  = 100 * time.Millisecond
+	singleTick       = 10 * time.Millisecond
+	singleElection   = 100 * time.Millisecond
+	groupTick        = 100 * time.Millisecond
+	groupElection    = time.Second
 	defaultPeer      = "https://localhost:7443"
 )
 
@@ -68,18 +91,22 @@ func (o Options) complete() (Options, error) {
 	case o.Log == nil || o.Now == nil || o.Verify == nil:
 		return o, fmt.Errorf("cluster: Log, Now and Verify must be set: %w", mfa.ErrInvalid)
 	}
-	if o.Peer == "" {
-		o.Peer = defaultPeer
+	tick, election := groupTick, groupElection
+	if !o.peered() {
+		tick, election = singleTick, singleElection
 	}
-	if u, err := url.Parse(o.Peer); err != nil || u.Scheme != "https" || u.Port() == "" {
+	if u, err := url.Parse(o.url()); err != nil || u.Scheme != "https" || u.Port() == "" {
 		return o, fmt.Errorf("peer address %q: want https://host:port: %w", o.Peer, mfa.ErrInvalid)
+	}
+	if o.peered() && (o.PeerTLS.CertFile == "" || o.PeerTLS.KeyFile == "" || o.PeerTLS.CAFile == "") {
+		return o, fmt.Errorf("cluster: PeerTLS must name certificate, key and CA when Peer is set: %w", mfa.ErrInvalid)
 	}
 	set(&o.Ballast, defaultBallast)
 	set(&o.Snapshots, defaultSnapshots)
 	set(&o.Batches, defaultBatches)
 	set(&o.Timeout, defaultTimeout)
-	set(&o.Tick, defaultTick)
-	set(&o.Election, defaultElection)
+	set(&o.Tick, tick)
+	set(&o.Election, election)
 	o.Ballast = max(o.Ballast, 0)
 	o.Snapshots = max(o.Snapshots, 0)
 	return o, nil

@@ -112,11 +112,11 @@ func unpack(ctx context.Context, o Options, r Restore, dir string) (id string, e
 			err = fmt.Errorf("%v", p)
 		}
 	}()
-	setSegmentSize()
+	setVariables()
 	fail := func(reason string) { panic(reason) }
 	err = snapshot.NewV3(newZap(o.Log, o.Now, fail)).Restore(snapshot.RestoreConfig{
 		SnapshotPath: r.Snapshot, OutputDataDir: dir,
-		Name: o.Name, PeerURLs: []string{o.Peer}, InitialCluster: o.Name + "=" + o.Peer,
+		Name: o.Name, PeerURLs: []string{o.url()}, InitialCluster: o.Name + "=" + o.url(),
 		InitialClusterToken: newToken(o.Group, r.Epoch),
 		RevisionBump:        revisionBump, MarkCompacted: true,
 	})

@@ -10,7 +10,7 @@ import (
 
 const (
 	probeEvery    = time.Second
-	probeTimeout  = time.Second
+	probeTimeout  = 800 * time.Millisecond // two misses in a row take less than 3 s
 	snapshotCheck = time.Minute
 )
 
@@ -21,8 +21,10 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
+	var warned string
 	wg.Go(func() { every(ctx, probeEvery, n.checkDisk) })
 	wg.Go(func() { every(ctx, probeEvery, func() { n.probe(ctx) }) })
+	wg.Go(func() { every(ctx, addressCheck, func() { n.keepAddress(ctx, &warned) }) })
 	wg.Go(func() { every(ctx, snapshotCheck, func() { n.snapshotTick(ctx) }) })
 	defer wg.Wait()
 	defer cancel()
@@ -72,9 +74,6 @@ func (n *Node) probe(ctx context.Context) {
 	err := n.linearUntil(pctx)
 	switch {
 	case err == nil:
-		if n.misses.Swap(0) >= lostAfter {
-			n.log.Info("the master answers again")
-		}
 	case ctx.Err() != nil || errors.Is(err, errClosed):
 	default:
 		if n.misses.Add(1) == lostAfter {
@@ -91,37 +90,4 @@ func (n *Node) snapshotTick(ctx context.Context) {
 	if err := n.snaps.tick(ctx); err != nil && ctx.Err() == nil && n.ctx.Err() == nil {
 		n.log.Warn("no local snapshot was made; the next try is in a minute", "error", err)
 	}
-}
-
-// Status is what a node knows about itself.
-type Status struct {
-	Role      string // "master", "replica", "removed"
-	Voter     bool
-	Epoch     uint64
-	ClusterID string
-	Revision  int64 // of the local copy
-	Quorum    bool  // a master answers
-	DBSize    int64 // bytes of the file
-	DBInUse   int64 // bytes of it that are in use
-	ReadOnly  error // why changes are refused though there is a master; nil: they are not
-}
-
-// Status returns the state of the node. It does not wait.
-func (n *Node) Status() (Status, error) {
-	if err := n.enter(); err != nil {
-		return Status{}, err
-	}
-	defer n.ops.Done()
-	s := Status{
-		Role: "removed", Epoch: n.file.Epoch, ClusterID: n.file.ClusterID,
-		Revision: n.srv.KV().Rev(), DBSize: n.srv.Backend().Size(), DBInUse: n.srv.Backend().SizeInUse(),
-		Quorum: n.srv.Leader() != 0 && n.misses.Load() < lostAfter, ReadOnly: n.writable(true),
-	}
-	if n.srv.IsMemberExist(n.srv.MemberID()) { // IsLearner panics for a removed member
-		s.Role, s.Voter = "replica", !n.srv.IsLearner()
-		if n.srv.Leader() == n.srv.MemberID() {
-			s.Role = "master"
-		}
-	}
-	return s, nil
 }

@@ -329,7 +329,7 @@ func TestLocalSnapshots(t *testing.T) {
 
 // TestRun has Run do its work on its own clock: the first snapshot, the look at the disk.
 func TestRun(t *testing.T) {
-	log := messages{slog.DiscardHandler, make(chan string, 10000)}
+	log := messages{slog.DiscardHandler, make(chan string, 1<<20)}
 	n := newNode(t, func(o *Options) { o.Log = slog.New(log) })
 	var mu sync.Mutex
 	free := int64(1 << 40)

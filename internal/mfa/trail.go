@@ -7,6 +7,7 @@ type Record struct {
 	Settled *Settled `json:"settled,omitempty"`
 	Attempt *Attempt `json:"attempt,omitempty"`
 	Act     *Act     `json:"act,omitempty"`
+	Change  *Change  `json:"change,omitempty"`
 }
 
 // How durable a settlement is.
@@ -34,6 +35,29 @@ type Settled struct {
 	State      string       `json:"state"` // Committed, Local or Unknown
 	Epoch      uint64       `json:"epoch"`
 	Revision   int64        `json:"revision,omitempty"`
+	Number     uint64       `json:"number,omitempty"` // of an entry that this server settled alone: they rise, and tell which are merged
+	Before     Floor        `json:"before,omitzero"`  // the same: what Floor was raised from
+}
+
+// What a Change does.
+const (
+	ChangeBlock   = "block"   // User is kept out as Block says
+	ChangeDisable = "disable" // Credential of User serves nobody
+	ChangeRevoke  = "revoke"  // the API token Token is no more
+)
+
+// Change is a restriction that was made while the group had no master. It holds on this
+// server from then on, and everywhere once it is merged.
+type Change struct {
+	What       string       `json:"what"`
+	User       UserID       `json:"user,omitempty"`
+	Credential CredentialID `json:"credential,omitempty"`
+	Token      string       `json:"token,omitempty"`
+	Block      *Block       `json:"block,omitempty"`
+	By         string       `json:"by"`
+	Time       time.Time    `json:"time"`
+	Server     string       `json:"server"`
+	Number     uint64       `json:"number"` // as that of Settled, from the same series
 }
 
 // Attempt is a verdict record: one per answered attempt.

@@ -48,7 +48,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
-		Node:  operator{s}, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine, Now: s.Now,
+		Node:  operator{s}, Group: groupAdmin{s}, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Resolve: s.admin.Resolve,
 		Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
@@ -79,6 +79,9 @@ func (s *server) gauges() {
 	m.gauge("database_bytes", "Size of the database file.", func() float64 {
 		st, _ := s.node.Status()
 		return float64(st.DBSize)
+	})
+	m.gauge("unmerged", "Settlements and restrictions that this server made without a master and has not merged yet.", func() float64 {
+		return float64(s.store.Unmerged())
 	})
 	m.gauge("trail_records_total", "Sequence number of the trail's last record.", func() float64 { return float64(s.trail.Head().Seq) })
 	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })

@@ -7,6 +7,10 @@
 //
 //	DATA/keys/wrap.key     what the group's keyset is wrapped to (mode 0600)
 //	DATA/keys/sign.key     what signs the epoch file (mode 0600)
+//	DATA/keys/peer.key     its TLS key, peer.pem the certificate, for the peer port (mode 0600)
+//	DATA/members.json      copy of the member records, see roster.go
+//	DATA/left.json         this server has left its group
+//	DATA/left/             what `activate` moved away then
 //	DATA/epoch.json, db/   the database, see package cluster
 //	DATA/trail/            see package trail; DATA/index/ is derived from it
 //	DATA/admin.sock        admin API (mode 0600)
@@ -25,11 +29,12 @@ const (
 	caName     = "ca.pem"
 	demoName   = "demo.json"
 	restoreDir = ".restore"
+	leftDir    = "left"
 )
 
 // known are the names that are ours in a folder without a database.
 func known() []string {
-	return []string{keysDir, trailDir, indexDir, socketName, caName, demoName, restoreDir}
+	return []string{keysDir, trailDir, indexDir, socketName, caName, demoName, restoreDir, rosterName, leftName, leftDir}
 }
 
 // SocketPath is where the admin API of the server with that data folder listens.

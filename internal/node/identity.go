@@ -96,6 +96,9 @@ func makeIdentity(dataDir string) (identity, error) {
 	return identity{wrap: wrap, sign: sign}, nil
 }
 
+// public is the key that others check this server's signatures with.
+func (i identity) public() []byte { return i.sign.Public().(ed25519.PublicKey) }
+
 // signMessage signs for cluster.
 func (i identity) signMessage(message []byte) ([]byte, error) {
 	return ed25519.Sign(i.sign, message), nil

@@ -72,7 +72,7 @@ func (s *server) claim() (undo func(), err error) {
 	for _, e := range before {
 		had[e.Name()] = true
 		// Keys may be there, left by a founding that was interrupted, or laid out before.
-		if !slices.Contains([]string{keysDir, "lost+found", "lock"}, e.Name()) {
+		if !slices.Contains([]string{keysDir, leftDir, "lost+found", "lock"}, e.Name()) {
 			return nil, s.used()
 		}
 	}
@@ -94,6 +94,9 @@ func (s *server) used() error {
 	dir := s.Config.DataDir
 	if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err == nil {
 		return fmt.Errorf("%s holds a group's data already, and was left as it is: start it with `countersign server%s`, or name an empty folder as data_dir", dir, s.configFlag())
+	}
+	if _, err := os.Stat(filepath.Join(dir, rosterName)); err == nil {
+		return fmt.Errorf("%s is activated into a group already, and was left as it is: start it with `countersign server%s`", dir, s.configFlag())
 	}
 	return fmt.Errorf("%s is not empty, and was left as it is: name an empty folder as data_dir", dir)
 }

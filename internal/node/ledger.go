@@ -27,6 +27,9 @@ const (
 type ledgerStore interface {
 	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
 	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
+	Contact() (last time.Time, now bool)
+	Restore(ctx context.Context, records []mfa.Record) error
+	Merge(ctx context.Context) error
 	RecentLegs(since time.Time, yield func(mfa.UserID, settlement.Leg) bool) error
 	Epoch() uint64
 }
@@ -37,11 +40,14 @@ type ledgerTrail interface {
 	Append(ctx context.Context, records ...mfa.Record) error
 	Head() trail.Position
 	SetMerged(p trail.Position) error
+	Merged() trail.Position
 }
 
 // ledger keeps trail and database together. Settled first, recorded second: after a crash
 // the database may hold legs that the trail lacks, and the trail entries whose write to
-// the database was never acknowledged. All fields must be set.
+// the database was never acknowledged. What this server settled alone, without a master, is
+// the store's to merge (those entries have numbers); the ledger gives it back after a start,
+// and moves its mark only over what is merged. All fields must be set.
 type ledger struct {
 	server   string
 	trail    ledgerTrail
@@ -49,11 +55,14 @@ type ledger struct {
 	settings func() policy.Settings
 	load     func(ctx context.Context) (mark, error) // the mark saved last; zero: none
 	save     func(ctx context.Context, m mark) error
+	check    func(ctx context.Context) error // compares the trail with what the database knows of it
 	now      func() time.Time
 	log      *slog.Logger
 
 	pending atomic.Bool // an entry was appended whose write was not acknowledged
 	last    mark        // taken at the previous pass; touched by run alone
+	behind  bool        // recover is still to be done: there was no master at the start; touched by run alone
+	began   time.Time   // when this run began to settle, if behind
 }
 
 // mark is a place in the trail up to which it and the database agree. Legs settled at or
@@ -74,7 +83,7 @@ func (m mark) marshal() []byte {
 // Append passes records on to the trail and notes entries that have to be merged.
 func (l *ledger) Append(ctx context.Context, records ...mfa.Record) error {
 	for _, r := range records {
-		if r.Settled != nil && r.Settled.State != mfa.Committed {
+		if r.Settled != nil && r.Settled.State != mfa.Committed && r.Settled.Number == 0 {
 			l.pending.Store(true) // first, so that no mark passes the entry unseen
 		}
 	}
@@ -91,7 +100,8 @@ type recovered struct {
 
 // recover mends what a crash left: every ledger entry behind the mark is merged into the
 // database, and every leg that the database settled and the trail does not have is
-// recorded as interrupted. The store must be complete; nothing may be served yet.
+// recorded as interrupted. The store must be complete; nothing may be served yet, but after
+// isolated.
 func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	m, err := l.load(ctx)
 	if err != nil {
@@ -99,6 +109,7 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	}
 	var r recovered
 	legs := map[mfa.LegID]bool{}
+	var own []mfa.Record                     // numbered
 	if m.Position.Seq > l.trail.Head().Seq { // its tail was cut off; told by checkHead
 		m.Position = trail.Position{}
 	}
@@ -111,9 +122,16 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 			r.last = latest(r.last, rec.Attempt.Time)
 		case rec.Act != nil:
 			r.last = latest(r.last, rec.Act.Time)
+		case rec.Change != nil:
+			r.last = latest(r.last, rec.Change.Time)
+			own = append(own, rec)
 		case rec.Settled != nil:
 			r.last = latest(r.last, rec.Settled.Time)
 			legs[rec.Settled.Leg] = true
+			if rec.Settled.Number > 0 {
+				own = append(own, rec)
+				return nil
+			}
 			raised, err := l.merge(ctx, *rec.Settled)
 			if raised {
 				r.raised++
@@ -125,6 +143,9 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return r, fmt.Errorf("ledger: read the trail back: %w", err)
 	}
+	if err := errors.Join(l.store.Restore(ctx, own), l.store.Merge(ctx)); err != nil {
+		return r, fmt.Errorf("ledger: %w", err)
+	}
 	if r.interrupted, err = l.recordInterrupted(ctx, m.Time, legs); err != nil {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
@@ -135,6 +156,44 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
 	return r, nil
+}
+
+// isolated is recover without a master: what is behind the mark is given to the store, which
+// shows it over its copy and merges it later. The rest waits until run finds a master.
+func (l *ledger) isolated(ctx context.Context) (recovered, error) {
+	l.behind, l.began = true, l.now().Truncate(time.Second)
+	l.last = mark{Position: l.trail.Merged()}
+	var r recovered
+	var all []mfa.Record
+	err := l.trail.Replay(l.last.Position, func(_ trail.Position, rec mfa.Record) error {
+		r.read++
+		switch {
+		case rec.Attempt != nil:
+			r.last = latest(r.last, rec.Attempt.Time)
+		case rec.Settled != nil:
+			r.last = latest(r.last, rec.Settled.Time)
+			all = append(all, rec)
+		case rec.Change != nil:
+			all = append(all, rec)
+		}
+		return nil
+	})
+	if err != nil {
+		return r, fmt.Errorf("ledger: read the trail back: %w", err)
+	}
+	if err := l.store.Restore(ctx, all); err != nil {
+		return r, fmt.Errorf("ledger: %w", err)
+	}
+	return r, nil
+}
+
+// bothSides records that a code was used here and on another server.
+func (l *ledger) bothSides(s mfa.Settled, detail string) {
+	act := mfa.Act{Time: l.now(), Server: l.server, By: "merge", Verb: "used_on_both_sides", Object: string(s.User),
+		Detail: fmt.Sprintf("%s; credential %s, attempt %s of %s on this server", detail, s.Credential, s.Attempt, s.Time.UTC().Format(time.RFC3339))}
+	if err := l.trail.Append(context.Background(), mfa.Record{Act: &act}); err != nil {
+		l.log.Error("a code that was used on both sides could not be recorded", "user", s.User, "detail", act.Detail, "error", err)
+	}
 }
 
 // boundary finds the mark for the second that is running. Legs know their time in whole
@@ -203,15 +262,19 @@ func holds(creds []mfa.Credential, id mfa.CredentialID) bool {
 	return false
 }
 
-// recordInterrupted writes what was settled and never recorded: the user got no answer.
+// recordInterrupted writes what this server settled and never recorded: the user got no answer.
 func (l *ledger) recordInterrupted(ctx context.Context, since time.Time, recorded map[mfa.LegID]bool) (n int, err error) {
 	now := l.now()
 	if oldest := now.Add(-interruptedMax); since.Before(oldest) {
 		since = oldest
 	}
+	mine := settlement.TagOf(l.server)
 	var records []mfa.Record
 	err = l.store.RecentLegs(since.Truncate(time.Second), func(user mfa.UserID, leg settlement.Leg) bool {
-		if !recorded[leg.ID] && leg.ID != (mfa.LegID{}) {
+		switch {
+		case leg.Server != 0 && leg.Server != mine, leg.ID == (mfa.LegID{}), recorded[leg.ID]:
+		case l.behind && !leg.Time.Before(l.began): // of this run: it may be on its way to the trail
+		default:
 			records = append(records,
 				mfa.Record{Settled: &mfa.Settled{Leg: leg.ID, Attempt: leg.Attempt, User: user, Time: leg.Time, Server: l.server,
 					Reason: leg.Reason, State: mfa.Committed, Epoch: l.store.Epoch()}},
@@ -242,10 +305,34 @@ func (l *ledger) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		if _, now := l.store.Contact(); !now {
+			continue // the store says so, and merges by itself later
+		}
+		if l.behind {
+			err := l.catchUp(ctx)
+			if err != nil && ctx.Err() == nil {
+				l.log.Warn("there is a master again, but trail and database could not be compared; trying again", "error", err)
+			}
+			continue
+		}
 		if err := l.pass(ctx); err != nil && ctx.Err() == nil {
 			l.log.Warn("the ledger's mark could not be moved; the next start reads more of the trail back", "error", err)
 		}
 	}
+}
+
+// catchUp does what a start without a master had to leave.
+func (l *ledger) catchUp(ctx context.Context) error {
+	if err := l.check(ctx); err != nil {
+		return err
+	}
+	r, err := l.recover(ctx)
+	if err != nil {
+		return err
+	}
+	l.behind = false
+	l.log.Info("there is a master again: trail and database are in step", "records", r.read, "raised", r.raised, "interrupted", r.interrupted)
+	return nil
 }
 
 // pass moves the mark to where the previous pass stood: whatever was on its way between
@@ -254,6 +341,9 @@ func (l *ledger) pass(ctx context.Context) error {
 	head := l.trail.Head()
 	if head == l.last.Position {
 		return nil
+	}
+	if err := l.store.Merge(ctx); err != nil { // what was settled alone before the previous pass was there for it to see
+		return err
 	}
 	if l.pending.Swap(false) {
 		err := l.trail.Replay(l.last.Position, func(_ trail.Position, r mfa.Record) error {
@@ -279,8 +369,11 @@ func (l *ledger) pass(ctx context.Context) error {
 // close moves the mark to the trail's end, as far as a second's boundary allows. Nothing
 // may be on its way any more.
 func (l *ledger) close(ctx context.Context) error {
-	if l.pending.Load() {
+	if _, now := l.store.Contact(); !now || l.behind || l.pending.Load() {
 		return nil
+	}
+	if err := l.store.Merge(ctx); err != nil {
+		return err
 	}
 	b := boundary{mark{Position: l.last.Position, Time: l.now().Truncate(time.Second)}, false}
 	err := l.trail.Replay(b.Position, func(p trail.Position, r mfa.Record) error {

@@ -13,13 +13,13 @@ import (
 )
 
 // listeners are the TCP and unix sockets of the front-ends; nil: off.
-type listeners struct{ socket, https, metrics net.Listener }
+type listeners struct{ socket, https, coordinator, metrics net.Listener }
 
 // listen opens every socket, or none.
 func (s *server) listen() (l listeners, err error) {
 	defer func() {
 		if err != nil {
-			for _, one := range []net.Listener{l.socket, l.https, l.metrics} {
+			for _, one := range []net.Listener{l.socket, l.https, l.coordinator, l.metrics} {
 				if one != nil {
 					_ = one.Close()
 				}
@@ -33,6 +33,17 @@ func (s *server) listen() (l listeners, err error) {
 	if l.https != nil {
 		s.bound.HTTPS = l.https.Addr().String()
 		l.https = tls.NewListener(l.https, s.certs.tlsConfig())
+	}
+	if s.peers != nil {
+		s.bound.Peer = s.peers.port.Addr().String()
+		if l.coordinator, err = s.listenTCP("listen.coordinator", c.Coordinator); err != nil {
+			return l, err
+		}
+	}
+	if l.coordinator != nil {
+		s.bound.Coordinator = l.coordinator.Addr().String()
+		l.coordinator = tls.NewListener(l.coordinator, &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.peers.certificate() }})
 	}
 	if l.metrics, err = s.listenTCP("listen.metrics", c.Metrics); err != nil {
 		return l, err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"countersign/internal/cluster"
+	"countersign/internal/config"
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
@@ -37,31 +38,96 @@ func (s *server) clusterOptions() cluster.Options {
 				"next", "look at the disk of data_dir; the supervisor starts the server again")
 		},
 	}
+	if s.peers != nil && s.peers.client != nil {
+		o.Peer, o.PeerTLS = "https://"+s.peers.address, peerTLS(s.Config.DataDir)
+	}
 	if s.small {
 		o.Ballast = smallBallast
 	}
 	return o
 }
 
-// openDatabase opens what the data folder holds.
-func (s *server) openDatabase(ctx context.Context) error {
+// openPort reads this server's keys and opens the peer port, if there is one.
+func (s *server) openPort(ctx context.Context, fail func(error), running *stack) (err error) {
 	dir := s.Config.DataDir
-	id, err := loadIdentity(dir)
+	if hasLeft(dir) {
+		return errLeft(s.Config)
+	}
+	s.id, err = loadIdentity(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err == nil {
 			return fmt.Errorf("%s holds a database but not this server's keys (%s): put them back from a backup of this machine, or restore a backup of the group into an empty folder",
 				dir, filepath.Join(dir, keysDir))
 		}
+		return nil // nothing here yet: openDatabase says so
 	case err != nil:
 		return err
 	}
-	s.id = id
-	s.node, err = cluster.Open(ctx, s.clusterOptions())
+	if _, err := os.Stat(filepath.Join(dir, rosterName)); err != nil {
+		if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err != nil {
+			return nil
+		}
+	}
+	if s.peers, err = s.openPeering(ctx); err != nil {
+		return err
+	}
+	return s.listenPeer(ctx, fail, running)
+}
+
+// openDatabase opens what the data folder holds, within the time that starting has, or
+// joins the group that the folder was activated into, which takes as long as it takes.
+func (s *server) openDatabase(ctx, starting context.Context) (err error) {
+	if s.activated() || s.before() != "" {
+		return s.join(ctx)
+	}
+	s.node, err = cluster.Open(starting, s.clusterOptions())
 	if errors.Is(err, cluster.ErrEmpty) {
 		return fmt.Errorf("%w: found a group with `countersign init --group NAME%s`, or join one with `countersign activate CODE%s`", err, s.configFlag(), s.configFlag())
 	}
+	if err == nil && s.peers != nil {
+		s.peers.opened(s.node)
+	}
 	return err
+}
+
+// noteRemoval looks, before a server stops, whether it does because its database ended by
+// itself, as it does if this server is no member any more.
+func (s *server) noteRemoval() {
+	if s.node == nil || s.peers == nil {
+		return
+	}
+	select {
+	case <-s.node.Removed():
+		s.ended()
+	default:
+	}
+}
+
+// before is the membership that has just ended; "": none.
+func (s *server) before() string {
+	if was := s.was.Load(); was != nil {
+		return *was
+	}
+	return ""
+}
+
+// ended notes that this server's membership is over, as far as it can tell: Run asks the
+// master whether to join again.
+func (s *server) ended() {
+	if st, err := s.node.Status(); err == nil {
+		s.was.Store(&st.MemberID)
+		s.removed.Store(true)
+	}
+}
+
+// errLeft says what to do with a folder whose server has left its group.
+func errLeft(c config.Config) error {
+	file := c.Path
+	if file == "" {
+		file = "FILE"
+	}
+	return fmt.Errorf("this server has left its group; what it had is still in %s: activate it into a group with `countersign activate CODE --config %s`", c.DataDir, file)
 }
 
 // configFlag is how the operator names the node file in a command.
@@ -83,9 +149,13 @@ func (s *server) openStore(ctx context.Context) error {
 	}
 	s.ring = keyring.NewRing(keyset)
 	s.store, err = store.Open(ctx, s.node, s.ring, store.Options{Epoch: s.node.Epoch(), Server: s.Config.Name, Identity: s.id.wrap,
-		Now: s.Now, Log: s.log.Logger("store")})
+		Group: s.grouped, Keep: func(ctx context.Context, r mfa.Record) error { return s.ledger.Append(ctx, r) },
+		BothSides: func(e mfa.Settled, detail string) { s.ledger.bothSides(e, detail) }, Now: s.Now, Log: s.log.Logger("store")})
 	if err != nil {
 		return err
+	}
+	if s.peers != nil {
+		s.peers.records.Store(s.store)
 	}
 	s.trail, err = trail.Open(trail.Options{Dir: s.trailDir(), Server: s.Config.Name, Log: s.log.Logger("trail"), Now: s.Now,
 		Retain: s.retain})
@@ -98,11 +168,18 @@ func (s *server) trailDir() string { return filepath.Join(s.Config.DataDir, trai
 func (s *server) recover(ctx context.Context) error {
 	s.clock = &clockCheck{log: s.log.Logger("clock"), synchronised: kernelSynchronised}
 	s.ledger = &ledger{server: s.Config.Name, trail: s.trail, store: s.store, settings: s.store.Settings, now: s.Now,
-		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark}
-	if err := s.checkHead(ctx); err != nil {
-		return err
+		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark, check: s.checkHead}
+	var m recovered
+	var err error
+	if !s.isolated {
+		if err = s.checkHead(ctx); err == nil {
+			m, err = s.ledger.recover(ctx)
+		}
+		s.isolated = errors.Is(err, mfa.ErrUnavailable) && s.grouped() // lost while it starts
 	}
-	m, err := s.ledger.recover(ctx)
+	if s.isolated {
+		m, err = s.ledger.isolated(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -180,6 +257,9 @@ func (s *server) loadJSON(ctx context.Context, name string, v any) error {
 
 // ensureCA returns the group's CA; the first server that asks makes it.
 func (s *server) ensureCA(ctx context.Context) (pki.CA, error) {
+	if t, err := s.store.ReadSealed(ctx, sealedCA); err == nil { // it is never replaced, and a start may have no master
+		return pki.ParseCA(t)
+	}
 	for {
 		t, rev, err := s.getSealed(ctx, sealedCA)
 		if err != nil {

@@ -25,9 +25,16 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Degraded: !st.Quorum, Since: s.started,
 		Revision: st.Revision, Version: s.Version, Warnings: append(s.reasons(), s.warnings()...)}
 	if st.Quorum {
-		a.Master = s.Config.Name
+		a.Master = st.Master
 	}
-	a.Members = []admin.Member{{Name: s.Config.Name, Role: st.Role, Voter: st.Voter, Reachable: true, Revision: st.Revision, Version: s.Version}}
+	if a.Members, err = s.servers(); err != nil {
+		return admin.Status{}, err
+	}
+	for _, m := range a.Members {
+		if !m.Reachable {
+			a.Warnings = append(a.Warnings, fmt.Sprintf("server %s does not answer at %s: is it running, and does the network let this server reach it?", m.Name, m.Peer))
+		}
+	}
 	front := func(kind string, addresses ...string) {
 		for _, address := range addresses {
 			if address != "" {
@@ -38,6 +45,8 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	front("radius", s.bound.RADIUS...)
 	front("radius_accounting", s.bound.Accounting...)
 	front("https", s.bound.HTTPS)
+	front("peer", s.bound.Peer)
+	front("coordinator", s.bound.Coordinator)
 	front("metrics", s.bound.Metrics)
 	return a, nil
 }
@@ -62,7 +71,9 @@ func (s *server) ready() error {
 	switch {
 	case err != nil:
 		return err
-	case !st.Quorum:
+	case st.Role == "removed":
+		return errors.New("this server is no member of its group any more")
+	case !st.Quorum && !s.grouped(): // in a group sign-ins go on from the local copy
 		return errors.New("the database has no master that answers")
 	case st.ReadOnly != nil:
 		return fmt.Errorf("the database refuses writes: %w", st.ReadOnly)
@@ -89,6 +100,13 @@ func (s *server) warnings() []string {
 	w := append(s.clock.warnings(), s.certs.warnings()...)
 	if b := s.trail.Broken(); b != nil {
 		w = append(w, fmt.Sprintf("the trail was damaged in segment %d, line %d (%s): run `countersign audit verify`", b.Segment, b.Line, b.What))
+	}
+	if last, now := s.store.Contact(); !now {
+		since := "since the start"
+		if !last.IsZero() {
+			since = "since " + last.UTC().Format(time.RFC3339)
+		}
+		w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
 	}
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")

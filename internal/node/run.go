@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/admin"
@@ -16,6 +17,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
+	"countersign/internal/group"
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
 	"countersign/internal/radiusd"
@@ -40,11 +42,13 @@ type Options struct {
 
 // Addresses are what a running server listens on; a front-end that is off is empty.
 type Addresses struct {
-	Socket     string
-	HTTPS      string
-	Metrics    string
-	RADIUS     []string
-	Accounting []string
+	Socket      string
+	HTTPS       string
+	Metrics     string
+	RADIUS      []string
+	Accounting  []string
+	Peer        string
+	Coordinator string
 }
 
 // server is a running server, as far as it has been started.
@@ -72,15 +76,35 @@ type server struct {
 	metrics  *metrics
 	clock    *clockCheck
 	mended   recovered
+	isolated bool // no master answered at the start
 	cutTrail bool // the trail is not what the database knew of it at the start
 	radius   *radiusd.Server
 	bound    Addresses
+
+	peers       *peering // nil: no peer port
+	heard       heard
+	group       *group.Service
+	coordinator http.Handler
+	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
+	removed     atomic.Bool            // the database ended because this server was removed
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
 // is for the operator: what is in the way, and what to do.
 func Run(ctx context.Context, o Options) error {
-	return (&server{Options: o}).run(ctx, nil)
+	was := ""
+	for {
+		s := &server{Options: o}
+		s.was.Store(&was)
+		err := s.run(ctx, nil)
+		if errors.Is(err, errForgotten) && !s.removed.Load() { // the master said so
+			return errors.Join(markLeft(o.Config.DataDir, ""), errLeft(o.Config))
+		}
+		if ctx.Err() != nil || !s.removed.Load() {
+			return err
+		}
+		was = s.before() // taken out by a rebalance, or for good: the master tells when it is asked
+	}
 }
 
 // run is Run; prepare, if not nil, is called when everything works and nothing is served.
@@ -96,6 +120,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	var running stack
 	defer func() {
 		notify("STOPPING=1")
+		s.noteRemoval()
 		stopped := running.unwind(stopTimeout)
 		switch cause := context.Cause(ctx); {
 		case err != nil || stopped != nil:
@@ -136,15 +161,21 @@ func (s *server) openLog() (err error) {
 func (s *server) start(ctx context.Context, fail func(error), running *stack, prepare func(context.Context) error) error {
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := s.openDatabase(starting); err != nil {
+	if err := s.openPort(starting, fail, running); err != nil {
+		return err
+	}
+	if err := s.openDatabase(ctx, starting); err != nil {
 		return err
 	}
 	running.push(func() error { s.node.Close(); return nil })
 	base := newStage(ctx, fail)
 	running.push(base.stop)
 	base.run("database", s.node.Run)
-	if _, err := s.node.Barrier(starting); err != nil {
-		return fmt.Errorf("the database in %s does not become ready: %w", s.Config.DataDir, err)
+	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
+	if !s.grouped() {
+		if _, err := s.node.Barrier(starting); err != nil {
+			return fmt.Errorf("the database in %s does not become ready: %w", s.Config.DataDir, err)
+		}
 	}
 
 	if err := s.openStore(starting); err != nil {
@@ -154,7 +185,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	running.push(data.stop)
 	data.run("records", s.store.Run)
 	data.run("trail", s.trail.Run)
-	if err := s.store.Sync(starting); err != nil {
+	if err := s.load(starting); err != nil {
 		return fmt.Errorf("load the records: %w", err)
 	}
 	running.push(s.closeLedger)
@@ -165,6 +196,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if err := s.assemble(starting); err != nil {
 		return err
 	}
+	s.assembleGroup()
 	services := newStage(ctx, fail)
 	running.push(services.stop)
 	services.run("engine", s.engine.Run)
@@ -175,6 +207,13 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("ledger", s.ledger.run)
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)
+	if s.peers != nil {
+		services.run("other servers", s.hear)
+		services.run("member records", s.keepRoster)
+		services.run("own record", s.introduce)
+		services.run("peer certificate", s.renewPeer)
+		services.run("votes", s.group.Run)
+	}
 	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
 	if prepare != nil {
 		if err := prepare(starting); err != nil {
@@ -199,6 +238,11 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.socket, api, httpLog) })
 	if fronts.https != nil {
 		edges.run("https", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.https, web, httpLog) })
+	}
+	if fronts.coordinator != nil {
+		edges.run("coordinator", func(ctx context.Context) error {
+			return adminapi.Serve(ctx, fronts.coordinator, s.coordinator, s.log.Logger("coordinator"))
+		})
 	}
 	if fronts.metrics != nil {
 		mux := healthMux(s.metrics, s.reasons, s.warnings)

@@ -1,12 +1,15 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -33,15 +36,80 @@ type Pair struct {
 // Issue makes a key and a certificate for it: server and client authentication, 90 days
 // from now, never longer than the CA itself.
 func (c CA) Issue(s Subject, now time.Time) (Pair, error) {
-	if c.cert == nil || c.key == nil {
-		return Pair{}, errors.New("pki: no CA to issue with")
-	}
-	if len(s.DNS) == 0 && len(s.IPs) == 0 {
-		return Pair{}, fmt.Errorf("pki: certificate for %q has neither a host name nor an address", s.Name)
-	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Pair{}, fmt.Errorf("pki: make key: %w", err)
+	}
+	der, err := c.issue(s, key.Public(), now)
+	if err != nil {
+		return Pair{}, err
+	}
+	return pair(der, key)
+}
+
+// IssueFor does so for a key made elsewhere: spki is its public half, an ECDSA key on
+// P-256 in DER (RFC 5280 SubjectPublicKeyInfo). It returns the certificate in PEM.
+func (c CA) IssueFor(s Subject, spki []byte, now time.Time) ([]byte, error) {
+	key, err := x509.ParsePKIXPublicKey(spki)
+	if err != nil {
+		return nil, fmt.Errorf("%w: public key: %w", ErrMalformed, err)
+	}
+	if e, ok := key.(*ecdsa.PublicKey); !ok || e.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%w: public key: not ECDSA on P-256", ErrMalformed)
+	}
+	der, err := c.issue(s, key, now)
+	if err != nil {
+		return nil, err
+	}
+	return certPEM(der), nil
+}
+
+// NewKey makes a key for a certificate: the private half as PEM, the public one as DER.
+func NewKey() (private secret.Text, spki []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return secret.Text{}, nil, fmt.Errorf("pki: make key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err == nil {
+		spki, err = x509.MarshalPKIXPublicKey(key.Public())
+	}
+	if err != nil {
+		return secret.Text{}, nil, fmt.Errorf("pki: marshal key: %w", err)
+	}
+	return secret.New(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), spki, nil
+}
+
+// PublicKey returns the public half, in DER, of a private key that NewKey has made.
+func PublicKey(private secret.Text) ([]byte, error) {
+	der, err := block(private.Expose(), "PRIVATE KEY")
+	if err != nil {
+		return nil, err
+	}
+	any, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, ErrMalformed // the cause could quote the key
+	}
+	key, ok := any.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: not an ECDSA key", ErrMalformed)
+	}
+	return x509.MarshalPKIXPublicKey(key.Public())
+}
+
+// KeyDigest names a public key (DER): its SHA-256 in 64 hexadecimal digits.
+func KeyDigest(spki []byte) string {
+	d := sha256.Sum256(spki)
+	return hex.EncodeToString(d[:])
+}
+
+// issue signs a certificate for a public key and returns it in DER.
+func (c CA) issue(s Subject, key crypto.PublicKey, now time.Time) ([]byte, error) {
+	if c.cert == nil || c.key == nil {
+		return nil, errors.New("pki: no CA to issue with")
+	}
+	if len(s.DNS) == 0 && len(s.IPs) == 0 {
+		return nil, fmt.Errorf("pki: certificate for %q has neither a host name nor an address", s.Name)
 	}
 	now = now.UTC().Truncate(time.Second)
 	template := &x509.Certificate{
@@ -57,16 +125,16 @@ func (c CA) Issue(s Subject, now time.Time) (Pair, error) {
 		template.NotAfter = c.cert.NotAfter
 	}
 	if !now.Before(template.NotAfter) {
-		return Pair{}, fmt.Errorf("pki: the group's CA expired on %s", c.cert.NotAfter.Format(time.DateOnly))
+		return nil, fmt.Errorf("pki: the group's CA expired on %s", c.cert.NotAfter.Format(time.DateOnly))
 	}
 	for _, ip := range s.IPs {
 		template.IPAddresses = append(template.IPAddresses, net.IP(ip.Unmap().WithZone("").AsSlice()))
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, key.Public(), c.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, key, c.key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("pki: sign certificate for %q: %w", s.Name, err)
+		return nil, fmt.Errorf("pki: sign certificate for %q: %w", s.Name, err)
 	}
-	return pair(der, key)
+	return der, nil
 }
 
 func pair(certDER []byte, key *ecdsa.PrivateKey) (Pair, error) {

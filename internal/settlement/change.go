@@ -28,6 +28,7 @@ type Change struct {
 	Attempt mfa.AttemptID
 	Reason  mfa.Reason
 	Time    time.Time
+	Server  string // that settles it
 
 	Credential mfa.CredentialID // whose floor rises; empty: none
 	Floor      mfa.Floor
@@ -85,7 +86,7 @@ func (r Record) Apply(c Change, second, first Limits) (Record, error) {
 	if c.Nonce != (Nonce{}) && !n.Spent(c.Nonce.ID) {
 		n.Nonces = append(n.Nonces, c.Nonce)
 	}
-	n.Legs = append(n.Legs, Leg{ID: c.Leg, Attempt: c.Attempt, Reason: c.Reason, Time: c.Time.Truncate(time.Second)})
+	n.Legs = append(n.Legs, Leg{ID: c.Leg, Attempt: c.Attempt, Reason: c.Reason, Time: c.Time.Truncate(time.Second), Server: TagOf(c.Server)})
 	if n.size() > MaxSize {
 		return r, mfa.TooManyAttempts
 	}
@@ -121,8 +122,11 @@ func (r Record) Merge(s mfa.Settled, second, first Limits, now time.Time) (Recor
 	}
 	if changed {
 		n.sweep(now)
-		n.Legs = append(n.Legs, Leg{ID: s.Leg, Attempt: s.Attempt, Reason: s.Reason, Time: s.Time.Truncate(time.Second)})
+		n.Legs = append(n.Legs, Leg{ID: s.Leg, Attempt: s.Attempt, Reason: s.Reason, Time: s.Time.Truncate(time.Second), Server: TagOf(s.Server)})
 		slices.SortStableFunc(n.Legs, func(a, b Leg) int { return a.Time.Compare(b.Time) })
+		for len(n.Legs) > 1 && n.size() > MaxSize { // several servers' within two minutes; floors and nonces stay
+			n.Legs = n.Legs[1:]
+		}
 	}
 	return n, changed
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // version is the first byte of an encoded record. Another version is refused.
-const version = 1
+const version = 2
+
+// versionPlain is the version before servers were told apart; it is read, not written.
+const versionPlain = 1
 
 // maxID bounds the length of a credential id, in bytes.
 const maxID = 64
@@ -49,6 +52,7 @@ func (r Record) MarshalBinary() ([]byte, error) {
 		b = append(append(b, l.ID[:]...), l.Attempt[:]...)
 		b = binary.AppendUvarint(b, uint64(l.Reason))
 		b = appendTime(b, l.Time)
+		b = binary.AppendUvarint(b, uint64(l.Server))
 	}
 	if len(b) > MaxSize {
 		return nil, mfa.TooManyAttempts
@@ -79,7 +83,7 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 	if len(b) > MaxSize {
 		return fmt.Errorf("settlement record: %d bytes, at most %d", len(b), MaxSize)
 	}
-	if len(b) == 0 || b[0] != version {
+	if len(b) == 0 || b[0] != version && b[0] != versionPlain {
 		return fmt.Errorf("settlement record: unknown version (this program writes %d)", version)
 	}
 	d := decoder{b: b[1:]}
@@ -111,6 +115,9 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 		copy(l.Attempt[:], d.bytes(len(l.Attempt)))
 		l.Reason = mfa.Reason(d.uint(1<<16 - 1))
 		l.Time = d.time()
+		if b[0] != versionPlain {
+			l.Server = Tag(d.uint(1<<16 - 1))
+		}
 		n.Legs = append(n.Legs, l)
 	}
 	if d.bad || len(d.b) != 0 {

@@ -5,6 +5,7 @@
 package settlement
 
 import (
+	"hash/fnv"
 	"time"
 
 	"countersign/internal/mfa"
@@ -43,6 +44,17 @@ type Leg struct {
 	Attempt mfa.AttemptID
 	Reason  mfa.Reason // accepts or not as Reason.Accepts says
 	Time    time.Time  // whole seconds
+	Server  Tag        // that settled it
+}
+
+// Tag stands for a server in a record: 16 bits of a digest of its name. 0 means none.
+type Tag uint16
+
+// TagOf returns the tag of the server with that name.
+func TagOf(server string) Tag {
+	h := fnv.New32a()
+	h.Write([]byte(server))
+	return max(Tag(h.Sum32()^h.Sum32()>>16), 1)
 }
 
 // Account is all that one decision about one user is made from, with the revisions that
@@ -54,4 +66,5 @@ type Account struct {
 	UserRev     int64                      // of the key u/ID
 	RecordRev   int64                      // of the key s/ID; 0: absent
 	CredRevs    map[mfa.CredentialID]int64 // of the keys c/ID/CRED
+	LocalRev    uint64                     // number of the last that this server settled alone and has not merged; 0: none
 }

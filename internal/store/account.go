@@ -40,7 +40,16 @@ func (s *Store) Account(ctx context.Context, id mfa.UserID, fresh bool) (a settl
 	return a, err
 }
 
+// readAccount reads what the database has of the user, and adds what only this server has.
 func (s *Store) readAccount(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
+	a, err := s.readDatabase(ctx, id, fresh)
+	if err != nil {
+		return settlement.Account{}, err
+	}
+	return s.overlay.show(a, s.settingsOf, s.now()), nil
+}
+
+func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
 	raw, ok := parseID(id)
 	if !ok {
 		return settlement.Account{}, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)
@@ -56,6 +65,7 @@ func (s *Store) readAccount(ctx context.Context, id mfa.UserID, fresh bool) (set
 	}
 	e, err := s.readThrough(ctx, id)
 	if err != nil {
+		s.noticed(ctx, err)
 		if !fresh && !errors.Is(err, context.Canceled) {
 			return settlement.Account{}, fmt.Errorf("user %s: %w", id, mfa.ErrNotFound) // as far as can be told here
 		}
@@ -195,10 +205,15 @@ func (s *Store) openCred(user mfa.UserID, id mfa.CredentialID, data string) (mfa
 // Settle writes next as a's user's settlement record if the record, the user and the
 // credentials in used are still at the revisions in a, and reports whether they were: one
 // conditional write (DESIGN law 3). It does not try again. With an error that wraps
-// mfa.ErrUnknownOutcome the write may or may not have happened, or happen yet.
+// mfa.ErrUnknownOutcome the write may or may not have happened, or happen yet. What this
+// server has settled alone for that user is merged first, and then the account must be read
+// again.
 func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.CredentialID, next settlement.Record) (rev int64, ok bool, err error) {
 	if a.UserRev == 0 {
 		return 0, false, fmt.Errorf("settle: the account of user %q was not read: %w", a.User.ID, mfa.ErrInvalid)
+	}
+	if s.overlay.pending(a.User.ID) {
+		return 0, false, s.Merge(ctx)
 	}
 	value, err := next.MarshalBinary()
 	if err != nil {
@@ -216,8 +231,10 @@ func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.Cre
 	}
 	rev, ok, err = s.kv.Commit(ctx, ifRev, map[string][]byte{key: value}, nil)
 	if err != nil {
+		s.noticed(ctx, err)
 		return 0, false, open(err)
 	}
+	s.contact.found()
 	if ok {
 		s.view.learn(change{key, value, rev})
 	}

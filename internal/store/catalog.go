@@ -18,6 +18,7 @@ type catalog struct {
 	tokens   map[string]mfa.APIToken
 	digests  map[[32]byte]string // of tokens
 	nas      map[nasID]mfa.NAS
+	members  map[string]mfa.Member // by name
 	settings policy.Settings
 	broken   map[string]brokenItem // records that could not be decoded, by key
 	appsGen  uint64                // differs whenever apps does
@@ -35,7 +36,7 @@ type brokenItem struct {
 
 func newCatalog() *catalog {
 	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{},
-		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, nas: map[nasID]mfa.NAS{}, settings: policy.Defaults(),
+		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, settings: policy.Defaults(),
 		broken: map[string]brokenItem{}}
 }
 
@@ -45,12 +46,13 @@ func (c *catalog) clone() *catalog {
 	d := *c
 	d.apps, d.appNames, d.dirs = maps.Clone(c.apps), maps.Clone(c.appNames), maps.Clone(c.dirs)
 	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
+	d.members = maps.Clone(c.members)
 	return &d
 }
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, keySettings} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, keySettings} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -94,6 +96,8 @@ func (c *catalog) remove(key string) {
 		if id, ok := cutNASKey(rest); ok {
 			delete(c.nas, id)
 		}
+	case "m":
+		delete(c.members, rest)
 	case "p":
 		c.settings = policy.Defaults()
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,6 +76,11 @@ func (s *Store) UpdateCredential(ctx context.Context, user mfa.UserID, id mfa.Cr
 		t.notice(user, fmt.Sprintf("credential %s %s", c.Method, changed(old, c)), c.By)
 		return nil
 	})
+	if errors.Is(err, mfa.ErrUnavailable) {
+		if disabled, ok, local := s.disableLocal(ctx, user, id, change); ok {
+			c, err = disabled, local
+		}
+	}
 	if err != nil {
 		return mfa.Credential{}, fmt.Errorf("change credential %s of user %s: %w", id, user, err)
 	}

@@ -24,6 +24,8 @@ const (
 	prefixNAS       = "n/"        // n/APP/ADDRESS: RADIUS client address
 	prefixNotice    = "o/"        // o/ID: notice for a user, waiting
 	prefixSealed    = "x/"        // x/NAME: sealed blob of another part
+	prefixMember    = "m/"        // m/NAME: server of the group
+	prefixJoin      = "j/"        // j/ID: joining code that nobody has used yet
 	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings     = "p/settings"
 )

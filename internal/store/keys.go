@@ -42,19 +42,9 @@ func PutKeyset(ctx context.Context, kv KV, server, recipient string, k keyring.K
 // LoadKeyset reads the keyset wrapped to this server from the local copy; it needs no
 // master. The error wraps mfa.ErrNotFound if there is none.
 func LoadKeyset(ctx context.Context, kv KV, server string, identity keyring.Identity) (keyring.Keyset, error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	key := prefixKeyset + server
-	var found []byte
-	done := false
-	err := kv.Watch(ctx, key, func(k string, value []byte, rev int64) bool {
-		if k == key {
-			found = append([]byte(nil), value...)
-		}
-		done = k == "" && rev != 0
-		return !done
-	})
-	if !done {
+	found, err := readLocal(ctx, kv, key)
+	if err != nil {
 		return keyring.Keyset{}, fmt.Errorf("read the keyset of server %s: %w", server, err)
 	}
 	if found == nil {

@@ -21,6 +21,7 @@ var sealedKinds = []struct{ prefix, kind string }{
 	{prefixApp, "application"},
 	{prefixDirectory, "directory"},
 	{prefixSealed, "blob"},
+	{prefixJoin, "join"},
 	{prefixUser, "user"},
 	{prefixCred, "credential"},
 }

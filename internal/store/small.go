@@ -36,6 +36,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		if n, err = parseNAS(key, value); err == nil {
 			c.nas[nasID{n.Application, n.Address}] = n
 		}
+	case "m":
+		var m mfa.Member
+		if m, err = parseMember(rest, value); err == nil {
+			c.members[rest] = m
+		}
 	case "p":
 		var p policy.Settings
 		if p, err = parseSettings(value); err == nil {

@@ -72,7 +72,7 @@ func (s *state) set(c change) {
 		if d, ok := parseDigest(rest); ok {
 			s.setForm(d, c)
 		}
-	case "a", "d", "t", "n", "p", "k":
+	case "a", "d", "t", "n", "m", "p", "k":
 		switch {
 		case c.rev <= s.small[c.key].rev:
 		case c.value == nil:

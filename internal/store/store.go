@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"countersign/internal/keyring"
@@ -17,9 +18,17 @@ type Options struct {
 	Epoch    uint64           // generation of the database
 	Server   string           // name of this server
 	Identity keyring.Identity // what the keyset is wrapped to
-	Now      func() time.Time
-	Random   io.Reader // of ids; nil: crypto/rand
-	Log      *slog.Logger
+	// Group, on a server that may have others beside it, reports whether it has now. Without
+	// a master it then settles alone, and merges that later; Keep makes a record durable in
+	// the trail, and BothSides is told of a code that was used here and elsewhere. nil: this
+	// server is alone for ever.
+	Group     func() bool
+	Keep      func(ctx context.Context, r mfa.Record) error
+	BothSides func(s mfa.Settled, detail string)
+
+	Now    func() time.Time
+	Random io.Reader // of ids; nil: crypto/rand
+	Log    *slog.Logger
 }
 
 // Store keeps the group's records in a KV. Reads come from a view in memory and need no
@@ -34,6 +43,9 @@ type Store struct {
 	ring *keyring.Ring
 	o    Options
 	view *view
+
+	overlay *overlay
+	contact contact
 }
 
 // Open returns a store on kv that seals with ring. Run must be called for it to become
@@ -45,15 +57,26 @@ func Open(_ context.Context, kv KV, ring *keyring.Ring, o Options) (*Store, erro
 	if ring.Keyset().Empty() {
 		return nil, fmt.Errorf("store: the keyset is empty: %w", mfa.ErrInvalid)
 	}
-	s := &Store{kv: kv, ring: ring, o: o, view: newView()}
+	s := &Store{kv: kv, ring: ring, o: o, view: newView(), overlay: newOverlay()}
 	s.view.decode = s.decodeSmall
 	s.view.keyset = s.follow
 	s.view.ksKey = prefixKeyset + o.Server
 	return s, nil
 }
 
-// Run feeds the view until ctx is done. It starts over if the database's watch fails.
+// Run feeds the view until ctx is done. It starts over if the database's watch fails. In a
+// group it also keeps an eye on the master, and merges what was settled without one.
 func (s *Store) Run(ctx context.Context) error {
+	if s.o.Group == nil {
+		return s.feed(ctx)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.keepInTouch(ctx) })
+	return s.feed(ctx)
+}
+
+func (s *Store) feed(ctx context.Context) error {
 	const slowest = 5 * time.Second
 	wait := 50 * time.Millisecond
 	for {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,6 +43,9 @@ func (s *Store) APITokens() []mfa.APIToken {
 	c := s.catalog()
 	list := make([]mfa.APIToken, 0, len(c.tokens))
 	for _, t := range c.tokens {
+		if s.overlay.revoked(t.ID) {
+			continue
+		}
 		list = append(list, t)
 	}
 	slices.SortFunc(list, func(a, b mfa.APIToken) int { return strings.Compare(a.Name, b.Name) })
@@ -51,7 +55,7 @@ func (s *Store) APITokens() []mfa.APIToken {
 // APITokenByDigest returns the token with that SHA-256, expired or not, or mfa.ErrNotFound.
 func (s *Store) APITokenByDigest(digest [32]byte) (mfa.APIToken, error) {
 	c := s.catalog()
-	if id, ok := c.digests[digest]; ok {
+	if id, ok := c.digests[digest]; ok && !s.overlay.revoked(id) {
 		return c.tokens[id], nil
 	}
 	return mfa.APIToken{}, s.missing(c, "", "API token")
@@ -105,6 +109,11 @@ func (s *Store) RemoveAPIToken(ctx context.Context, id string) error {
 		x.del(prefixToken+id, s.nameKey(prefixTokenName, t.Name))
 		return nil
 	})
+	if errors.Is(err, mfa.ErrUnavailable) {
+		if ok, local := s.revokeLocal(ctx, id); ok {
+			err = local
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("remove API token %s: %w", id, err)
 	}

@@ -56,14 +56,14 @@ func (s *Store) write(ctx context.Context, build func(ctx context.Context, t *tx
 			return build(ctx, t)
 		})
 		if err != nil {
-			return err
+			return s.refused(ctx, err)
 		}
 		if len(t.puts)+len(t.deletes) == 0 {
 			return nil
 		}
 		ok, err := t.commit(ctx)
 		if ok || err != nil {
-			return err
+			return s.refused(ctx, err)
 		}
 		if !pause(ctx, time.Duration(rand.Int64N(int64(time.Millisecond)<<min(n, 6)))) {
 			return fmt.Errorf("%w (%w)", mfa.ErrConflict, context.Cause(ctx))

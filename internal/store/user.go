@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -58,7 +59,7 @@ func (s *Store) ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.
 			}
 			continue
 		}
-		if !yield(u) {
+		if !yield(s.overlay.showUser(u)) {
 			break
 		}
 	}
@@ -251,6 +252,11 @@ func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.
 		t.put(userKey(id), r)
 		return nil
 	})
+	if errors.Is(err, mfa.ErrUnavailable) {
+		if blocked, ok, local := s.blockLocal(ctx, id, change); ok {
+			u, err = blocked, local
+		}
+	}
 	if err != nil {
 		return mfa.User{}, fmt.Errorf("change user %s: %w", id, err)
 	}

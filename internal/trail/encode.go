@@ -29,8 +29,12 @@ func appendRecord(dst []byte, r mfa.Record) ([]byte, error) {
 		set++
 		dst = appendAct(append(dst, `"act":`...), r.Act)
 	}
+	if r.Change != nil {
+		set++
+		dst = appendChange(append(dst, `"change":`...), r.Change)
+	}
 	if set != 1 {
-		return dst[:start], fmt.Errorf("trail: a record has %d of settled, attempt and act set, want 1: %w", set, mfa.ErrInvalid)
+		return dst[:start], fmt.Errorf("trail: a record has %d of settled, attempt, act and change set, want 1: %w", set, mfa.ErrInvalid)
 	}
 	if len(dst)-start > maxLine-lineOverhead {
 		return dst[:start], fmt.Errorf("trail: a record of %d bytes is longer than %d: %w", len(dst)-start, maxLine-lineOverhead, mfa.ErrInvalid)
@@ -52,10 +56,7 @@ func appendSettled(dst []byte, s *mfa.Settled) []byte {
 		dst = appendString(append(dst, `,"credential":`...), string(s.Credential))
 	}
 	if s.Floor != (mfa.Floor{}) {
-		dst = strconv.AppendUint(append(dst, `,"floor":{"next":`...), s.Floor.Next, 10)
-		dst = strconv.AppendInt(append(dst, `,"drift":`...), int64(s.Floor.Drift), 10)
-		dst = strconv.AppendUint(append(dst, `,"spent":`...), s.Floor.Spent, 10)
-		dst = append(dst, '}')
+		dst = appendFloor(append(dst, `,"floor":`...), s.Floor)
 	}
 	if s.Nonce != 0 {
 		dst = strconv.AppendUint(append(dst, `,"nonce":`...), s.Nonce, 10)
@@ -75,6 +76,19 @@ func appendSettled(dst []byte, s *mfa.Settled) []byte {
 	if s.Revision != 0 {
 		dst = strconv.AppendInt(append(dst, `,"revision":`...), s.Revision, 10)
 	}
+	if s.Number != 0 {
+		dst = strconv.AppendUint(append(dst, `,"number":`...), s.Number, 10)
+	}
+	if s.Before != (mfa.Floor{}) {
+		dst = appendFloor(append(dst, `,"before":`...), s.Before)
+	}
+	return append(dst, '}')
+}
+
+func appendFloor(dst []byte, f mfa.Floor) []byte {
+	dst = strconv.AppendUint(append(dst, `{"next":`...), f.Next, 10)
+	dst = strconv.AppendInt(append(dst, `,"drift":`...), int64(f.Drift), 10)
+	dst = strconv.AppendUint(append(dst, `,"spent":`...), f.Spent, 10)
 	return append(dst, '}')
 }
 
@@ -127,6 +141,35 @@ func appendAct(dst []byte, a *mfa.Act) []byte {
 	if a.Detail != "" {
 		dst = appendString(append(dst, `,"detail":`...), a.Detail)
 	}
+	return append(dst, '}')
+}
+
+func appendChange(dst []byte, c *mfa.Change) []byte {
+	dst = appendString(append(dst, `{"what":`...), c.What)
+	if c.User != "" {
+		dst = appendString(append(dst, `,"user":`...), string(c.User))
+	}
+	if c.Credential != "" {
+		dst = appendString(append(dst, `,"credential":`...), string(c.Credential))
+	}
+	if c.Token != "" {
+		dst = appendString(append(dst, `,"token":`...), c.Token)
+	}
+	if b := c.Block; b != nil {
+		dst = appendString(append(dst, `,"block":{"by":`...), b.By)
+		dst = appendTime(append(dst, `,"since":`...), b.Since)
+		if !b.Until.IsZero() {
+			dst = appendTime(append(dst, `,"until":`...), b.Until)
+		}
+		if b.Reason != "" {
+			dst = appendString(append(dst, `,"reason":`...), b.Reason)
+		}
+		dst = append(dst, '}')
+	}
+	dst = appendString(append(dst, `,"by":`...), c.By)
+	dst = appendTime(append(dst, `,"time":`...), c.Time)
+	dst = appendString(append(dst, `,"server":`...), c.Server)
+	dst = strconv.AppendUint(append(dst, `,"number":`...), c.Number, 10)
 	return append(dst, '}')
 }
 

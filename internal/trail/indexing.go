@@ -17,6 +17,7 @@ const (
 	isAttempt = 1
 	isAct     = 2
 	isSettled = 3
+	isChange  = 4
 )
 
 // block sums up the times of neighbouring records, so that a query for a time looks at
@@ -137,6 +138,8 @@ func row(r mfa.Record) indexed {
 	case r.Settled != nil:
 		s := r.Settled
 		x.kind, x.user, x.reason, x.attempt = isSettled, string(s.User), int64(s.Reason), attemptKey(s.Attempt)
+	case r.Change != nil:
+		x.kind, x.user = isChange, string(r.Change.User)
 	}
 	return x
 }
@@ -147,6 +150,8 @@ func recordTime(r mfa.Record) time.Time {
 		return r.Attempt.Time
 	case r.Settled != nil:
 		return r.Settled.Time
+	case r.Change != nil:
+		return r.Change.Time
 	}
 	return r.Act.Time
 }

@@ -33,6 +33,7 @@ const (
 	kindSettled = "settled"
 	kindAttempt = "attempt"
 	kindAct     = "act"
+	kindChange  = "change"
 )
 
 // Hash is the chain hash of a line.
@@ -156,7 +157,7 @@ func parseLine(b []byte) (line, error) {
 		}
 		l.synced = true
 	}
-	for _, kind := range [...]string{kindSettled, kindAttempt, kindAct, kindSegment, kindRemoved} {
+	for _, kind := range [...]string{kindSettled, kindAttempt, kindAct, kindChange, kindSegment, kindRemoved} {
 		if len(rest) > len(kind)+4 && rest[0] == '"' && string(rest[1:len(kind)+1]) == kind && string(rest[len(kind)+1:len(kind)+4]) == `":{` {
 			l.kind, l.body = kind, rest[len(kind)+3:len(rest)-1]
 			return l, nil
@@ -180,7 +181,7 @@ func cutNumber(b []byte) (n uint64, rest []byte, ok bool) {
 	return n, b[i+1:], n < 1<<63
 }
 
-// record decodes the body of a settled, attempt or act line; ok is false for others.
+// record decodes the body of a settled, attempt, act or change line; ok is false for others.
 func (l line) record() (r mfa.Record, ok bool, err error) {
 	switch l.kind {
 	case kindSettled:
@@ -192,6 +193,9 @@ func (l line) record() (r mfa.Record, ok bool, err error) {
 	case kindAct:
 		r.Act = new(mfa.Act)
 		err = json.Unmarshal(l.body, r.Act)
+	case kindChange:
+		r.Change = new(mfa.Change)
+		err = json.Unmarshal(l.body, r.Change)
 	default:
 		return mfa.Record{}, false, nil
 	}

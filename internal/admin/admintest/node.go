@@ -3,6 +3,7 @@ package admintest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -126,6 +127,28 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 		Fronts:  []admin.FrontEnd{{Kind: "radius", Address: "127.0.0.1:1812", OK: true}}}, nil
 }
 
+// Servers implements admin.Group.
+func (n *Node) Servers(ctx context.Context) ([]admin.Member, error) {
+	st, err := n.Status(ctx)
+	return st.Members, err
+}
+
+// CreateActivation implements admin.Group.
+func (n *Node) CreateActivation(_ context.Context, _, role string, life time.Duration) (secret.Text, time.Time, error) {
+	return secret.FromString("AAAAA-BBBBB"), n.Now().Add(life), nil
+}
+
+// Forget implements admin.Group: the group has nyc2 beside this server.
+func (n *Node) Forget(_ context.Context, _, name string) error {
+	if name != "nyc2" {
+		return fmt.Errorf("no server named %s is in the group: %w", name, mfa.ErrNotFound)
+	}
+	return nil
+}
+
+// Leave implements admin.Group.
+func (n *Node) Leave(context.Context, string) error { return nil }
+
 // Doctor implements admin.Node.
 func (n *Node) Doctor(context.Context) []admin.Check { return n.Checks }
 
@@ -190,5 +213,5 @@ func (e Engine) Authenticate(_ context.Context, r mfa.Request) (mfa.Decision, er
 // Admin returns a service on m, t and n.
 func Admin(m *Memory, t *Trail, n *Node, engine mfa.Authenticator) *admin.Service {
 	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, APITokens: m, Settings: m,
-		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Tests: n, Passwords: Passwords{}, Engine: engine, Now: n.Now}
+		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Tests: n, Passwords: Passwords{}, Engine: engine, Now: n.Now}
 }

@@ -35,9 +35,11 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"API tokens": tokens,
 		"settings":   settings,
 		"what is learnt of a RADIUS client stays": nases,
-		"sealed blobs":               blobs,
-		"keys rotate under load":     rotation,
-		"another server sees it all": otherServer,
+		"sealed blobs":                           blobs,
+		"keys rotate under load":                 rotation,
+		"members and their codes":                members,
+		"a server is admitted while keys rotate": admitWhileRotating,
+		"another server sees it all":             otherServer,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, found(t, open(t))) })
 	}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"countersign/internal/admin"
+	"countersign/internal/group"
+)
+
+type groupVerbs struct {
+	Activation groupActivation `cmd:"" help:"Codes that admit servers."`
+	Members    groupMembers    `cmd:"" help:"List the servers of the group."`
+	Forget     groupForget     `cmd:"" help:"Take a server that is gone for good out of the group."`
+	Leave      groupLeave      `cmd:"" help:"Take this server out of its group."`
+}
+
+type groupActivation struct {
+	Create activationCreate `cmd:"" help:"Make a code that admits one server; on a server of the group only."`
+}
+
+type activationCreate struct {
+	Role string `help:"Role of the new server." enum:"server" default:"server"`
+	TTL  span   `name:"ttl" help:"How long the code lives." default:"10m" placeholder:"DURATION"`
+}
+
+func (v *activationCreate) Run(ctx context.Context, e *env) error {
+	in := admin.ActivationRequest{Role: v.Role, Seconds: v.TTL.seconds()}
+	var doc admin.ActivationCode
+	if err := e.call(ctx, http.MethodPost, "/group/activations", nil, in, &doc); err != nil {
+		return err
+	}
+	if e.JSON {
+		return e.document(doc)
+	}
+	fmt.Fprintln(e.Stdout, string(doc.Code.Expose()))
+	e.say("It admits one server until %s and is not shown again. On the new machine: countersign activate CODE --config FILE", doc.Expires.In(e.Location).Format("15:04:05"))
+	return nil
+}
+
+type groupMembers struct{}
+
+func (groupMembers) Run(ctx context.Context, e *env) error {
+	var doc admin.MemberList
+	if err := e.call(ctx, http.MethodGet, "/group/members", nil, nil, &doc); err != nil {
+		return err
+	}
+	return e.table(doc, doc.Members, "name", "role", "voter", "reachable", "peer", "revision", "lag", "version")
+}
+
+type groupForget struct {
+	Name string `arg:"" help:"Name of the server."`
+}
+
+func (v *groupForget) Run(ctx context.Context, e *env) error {
+	if err := e.confirm("Take server %s out of the group for good? It will answer nobody any more, and needs a new activation code to come back.", v.Name); err != nil {
+		return err
+	}
+	var doc admin.Removed
+	if err := e.call(ctx, http.MethodPost, "/group/forget", nil, admin.ForgetRequest{Name: v.Name}, &doc); err != nil {
+		return err
+	}
+	return e.show(doc)
+}
+
+type groupLeave struct{}
+
+func (groupLeave) Run(ctx context.Context, e *env) error {
+	var st admin.Status
+	if err := e.call(ctx, http.MethodGet, "/status", nil, nil, &st); err != nil {
+		return err
+	}
+	if err := e.confirm("Take this server, %s, out of group %s? It ends and answers nobody any more. The group's data stays with its other servers; this machine's copy is set aside when it is activated again.", st.Name, st.Group); err != nil {
+		return err
+	}
+	var doc admin.Removed
+	if err := e.call(ctx, http.MethodPost, "/group/leave", nil, nil, &doc); err != nil {
+		return err
+	}
+	return e.show(doc)
+}
+
+type activateVerb struct {
+	Code string `arg:"" help:"The activation code, quoted or in one word; - reads it from standard input."`
+}
+
+// maxCode bounds what is read as an activation code, in bytes.
+const maxCode = 16 << 10
+
+func (v *activateVerb) Run(ctx context.Context, e *env) error {
+	code := v.Code
+	if code == "-" {
+		b, err := io.ReadAll(io.LimitReader(e.in, maxCode))
+		if err != nil {
+			return err
+		}
+		code = string(b)
+	}
+	return e.Deps.Activate(ctx, e.Globals, code, func(p group.Preview) error {
+		e.say("Group %s, epoch %d: servers %s; master %s; %d users. The code was made by %s.", printable(p.Group), p.Epoch,
+			printable(strings.Join(p.Servers, ", ")), printable(p.Master), p.Users, printable(p.By))
+		return e.confirm("Join this group?")
+	})
+}

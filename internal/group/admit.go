@@ -1,0 +1,261 @@
+package group
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+)
+
+// MaxCodeLife is the longest life of an activation code.
+const MaxCodeLife = 24 * time.Hour
+
+var (
+	// ErrNotMaster: ask the master.
+	ErrNotMaster = errors.New("this server is not the group's master")
+	// ErrNotMember: the caller has a certificate of the group, but no server on record its key.
+	ErrNotMember = errors.New("the key of this certificate is that of no server of the group")
+)
+
+var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// Service carries out the use cases on this server. All exported fields must be set; it
+// is safe for concurrent use.
+type Service struct {
+	Server  string // this server's name
+	Store   Store
+	Cluster Cluster
+	Peers   Peers
+	CA      CA
+	Trail   Recorder
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Preview is what an activation code admits to, shown before it is used.
+type Preview struct {
+	Group   string    `json:"group"`
+	Epoch   uint64    `json:"epoch"`
+	Master  string    `json:"master"`
+	Servers []string  `json:"servers"`
+	Users   int       `json:"users"`
+	Role    string    `json:"role"`
+	Expires time.Time `json:"expires"`
+	By      string    `json:"by"` // who made the code
+}
+
+// Grant is the answer to an admission.
+type Grant struct {
+	Preview
+	Certificate []byte       `json:"certificate"` // PEM
+	Members     []mfa.Member `json:"members"`
+}
+
+// CreateCode makes a single-use code that admits one server. Any server may make it.
+func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Duration) (text string, expires time.Time, err error) {
+	if role != mfa.RoleServer {
+		return "", expires, fmt.Errorf("%w: role %q: only %q can be activated", mfa.ErrInvalid, role, mfa.RoleServer)
+	}
+	if life <= 0 || life > MaxCodeLife {
+		return "", expires, fmt.Errorf("%w: a code lives for at most %s", mfa.ErrInvalid, MaxCodeLife)
+	}
+	var urls []string
+	for _, m := range s.Store.Members() {
+		if m.Coordinator != "" && len(urls) < maxCodeURLs {
+			urls = append(urls, m.Coordinator)
+		}
+	}
+	if len(urls) == 0 {
+		return "", expires, fmt.Errorf("%w: no server of this group has a coordinator port that a new server could ask: set listen.peer and listen.coordinator in the node file and restart the server", mfa.ErrInvalid)
+	}
+	ca, err := s.CA(ctx)
+	if err != nil {
+		return "", expires, err
+	}
+	a, err := NewActivation()
+	if err != nil {
+		return "", expires, err
+	}
+	a.CA, a.Group, a.Role, a.Coordinators = sha256.Sum256(ca.Certificate().Raw), s.Cluster.Group(), role, urls
+	expires = s.Now().Add(life).UTC().Truncate(time.Second)
+	err = s.Store.CreateJoinCode(ctx, Code{ID: a.ID, Role: role, Expires: expires, By: by, Secret: a.Secret})
+	if err != nil {
+		return "", expires, err
+	}
+	return a.String(), expires, s.record(ctx, by, "activation create", a.ID, role)
+}
+
+// Preview says what the code of r admits to. On the master only.
+func (s *Service) Preview(ctx context.Context, r Request) (Preview, error) {
+	if err := r.check(); err != nil {
+		return Preview{}, err
+	}
+	if !s.Cluster.Leads() {
+		return Preview{}, ErrNotMaster
+	}
+	code, err := s.Store.JoinCode(ctx, r.Code)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return Preview{}, errUsed
+	}
+	if err != nil {
+		return Preview{}, err
+	}
+	var before *mfa.Member
+	for _, m := range s.Store.Members() {
+		if m.Name == r.Name {
+			before = &m
+		}
+	}
+	if err := s.admissible(&r, code, before); err != nil {
+		return Preview{}, err
+	}
+	return s.preview(code), nil
+}
+
+func (s *Service) preview(c Code) Preview {
+	p := Preview{Group: s.Cluster.Group(), Epoch: s.Cluster.Epoch(), Master: s.Cluster.Master(), Users: s.Store.CountUsers(),
+		Role: c.Role, Expires: c.Expires, By: c.By}
+	for _, m := range s.Store.Members() {
+		p.Servers = append(p.Servers, m.Name)
+	}
+	return p
+}
+
+var errUsed = fmt.Errorf("%w: this activation code is not known: it was used, or it has expired; make another with `countersign group activation create`", mfa.ErrInvalid)
+
+// Activate admits a server: its record, the keyset wrapped to its key, a certificate. On
+// the master only. The code is used up by it.
+func (s *Service) Activate(ctx context.Context, r Request) (Grant, error) {
+	if err := r.check(); err != nil {
+		return Grant{}, err
+	}
+	if !s.Cluster.Leads() {
+		return Grant{}, ErrNotMaster
+	}
+	ca, err := s.CA(ctx)
+	if err != nil {
+		return Grant{}, err
+	}
+	cert, err := ca.IssueFor(subject(&r), r.PublicKey, s.Now())
+	if err != nil {
+		return Grant{}, fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+	}
+	m := r.member(pki.KeyDigest(r.PublicKey), "activation "+r.Code)
+	m.Joined = s.Now().UTC().Truncate(time.Second)
+	var used Code
+	err = s.Store.Admit(ctx, r.Code, m, func(c Code, before *mfa.Member) error {
+		used = c
+		return s.admissible(&r, c, before)
+	})
+	if errors.Is(err, mfa.ErrNotFound) {
+		return Grant{}, errUsed
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	s.Log.Info("a server was admitted to the group", "server", r.Name, "peer", r.Peer, "code", r.Code, "code_by", used.By)
+	g := Grant{Preview: s.preview(used), Certificate: cert, Members: s.Store.Members()}
+	if !slices.ContainsFunc(g.Members, func(o mfa.Member) bool { return o.Name == m.Name }) {
+		g.Members = append(g.Members, m) // the view is a moment behind
+	}
+	return g, s.record(ctx, used.By, "server admit", r.Name, "by activation code "+r.Code)
+}
+
+// admissible checks that the code admits r.
+func (s *Service) admissible(r *Request, c Code, before *mfa.Member) error {
+	switch {
+	case !r.Proven(c.Secret): // before all that tells something
+		return errUsed
+	case s.Now().After(c.Expires):
+		return fmt.Errorf("%w: this activation code expired at %s; make another with `countersign group activation create`", mfa.ErrInvalid, c.Expires.Format(time.RFC3339))
+	case r.Role != c.Role:
+		return fmt.Errorf("%w: this activation code is for a %s, not for a %s", mfa.ErrInvalid, c.Role, r.Role)
+	case before != nil && before.Key != pki.KeyDigest(r.PublicKey):
+		return fmt.Errorf("a server named %s is in the group already: %w; set another name in this machine's node file, or run `countersign group forget %s` on the master if that server is gone for good", r.Name, mfa.ErrExists, r.Name)
+	}
+	for _, m := range s.Store.Members() {
+		if m.Peer == r.Peer && m.Name != r.Name {
+			return fmt.Errorf("the peer address %s is that of server %s: %w; correct advertise.peer or listen.peer", r.Peer, m.Name, mfa.ErrExists)
+		}
+	}
+	return nil
+}
+
+// check refuses what is not even a request.
+func (r *Request) check() error {
+	bad := func(what string) error { return fmt.Errorf("%w: %s", mfa.ErrInvalid, what) }
+	switch {
+	case len(r.Code) != 2*codeIDSize || strings.Trim(r.Code, "0123456789abcdef") != "":
+		return bad("the request names no activation code")
+	case !nameRE.MatchString(r.Name):
+		return bad("name: want 1 to 63 letters, digits, dots and hyphens")
+	case len(r.Sign) != ed25519.PublicKeySize:
+		return bad("sign: not an Ed25519 key")
+	case !address(r.Peer):
+		return bad("peer: want host:port as the other servers reach it")
+	case r.HTTPS != "" && !address(r.HTTPS), r.Coordinator != "" && !address(r.Coordinator):
+		return bad("https or coordinator: want host:port")
+	case len(r.PublicKey) > 1024, len(r.Wrap) > 256, len(r.Version) > 64:
+		return bad("a field is too long")
+	}
+	return nil
+}
+
+// address reports whether others can call s.
+func address(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" || port == "" || port == "0" || len(s) > 255 {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err != nil || !ip.IsUnspecified()
+}
+
+// subject is whom a certificate for r is made out to.
+func subject(r *Request) pki.Subject {
+	return Subject(r.Name, r.Peer, r.HTTPS, r.Coordinator)
+}
+
+// Subject is whom the certificate of a server is made out to: its name and the hosts of
+// its addresses.
+func Subject(name string, addresses ...string) pki.Subject {
+	s := pki.Subject{Name: name}
+	add := func(host string) {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			if ip = ip.Unmap().WithZone(""); !ip.IsUnspecified() && !slices.Contains(s.IPs, ip) {
+				s.IPs = append(s.IPs, ip)
+			}
+		} else if host != "" && !slices.Contains(s.DNS, host) {
+			s.DNS = append(s.DNS, host)
+		}
+	}
+	add("localhost")
+	add("127.0.0.1")
+	add("::1")
+	add(name)
+	for _, a := range addresses {
+		if host, _, err := net.SplitHostPort(a); err == nil {
+			add(host)
+		}
+	}
+	return s
+}
+
+func (s *Service) record(ctx context.Context, by, verb, object, detail string) error {
+	act := mfa.Act{Time: s.Now(), Server: s.Server, By: by, Verb: verb, Object: object, Detail: detail}
+	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
+		return fmt.Errorf("%s %s was done, but could not be recorded in the trail: %w", verb, object, err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+// Package group holds the use cases of the group's servers: codes that admit a server,
+// its admission by the master, its departure, and the number of votes that the group's
+// size asks for. It defines the JSON bodies that servers send each other about them.
+package group
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+	"countersign/internal/secret"
+)
+
+// Code is a joining code as the group keeps it.
+type Code struct {
+	ID      string // 16 hexadecimal digits
+	Role    string
+	Expires time.Time
+	By      string
+	Secret  secret.Text
+}
+
+// Store is what this package needs of the database. Admit makes m a server by the code in
+// one commit, if check, which sees the code and what is recorded of that name (nil:
+// nothing), allows it.
+type Store interface {
+	Members() []mfa.Member
+	CreateJoinCode(ctx context.Context, c Code) error
+	JoinCode(ctx context.Context, id string) (Code, error)
+	Admit(ctx context.Context, id string, m mfa.Member, check func(Code, *mfa.Member) error) error
+	UpdateMember(ctx context.Context, name string, change func(*mfa.Member) error) error
+	RemoveMember(ctx context.Context, name string) error
+	CountUsers() int
+}
+
+// Node is one member of the group's database.
+type Node struct {
+	ID     string
+	Name   string // "" until it has started once
+	Peer   string // host:port
+	Voter  bool
+	Master bool
+}
+
+// JoinInfo is what a server needs to start its copy of the database.
+type JoinInfo struct {
+	Group          string `json:"group"`
+	Epoch          uint64 `json:"epoch"`
+	ClusterID      string `json:"cluster_id"`
+	MemberID       string `json:"member_id"`
+	InitialCluster string `json:"initial_cluster"`
+	Revision       int64  `json:"revision"`
+	Records        int64  `json:"records"`
+	Bytes          int64  `json:"bytes"`
+}
+
+// Cluster is the database's membership. Its methods that change it work on the master only.
+type Cluster interface {
+	Nodes() ([]Node, error)
+	AddLearner(ctx context.Context, name, peer string) (JoinInfo, error)
+	Promote(ctx context.Context, id string) error
+	Remove(ctx context.Context, id string) error
+	MoveMaster(ctx context.Context, id string) error
+	Leads() bool // this server is the master
+	Master() string
+	Revision() int64
+	Group() string
+	Epoch() uint64
+}
+
+// Recorder appends to the trail.
+type Recorder interface {
+	Append(ctx context.Context, records ...mfa.Record) error
+}
+
+// Report is what a server tells the others about itself.
+type Report struct {
+	Name     string    `json:"name"`
+	Version  string    `json:"version"`
+	Role     string    `json:"role"` // master, replica, joining, removed
+	Voter    bool      `json:"voter"`
+	Master   string    `json:"master"`
+	MemberID string    `json:"member_id"`
+	Epoch    uint64    `json:"epoch"`
+	Revision int64     `json:"revision"`
+	Lag      uint64    `json:"lag"`
+	Quorum   bool      `json:"quorum"`
+	Since    time.Time `json:"since"`
+	Time     time.Time `json:"time"` // on its clock
+}
+
+// Peers tells what other servers last said.
+type Peers interface {
+	// Heard returns the last report of a server, and whether it answers now.
+	Heard(name string) (Report, bool)
+}
+
+// CA is the group's certificate authority, from the database.
+type CA func(ctx context.Context) (pki.CA, error)

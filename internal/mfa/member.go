@@ -1,0 +1,25 @@
+package mfa
+
+import "time"
+
+// The roles of a server in its group.
+const (
+	RoleServer  = "server"
+	RoleWitness = "witness" // votes, but runs no front-end and holds no keys
+)
+
+// Member is one server of the group, as its master wrote it at admission or renewal.
+type Member struct {
+	Name        string    `json:"name"`
+	Role        string    `json:"role"`                  // RoleServer or RoleWitness
+	Peer        string    `json:"peer"`                  // host:port of the peer port, as others reach it
+	HTTPS       string    `json:"https,omitempty"`       // host:port; "" if off
+	Coordinator string    `json:"coordinator,omitempty"` // host:port of the coordinator's port; "" if off
+	Key         string    `json:"key"`                   // SHA-256 of the SubjectPublicKeyInfo of its certificate, 64 hexadecimal digits
+	Sign        []byte    `json:"sign"`                  // Ed25519 public key that signs its epoch file and answers
+	Wrap        string    `json:"wrap,omitempty"`        // age recipient that the group's keyset is wrapped to; "" for a witness
+	MemberID    string    `json:"member_id,omitempty"`   // of the database, 16 hexadecimal digits; "" until it has been added there
+	Joined      time.Time `json:"joined,omitzero"`
+	Version     string    `json:"version,omitempty"` // of the program, as last told
+	By          string    `json:"by,omitempty"`      // who admitted it
+}

@@ -1,0 +1,121 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"countersign/internal/coordinator"
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+)
+
+// Activate admits this machine to the group that an activation code names: it makes this
+// server's keys in the data folder, shows what the code admits to, and, if confirm returns
+// nil, is admitted and writes certificate, CA and the other servers' addresses. The server
+// that is started then brings the database.
+func Activate(ctx context.Context, o Options, code string, confirm func(group.Preview) error) error {
+	s := &server{Options: o}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	defer s.log.Close()
+	a, err := group.ParseActivation(code)
+	if err != nil {
+		return err
+	}
+	if o.Config.Listen.Peer == "" {
+		return fmt.Errorf("listen.peer is not set: a server of a group needs its peer port; set it in the node file (the other servers must reach it), for example %s:7443", o.Config.Name)
+	}
+	peerAddress, coordinatorAddress, https, err := addresses(o.Config)
+	if err != nil {
+		return err
+	}
+	if err := o.Config.PrepareDataDir(); err != nil {
+		return err
+	}
+	if hasLeft(o.Config.DataDir) {
+		if err := s.clear(); err != nil {
+			return fmt.Errorf("move away what the server had in its former group: %w", err)
+		}
+	}
+	undo, err := s.claim()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
+	spki, err := makePeerKey(o.Config.DataDir)
+	if err != nil {
+		return err
+	}
+	r := group.Request{Code: a.ID, Name: o.Config.Name, Role: a.Role, Peer: peerAddress, HTTPS: https, Coordinator: coordinatorAddress,
+		PublicKey: spki, Sign: s.id.public(), Wrap: s.id.wrap.Recipient(), Version: o.Version}
+	r.Prove(a.Secret)
+	ask := coordinator.NewClient(a)
+	preview, err := ask.Preview(ctx, r)
+	if err != nil {
+		return err
+	}
+	if preview.Group != a.Group {
+		return fmt.Errorf("the code is for group %s, but the coordinator is of group %s", a.Group, preview.Group)
+	}
+	if err = confirm(preview); err != nil {
+		return err
+	}
+	grant, err := ask.Activate(ctx, r)
+	if err != nil {
+		return err
+	}
+	return s.accept(grant, ask.CertificatePEM())
+}
+
+// accept writes what the group has granted; the list of members last, because it makes the
+// folder an activated one.
+func (s *server) accept(g group.Grant, ca []byte) error {
+	dir := s.Config.DataDir
+	if err := s.writeCA(ca); err != nil {
+		return err
+	}
+	if err := writeSynced(peerTLS(dir).CertFile, g.Certificate); err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(g.Members), func(m mfa.Member) bool { return m.Name == s.Config.Name })
+	if len(others) == 0 {
+		return errors.New("the group's answer names no other server")
+	}
+	return roster{g.Group, g.Members}.write(dir, s.id)
+}
+
+// clear moves what a server had in its former group aside: its trail is evidence, and the
+// rest may be wanted once more.
+func (s *server) clear() error {
+	dir := s.Config.DataDir
+	to := filepath.Join(dir, leftDir, s.Now().UTC().Format("20060102-150405"))
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case leftDir, leftName, "lost+found", "lock":
+		case "ballast", socketName, indexDir:
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		default:
+			err = errors.Join(err, os.Rename(filepath.Join(dir, e.Name()), filepath.Join(to, e.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(filepath.Join(dir, leftName)) // last: until now it can be done again
+}

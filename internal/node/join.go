@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"countersign/internal/cluster"
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+	"countersign/internal/peer"
+)
+
+const (
+	joinEvery    = time.Second
+	joinTimeout  = 30 * time.Second // of one request to the master
+	progressStep = 2 * time.Second  // between two lines of progress in the log
+)
+
+// errForgotten: the group knows this server no more.
+var errForgotten = errors.New("this server was taken out of its group")
+
+// activated reports whether the folder was activated into a group whose database it has
+// not got yet.
+func (s *server) activated() bool {
+	if s.peers == nil || len(s.peers.roster.Load().Members) == 0 {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.Config.DataDir, "epoch.json"))
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// join brings a copy of the group's database into the data folder and opens it. It goes on
+// until ctx is done: a master that is away comes back.
+func (s *server) join(ctx context.Context) error {
+	list := s.peers.roster.Load()
+	s.own.Info("joining the group", "group", list.Group, "server", s.Config.Name, "peer", s.peers.address)
+	last := ""
+	for {
+		err := s.joinOnce(ctx, list.Group)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errForgotten), errors.Is(err, mfa.ErrExists), ctx.Err() != nil:
+			return err
+		case err.Error() != last:
+			last = err.Error()
+			s.own.Warn("could not join yet; trying again each second", "error", err)
+		}
+		t := time.NewTimer(joinEvery)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *server) joinOnce(ctx context.Context, name string) error {
+	info, err := s.askToJoin(ctx)
+	if err != nil {
+		return err
+	}
+	o := s.clusterOptions()
+	o.Group = name
+	starting, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	n, err := cluster.Join(starting, o, cluster.JoinInfo(info))
+	if err != nil {
+		return err
+	}
+	s.peers.opened(n)
+	began, told := s.Now(), time.Time{}
+	err = n.CatchUp(ctx, func(p cluster.Progress) {
+		if now := s.Now(); now.Sub(told) >= progressStep {
+			told = now
+			s.own.Info("catching up with the group", "records", fmt.Sprintf("%d of %d", p.Records, p.TotalRecords),
+				"mb", fmt.Sprintf("%d of %d", p.Bytes>>20, p.TotalBytes>>20), "seconds_left", secondsLeft(p, now.Sub(began)))
+		}
+	})
+	if err != nil {
+		s.peers.raft.Store(nil)
+		s.peers.live.Store(nil)
+		n.Close()
+		return err
+	}
+	s.node = n
+	s.own.Info("caught up with the group", "group", n.Group(), "epoch", n.Epoch(), "after", s.Now().Sub(began).Round(time.Millisecond).String())
+	return nil
+}
+
+// secondsLeft guesses from the bytes so far; -1: cannot tell yet.
+func secondsLeft(p cluster.Progress, after time.Duration) int {
+	if p.Bytes <= 0 || p.TotalBytes <= 0 {
+		return -1
+	}
+	left := max(p.TotalBytes-p.Bytes, 0)
+	return int(after.Seconds() * float64(left) / float64(p.Bytes))
+}
+
+// askToJoin asks every server on record until the master answers.
+func (s *server) askToJoin(ctx context.Context) (info group.JoinInfo, err error) {
+	var tried []string
+	for _, m := range s.peers.members() {
+		if m.Name == s.Config.Name {
+			continue
+		}
+		ask, cancel := context.WithTimeout(ctx, joinTimeout)
+		err := s.peers.client.Call(ask, m.Peer, http.MethodPost, peer.PathJoin, peer.Join{Was: s.before()}, &info)
+		cancel()
+		switch {
+		case err == nil:
+			return info, nil
+		case errors.Is(err, mfa.ErrNotFound), errors.Is(err, group.ErrNotMember):
+			return info, fmt.Errorf("%w: %s, the master, has no record of it (%w)", errForgotten, m.Name, err)
+		case errors.Is(err, mfa.ErrExists):
+			return info, err
+		}
+		tried = append(tried, fmt.Sprintf("%s at %s: %v", m.Name, m.Peer, err))
+	}
+	return info, fmt.Errorf("no master was found: %s", strings.Join(tried, "; "))
+}

@@ -1,0 +1,52 @@
+package peer
+
+import (
+	"net/http"
+
+	"countersign/internal/group"
+)
+
+// The paths of our own calls.
+const (
+	PathReport = "/peer/v1/report"
+	PathJoin   = "/peer/v1/join"
+	PathForget = "/peer/v1/forget"
+)
+
+// Forget is the body of PathForget.
+type Forget struct {
+	Name string `json:"name"`
+	By   string `json:"by"`
+}
+
+// Join is the body of PathJoin.
+type Join struct {
+	Was string `json:"was,omitempty"` // the id of an earlier membership that ended
+}
+
+// API serves our own calls. report tells what this server is; more serves everything else.
+func API(g *group.Service, report func() group.Report, more http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+PathReport, func(w http.ResponseWriter, _ *http.Request) {
+		group.WriteAnswer(w, report(), nil)
+	})
+	mux.HandleFunc("POST "+PathJoin, func(w http.ResponseWriter, r *http.Request) {
+		var in Join
+		var info group.JoinInfo
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			info, err = g.Join(r.Context(), Caller(r.Context()), in.Was)
+		}
+		group.WriteAnswer(w, info, err)
+	})
+	mux.HandleFunc("POST "+PathForget, func(w http.ResponseWriter, r *http.Request) {
+		var in Forget
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			err = g.Forget(r.Context(), in.By+" at "+Caller(r.Context()), in.Name)
+		}
+		group.WriteAnswer(w, struct{}{}, err)
+	})
+	mux.Handle("/", more)
+	return mux
+}

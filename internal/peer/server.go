@@ -1,0 +1,174 @@
+// Package peer is the port on which the servers of a group speak to each other: TLS 1.3,
+// with certificates of the group both ways. A certificate alone opens nothing: its key must
+// be that of a server on record. etcd's traffic and our own calls come through here.
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+)
+
+// EpochHeader is the epoch that a caller knows; who knows a lower one than this server is
+// refused.
+const EpochHeader = "X-Countersign-Epoch"
+
+// headerTimeout is how long a caller may take for the head of a request. There are no
+// other time-outs: etcd's requests last as long as the connection.
+const headerTimeout = 10 * time.Second
+
+// Server answers on the peer port. All fields must be set.
+type Server struct {
+	// Allow returns the name of the server on record whose key has that digest (pki.KeyDigest).
+	Allow func(digest string) (name string, ok bool)
+	// Sure reports whether the records that Allow goes by are up to date.
+	Sure func() bool
+	// Epoch is that of this server's database; 0: it has none yet.
+	Epoch func() uint64
+	// Raft serves RaftPaths (those that end in "/" with all below); nil: not yet.
+	Raft      func() http.Handler
+	RaftPaths []string
+	// API serves everything else; nil: not yet. Caller names who asks.
+	API func() http.Handler
+	// Certificate is this server's; Pool has the group's CA.
+	Certificate func() (*tls.Certificate, error)
+	Pool        *x509.CertPool
+	Log         *slog.Logger
+
+	refusals rate.Sometimes
+}
+
+type callerKey struct{}
+
+// Caller is the server that sent a request which came through a Server.
+func Caller(ctx context.Context) string {
+	name, _ := ctx.Value(callerKey{}).(string)
+	return name
+}
+
+// tlsConfig demands a certificate of the group. Whether the key is on record is asked with
+// each request, so that a server that was taken out is told so, and because the records
+// may change while a connection lasts.
+func (s *Server) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		NextProtos:     []string{"http/1.1"},
+		ClientAuth:     tls.RequireAndVerifyClientCert,
+		ClientCAs:      s.Pool,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() },
+	}
+}
+
+// verify checks that the other side's key is on record.
+func verify(c tls.ConnectionState, allow func(string) (string, bool)) error {
+	if len(c.PeerCertificates) == 0 {
+		return errors.New("no certificate")
+	}
+	leaf := c.PeerCertificates[0]
+	digest := pki.KeyDigest(leaf.RawSubjectPublicKeyInfo)
+	if _, ok := allow(digest); !ok {
+		return fmt.Errorf("certificate of %q has the key %s, which is that of no server on record", leaf.Subject.CommonName, digest)
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, err := s.admit(r)
+	if err != nil {
+		s.refusals.Do(func() {
+			s.Log.Warn("peer port refused a request", "from", r.RemoteAddr, "path", r.URL.Path, "error", err)
+		})
+		group.WriteAnswer(w, nil, err)
+		return
+	}
+	h := s.API()
+	if s.raft(r.URL.Path) {
+		h = s.Raft()
+		defer func() { // etcd ends a connection by a panic
+			if p := recover(); p != nil {
+				s.Log.Debug("a replication connection was ended", "from", name, "path", r.URL.Path, "reason", p)
+				panic(http.ErrAbortHandler)
+			}
+		}()
+	}
+	if h == nil {
+		group.WriteAnswer(w, nil, fmt.Errorf("this server is starting: %w", mfa.ErrUnavailable))
+		return
+	}
+	h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, name)))
+}
+
+// admit checks that the caller's key is on record, before anything else sees the request.
+func (s *Server) admit(r *http.Request) (string, error) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return "", fmt.Errorf("%w: no certificate", mfa.ErrInvalid)
+	}
+	name, ok := s.Allow(pki.KeyDigest(r.TLS.PeerCertificates[0].RawSubjectPublicKeyInfo))
+	if !ok && !s.Sure() {
+		return "", fmt.Errorf("%w here, but this server has no contact with the master: %w", group.ErrNotMember, mfa.ErrUnavailable)
+	}
+	if !ok {
+		return "", fmt.Errorf("%w: certificate of %q", group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName)
+	}
+	if text := r.Header.Get(EpochHeader); text != "" {
+		theirs, err := strconv.ParseUint(text, 10, 64)
+		if ours := s.Epoch(); err != nil || theirs < ours {
+			return "", fmt.Errorf("%w: server %s knows epoch %s, this group is at epoch %d", mfa.ErrInvalid, name, text, ours)
+		}
+	}
+	return name, nil
+}
+
+func (s *Server) raft(path string) bool {
+	for _, p := range s.RaftPaths {
+		if path == p || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// Serve answers on l until ctx is done, and then ends every connection.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	s.refusals = rate.Sometimes{First: 10, Interval: 10 * time.Second}
+	srv := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: 32 << 10, TLSConfig: s.tlsConfig(),
+		ErrorLog: slog.NewLogLogger(refusalLog{s.Log.Handler()}, slog.LevelInfo)}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.ServeTLS(l, "", "") }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("peer port %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	_ = srv.Close()
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("peer port %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// refusalLog passes on what net/http says of handshakes that were refused.
+type refusalLog struct{ slog.Handler }
+
+// Handle drops what is of no interest: connections that end before they have said anything.
+func (h refusalLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasSuffix(r.Message, ": EOF") || strings.Contains(r.Message, "connection reset") {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}

@@ -1,0 +1,126 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+)
+
+func issue(t *testing.T, ca pki.CA, name string) *tls.Certificate {
+	t.Helper()
+	p, err := ca.Issue(pki.Subject{Name: name, IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &c
+}
+
+func newCA(t *testing.T) pki.CA {
+	t.Helper()
+	ca, err := pki.NewCA("corp", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+// Who is let in: a certificate of the group's CA with a key on record, and the epoch of now.
+func TestWhoIsLetIn(t *testing.T) {
+	ca, other := newCA(t), newCA(t)
+	own, member, stolen, foreign := issue(t, ca, "n1"), issue(t, ca, "n2"), issue(t, ca, "n2"), issue(t, other, "n2")
+	known := map[string]string{
+		pki.KeyDigest(own.Leaf.RawSubjectPublicKeyInfo):    "n1",
+		pki.KeyDigest(member.Leaf.RawSubjectPublicKeyInfo): "n2",
+	}
+	var reached, removed, unsure atomic.Bool
+	allow := func(d string) (string, bool) {
+		n, ok := known[d]
+		return n, ok && !(n == "n2" && removed.Load())
+	}
+	h := func() http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			reached.Store(true)
+			group.WriteAnswer(w, Caller(r.Context()), nil)
+		})
+	}
+	s := &Server{Allow: allow, Sure: func() bool { return !unsure.Load() }, Epoch: func() uint64 { return 3 }, Raft: h, RaftPaths: []string{"/raft", "/raft/"}, API: h,
+		Certificate: func() (*tls.Certificate, error) { return own, nil }, Pool: ca.Pool(), Log: slog.New(slog.DiscardHandler)}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	call := func(cert *tls.Certificate, epoch uint64, path string) (string, error) {
+		c := NewClient(func() (*tls.Certificate, error) { return cert, nil }, ca.Pool(), func(d string) (string, bool) { n, ok := known[d]; return n, ok }, func() uint64 { return epoch })
+		defer c.Close()
+		var name string
+		return name, c.Call(t.Context(), l.Addr().String(), http.MethodGet, path, nil, &name)
+	}
+	for _, c := range []struct {
+		name  string
+		cert  *tls.Certificate
+		epoch uint64
+		is    error // nil with in: let in; nil without: refused in the handshake
+		in    bool
+	}{
+		{"a member", member, 3, nil, true},
+		{"a member that has no epoch yet", member, 0, nil, true},
+		{"a member that knows a higher epoch", member, 4, nil, true},
+		{"a lower epoch", member, 2, mfa.ErrInvalid, false},
+		{"certificate of the group's CA, key of nobody", stolen, 3, group.ErrNotMember, false},
+		{"certificate of another CA", foreign, 3, nil, false},
+		{"no certificate", &tls.Certificate{}, 3, nil, false},
+	} {
+		for _, path := range []string{"/raft/stream/message", "/peer/v1/report"} {
+			reached.Store(false)
+			_, err := call(c.cert, c.epoch, path)
+			if c.in != (err == nil) || c.is != nil && !errors.Is(err, c.is) || reached.Load() != c.in {
+				t.Errorf("%s: %s: %v, reached the handler: %v", c.name, path, err, reached.Load())
+			}
+		}
+	}
+	unsure.Store(true)
+	if _, err := call(stolen, 3, "/x"); errors.Is(err, group.ErrNotMember) || !errors.Is(err, mfa.ErrUnavailable) {
+		t.Errorf("a server without contact says %v", err)
+	}
+
+	// A connection that lasts ends when the record goes.
+	unsure.Store(false)
+	c := NewClient(func() (*tls.Certificate, error) { return member, nil }, ca.Pool(), allow, func() uint64 { return 3 })
+	defer c.Close()
+	if err := c.Call(t.Context(), l.Addr().String(), http.MethodGet, "/x", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	removed.Store(true)
+	if err := c.Call(t.Context(), l.Addr().String(), http.MethodGet, "/x", nil, nil); !errors.Is(err, group.ErrNotMember) {
+		t.Errorf("after its record was removed: %v", err)
+	}
+	// The client believes nobody whose key is not on record.
+	delete(known, pki.KeyDigest(own.Leaf.RawSubjectPublicKeyInfo))
+	if _, err := call(member, 3, "/x"); err == nil || errors.Is(err, group.ErrNotMember) {
+		t.Errorf("a server of nobody's: %v", err)
+	}
+}

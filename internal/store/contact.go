@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+const (
+	contactEvery   = time.Second            // between two looks at the master
+	contactTimeout = time.Second            // of one of them
+	contactDoubt   = 300 * time.Millisecond // the same, when a call has just failed
+)
+
+// contact is what this server knows of the master. The zero contact never had one.
+type contact struct {
+	mu   sync.Mutex
+	last time.Time // the view held everything that was acknowledged before
+	lost bool      // the last look failed
+}
+
+// Contact reports whether the group has a master that answers, and when it last did; zero:
+// never since this store was opened. A server alone is always in contact.
+func (s *Store) Contact() (last time.Time, now bool) {
+	if !s.grouped() {
+		return s.now(), true
+	}
+	c := &s.contact
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last, !c.last.IsZero() && !c.lost
+}
+
+func (s *Store) grouped() bool { return s.o.Group != nil && s.o.Group() }
+
+// Touch asks the master for its revision and waits, at most so long, until the view has come
+// up to it. An error says that there is no contact.
+func (s *Store) Touch(ctx context.Context, within time.Duration) error {
+	began := s.now()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := s.Sync(ctx)
+	c := &s.contact
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost = err != nil; err == nil {
+		c.last = began
+	}
+	return err
+}
+
+// found notes that a master has just answered.
+func (c *contact) found() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = false
+}
+
+// noticed looks at the master at once after a call that failed for want of one.
+func (s *Store) noticed(ctx context.Context, err error) {
+	if !errors.Is(err, mfa.ErrUnavailable) || !s.grouped() {
+		return
+	}
+	if _, now := s.Contact(); now {
+		_ = s.Touch(context.WithoutCancel(ctx), contactDoubt) // what it found is kept in s.contact
+	}
+}
+
+// keepInTouch looks at the master each second, and merges what was settled without one,
+// until ctx is done.
+func (s *Store) keepInTouch(ctx context.Context) {
+	failing := false
+	for {
+		if err := s.Touch(ctx, contactTimeout); err == nil {
+			s.overlay.dropShadows()
+			err := s.Merge(ctx)
+			if err != nil && !failing && ctx.Err() == nil {
+				s.o.Log.Warn("what this server settled alone is not merged yet; trying again each second", "entries", s.Unmerged(), "error", err)
+			}
+			failing = err != nil
+		}
+		if !pause(ctx, contactEvery) {
+			return
+		}
+	}
+}
+
+// refused says what to do about a change that was refused for want of a master.
+func (s *Store) refused(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(err, mfa.ErrUnavailable) || !s.grouped() {
+		return err
+	}
+	s.noticed(ctx, err)
+	return fmt.Errorf("the group has no master that this server reaches, so nothing was changed: bring the missing servers or the links to them back (countersign group members names them), or make the change on a server that reaches the master; "+
+		"blocking a user, disabling a credential and revoking a token work without: %w", err)
+}
