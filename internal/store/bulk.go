@@ -119,7 +119,7 @@ func cost(n mfa.NewUser) (ops, bytes int) {
 	for _, c := range n.Credentials {
 		bytes += 500 + 2*(c.Secret.Len()+len(c.Label)+len(c.Why))
 	}
-	return 3 + 2*forms + len(n.Credentials), bytes // 3: profile, its condition, that of the directory
+	return 3 + 2*forms + 2*len(n.Credentials), bytes // 3: profile, its condition, that of the directory; 2: form or credential with its condition
 }
 
 // store writes one batch. Users whose login is taken are taken out and the rest is tried
@@ -176,7 +176,7 @@ func (b *bulk) build(ctx context.Context, t *tx, batch []int) ([]int, error) {
 			dirs[u.Directory] = err
 		}
 		if err == nil {
-			err = t.create(u, b.users[i].Credentials)
+			err = b.create(t, b.users[i])
 		}
 		if b.errs[i] = err; err == nil {
 			rest = append(rest, i)
@@ -185,7 +185,34 @@ func (b *bulk) build(ctx context.Context, t *tx, batch []int) ([]int, error) {
 	return rest, nil
 }
 
-// sift finds out at the master which of the batch are refused, and returns the others.
+// create adds a user whose seeds nobody had before.
+func (b *bulk) create(t *tx, n mfa.NewUser) error {
+	creds, err := b.s.prepareCreds(n.User, n.Credentials)
+	if err != nil {
+		return err
+	}
+	for _, c := range creds {
+		if key, ok := b.s.seedKey(c); ok {
+			t.absent(key)
+		}
+	}
+	return t.create(n.User, creds)
+}
+
+// reuses reports whether the user gets a seed that somebody had before.
+func (b *bulk) reuses(ctx context.Context, n mfa.NewUser) (bool, error) {
+	for _, c := range n.Credentials {
+		if key, ok := b.s.seedKey(c); ok {
+			if _, rev, err := b.s.kv.Get(ctx, key); err != nil || rev != 0 {
+				return rev != 0, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// sift finds out at the master which of the batch are refused, stores those singly whose
+// seeds have a floor, and returns the others.
 func (b *bulk) sift(ctx context.Context, batch []int) ([]int, error) {
 	var rest []int
 next:
@@ -200,6 +227,18 @@ next:
 				b.errs[i] = taken(form)
 				continue next
 			}
+		}
+		had, err := b.reuses(ctx, b.users[i])
+		if err != nil {
+			return append(rest, batch[n:]...), err
+		}
+		if had {
+			if _, err := b.s.CreateUser(ctx, u, b.users[i].Credentials); errors.Is(err, mfa.ErrExists) || errors.Is(err, mfa.ErrInvalid) {
+				b.errs[i] = err
+			} else if err != nil {
+				return append(rest, batch[n:]...), err
+			}
+			continue
 		}
 		_, rev, err := b.s.kv.Get(ctx, userKey(u.ID))
 		if err != nil {

@@ -1,13 +1,10 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"countersign/internal/mfa"
 	"countersign/internal/settlement"
@@ -38,7 +35,7 @@ func (s *Store) AddCredential(ctx context.Context, c mfa.Credential) error {
 			return err
 		}
 		t.put(key, r)
-		if err := t.reuse(ctx, c); err != nil {
+		if err := t.reuse(ctx, c.User, c); err != nil {
 			return err
 		}
 		u.Changed = s.now() // a new revision of u/, so that RemoveUser cannot miss the credential
@@ -102,8 +99,8 @@ func changed(old, c mfa.Credential) string {
 	return "changed"
 }
 
-// RemoveCredential deletes the credential, and its floor from the settlement record. The
-// user is told by a notice in the same write.
+// RemoveCredential deletes the credential, and its floor from the settlement record; the
+// seed keeps it. The user is told by a notice in the same write.
 func (s *Store) RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		c, err := t.cred(ctx, user, id)
@@ -113,8 +110,8 @@ func (s *Store) RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.Cr
 		t.del(credKey(user, id))
 		t.notice(user, fmt.Sprintf("credential %s removed", c.Method), "")
 		return t.record(ctx, user, func(r *settlement.Record) error {
-			if f := r.Floors[id]; f.Next > 0 {
-				*r = retire(*r, s.seedID(c), f)
+			if err := t.retire(ctx, c, r.Floors[id]); err != nil {
+				return err
 			}
 			*r = r.Forget(func(other mfa.CredentialID) bool { return other != id })
 			return nil
@@ -144,48 +141,4 @@ func (t *tx) cred(ctx context.Context, user mfa.UserID, id mfa.CredentialID) (mf
 		return mfa.Credential{}, err
 	}
 	return r.open(t.s.ring, user, id)
-}
-
-// A seed outlives its credential: taken away and registered again, its used codes stay
-// used. So the floor of a removed credential stays in the record, under a keyed digest of
-// user, method and seed that is no credential's id.
-const seedPrefix = "~"
-
-// maxRetired bounds the floors of removed credentials that one user's record keeps. Beyond
-// it the lowest goes first.
-const maxRetired = 16
-
-func (s *Store) seedID(c mfa.Credential) mfa.CredentialID {
-	d := s.ring.DigestOf("seed of a credential", string(c.User)+" "+string(c.Method)+" "+string(c.Secret.Expose()))
-	return mfa.CredentialID(seedPrefix + hex.EncodeToString(d[:8]))
-}
-
-// retire keeps the floor f of a seed in the record.
-func retire(r settlement.Record, seed mfa.CredentialID, f mfa.Floor) settlement.Record {
-	r = r.Raise(seed, f)
-	var kept []mfa.CredentialID
-	for id := range r.Floors {
-		if strings.HasPrefix(string(id), seedPrefix) && id != seed {
-			kept = append(kept, id)
-		}
-	}
-	if len(kept) < maxRetired {
-		return r
-	}
-	lowest := slices.MinFunc(kept, func(a, b mfa.CredentialID) int { return cmp.Compare(r.Floors[a].Next, r.Floors[b].Next) })
-	return r.Forget(func(id mfa.CredentialID) bool { return id != lowest })
-}
-
-// reuse gives a new credential the floor that its seed had under an earlier one.
-func (t *tx) reuse(ctx context.Context, c mfa.Credential) error {
-	b, err := t.get(ctx, recordKey(c.User))
-	if err != nil || b == nil {
-		return err
-	}
-	return t.record(ctx, c.User, func(r *settlement.Record) error {
-		if f, ok := r.Floors[t.s.seedID(c)]; ok {
-			*r = r.Raise(c.ID, mfa.Floor{Next: f.Next})
-		}
-		return nil
-	})
 }

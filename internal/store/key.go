@@ -16,6 +16,7 @@ const (
 	prefixForm      = "l/"        // l/DIGEST of a login form: user id
 	prefixCred      = "c/"        // c/USER/ID: credential
 	prefixRecord    = "s/"        // s/USER: settlement record
+	prefixSeed      = "f/"        // f/DIGEST of the seed of a token that was taken away: its floor
 	prefixApp       = "a/"        // a/ID: application
 	prefixAppName   = "an/"       // an/DIGEST of its name: application id
 	prefixDirectory = "d/"        // d/NAME: directory

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"countersign/internal/login"
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 )
 
 // CountUsers returns how many users there are in the view.
@@ -140,7 +142,31 @@ func formsOf(u mfa.User) ([]string, error) {
 
 func (s *Store) formKey(form string) string { return prefixForm + s.ring.Digest(form) }
 
-// create adds a prepared user and their credentials to t.
+// prepareCreds returns the first credentials of a prepared user, fit to be stored.
+func (s *Store) prepareCreds(u mfa.User, given []mfa.Credential) ([]mfa.Credential, error) {
+	creds := slices.Clone(given)
+	for i := range creds {
+		c := &creds[i]
+		if c.User == "" {
+			c.User = u.ID
+		}
+		if c.ID == "" {
+			c.ID = mfa.CredentialID(mfa.NewID(s.o.Random))
+		}
+		if c.User != u.ID {
+			return nil, fmt.Errorf("credential %q of user %s given for user %s: %w", c.ID, c.User, u.ID, mfa.ErrInvalid)
+		}
+		if _, ok := parseID(c.ID); !ok {
+			return nil, badID("credential", string(c.ID))
+		}
+		if c.Created.IsZero() {
+			c.Created = u.Created
+		}
+	}
+	return creds, nil
+}
+
+// create adds a prepared user and their prepared credentials to t.
 func (t *tx) create(u mfa.User, creds []mfa.Credential) error {
 	r, err := sealUser(t.s.ring, u)
 	if err != nil {
@@ -153,21 +179,6 @@ func (t *tx) create(u mfa.User, creds []mfa.Credential) error {
 		t.absent(t.s.formKey(form))
 	}
 	for _, c := range creds {
-		if c.User == "" {
-			c.User = u.ID
-		}
-		if c.ID == "" {
-			c.ID = mfa.CredentialID(mfa.NewID(t.s.o.Random))
-		}
-		if c.User != u.ID {
-			return fmt.Errorf("credential %q of user %s given for user %s: %w", c.ID, c.User, u.ID, mfa.ErrInvalid)
-		}
-		if _, ok := parseID(c.ID); !ok {
-			return badID("credential", string(c.ID))
-		}
-		if c.Created.IsZero() {
-			c.Created = u.Created
-		}
 		r, err := sealCred(t.s.ring, c)
 		if err != nil {
 			return err
@@ -188,7 +199,11 @@ func (s *Store) CreateUser(ctx context.Context, u mfa.User, creds []mfa.Credenti
 	if err := s.prepare(&u); err != nil {
 		return mfa.User{}, err
 	}
-	err := s.write(ctx, func(ctx context.Context, t *tx) error {
+	creds, err := s.prepareCreds(u, creds)
+	if err != nil {
+		return mfa.User{}, fmt.Errorf("create user: %w", err)
+	}
+	err = s.write(ctx, func(ctx context.Context, t *tx) error {
 		for _, form := range append([]string{u.Login}, u.Aliases...) {
 			if b, err := t.get(ctx, s.formKey(form)); err != nil {
 				return err
@@ -202,6 +217,9 @@ func (s *Store) CreateUser(ctx context.Context, u mfa.User, creds []mfa.Credenti
 			return fmt.Errorf("user id %s: %w", u.ID, mfa.ErrExists)
 		}
 		if err := t.refer(ctx, u.Directory); err != nil {
+			return err
+		}
+		if err := t.reuse(ctx, u.ID, creds...); err != nil {
 			return err
 		}
 		return t.create(u, creds)
@@ -287,7 +305,8 @@ func (t *tx) moveForms(ctx context.Context, old, u mfa.User) error {
 	return nil
 }
 
-// RemoveUser deletes the user with login forms, credentials and settlement record.
+// RemoveUser deletes the user with login forms, credentials and settlement record. The
+// seeds of tokens keep their floors.
 func (s *Store) RemoveUser(ctx context.Context, id mfa.UserID) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		r, err := t.user(ctx, id)
@@ -301,16 +320,47 @@ func (s *Store) RemoveUser(ctx context.Context, id mfa.UserID) error {
 		for _, form := range append([]string{u.Login}, u.Aliases...) {
 			t.del(s.formKey(form))
 		}
-		// AddCredential changes u/ as well, so that none can come in between.
-		_, err = s.kv.Scan(ctx, prefixCred+string(id)+"/", func(key string, _ []byte, _ int64) bool {
-			t.del(key)
-			return true
-		})
+		if err := t.removeCreds(ctx, id); err != nil {
+			return err
+		}
 		t.del(userKey(id), recordKey(id))
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("remove user %s: %w", id, err)
 	}
 	return nil
+}
+
+// removeCreds deletes all credentials of a user. AddCredential changes u/ as well, so that
+// none can come in between.
+func (t *tx) removeCreds(ctx context.Context, user mfa.UserID) error {
+	b, err := t.get(ctx, recordKey(user))
+	if err != nil {
+		return err
+	}
+	var r settlement.Record
+	if b != nil {
+		if err := r.UnmarshalBinary(b); err != nil {
+			return fmt.Errorf("record %s: %w", recordKey(user), err)
+		}
+	}
+	var creds []mfa.Credential
+	_, err = t.s.kv.Scan(ctx, prefixCred+string(user)+"/", func(key string, value []byte, _ int64) bool {
+		t.del(key)
+		// One that does not open serves nobody, and must not keep its user here.
+		if _, id, ok := cutCredKey(strings.TrimPrefix(key, prefixCred)); ok {
+			id := mfa.CredentialID(id.String())
+			if sealed, err := parseCred(key, value); err == nil {
+				if c, err := sealed.open(t.s.ring, user, id); err == nil {
+					creds = append(creds, c)
+				}
+			}
+		}
+		return true
+	})
+	for _, c := range creds {
+		err = errors.Join(err, t.retire(ctx, c, r.Floors[c.ID]))
+	}
+	return err
 }

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"a settlement holds on to what it was made": settleConditions,
 		"a settlement record changes conditionally": recordChanges,
 		"credentials come, change and go":           credentials,
+		"a seed that was used stays used":           usedSeeds,
 		"applications":                              applications,
 		"directories that are named stay":           directories,
 		"a directory is removed or named, not both": directoryRace,
