@@ -6,9 +6,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 )
 
@@ -16,7 +18,7 @@ import (
 func (s *Service) ListApplications(context.Context) (ApplicationList, error) {
 	out := ApplicationList{Applications: []Application{}}
 	for _, a := range s.Applications.Applications() {
-		out.Applications = append(out.Applications, application(a))
+		out.Applications = append(out.Applications, s.application(a))
 	}
 	slices.SortFunc(out.Applications, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
@@ -25,18 +27,18 @@ func (s *Service) ListApplications(context.Context) (ApplicationList, error) {
 // Application returns one application.
 func (s *Service) Application(_ context.Context, name string) (Application, error) {
 	a, err := s.Applications.ApplicationByName(name)
-	return application(a), err
+	return s.application(a), err
 }
 
 // application converts for the API.
-func application(a mfa.Application) Application {
+func (s *Service) application(a mfa.Application) Application {
 	words := map[bool]string{true: "pass", false: "deny"}
 	degraded := map[bool]string{true: "allow", false: "refuse"}
 	return Application{ID: a.ID, Name: a.Name, Kind: a.Kind, Addresses: networks(a.Addresses),
 		FirstFactor: a.FirstFactor, Methods: texts(a.Methods), Passcode: or(a.Passcode, mfa.PasscodePrompt),
-		UnknownUsers: words[a.UnknownPass], Degraded: degraded[a.DegradedAllow], Exempt: networks(a.Exempt),
+		UnknownUsers: words[a.UnknownPass], UnknownUsersUntil: moment(a.UnknownUntil), Degraded: degraded[a.DegradedAllow], Exempt: networks(a.Exempt),
 		MessageAuthenticator: or(a.MA, mfa.MALearn), Rate: a.Rate, Retries: a.Retries, Reply: list(a.Reply),
-		Disabled: a.Disabled, Created: a.Created, Changed: a.Changed}
+		Disabled: a.Disabled, Created: a.Created, Changed: a.Changed, Warnings: sentences(policy.ApplicationWarnings(a, s.Now()))}
 }
 
 func networks(ps []netip.Prefix) []string {
@@ -67,10 +69,10 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	if err != nil {
 		return Application{}, err
 	}
-	if err := s.record(ctx, by, "application add", made.Name, fields(difference(Application{}, application(made), true))); err != nil {
+	if err := s.record(ctx, by, "application add", made.Name, fields(difference(Application{}, s.application(made), true))); err != nil {
 		return Application{}, err
 	}
-	return application(made), nil
+	return s.application(made), nil
 }
 
 // SetApplication changes an application. Its kind stays.
@@ -93,7 +95,7 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	}
 	var before Application
 	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
-		before = application(*a)
+		before = s.application(*a)
 		_, err := s.applyApplication(a, c)
 		a.Changed = s.Now()
 		return err
@@ -101,14 +103,14 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	if err != nil {
 		return Application{}, err
 	}
-	detail := difference(before, application(changed), false)
+	detail := difference(before, s.application(changed), false)
 	if c.Secret != nil {
 		detail = append(detail, "secret")
 	}
 	if err := s.record(ctx, by, "application set", found.Name, fields(detail)); err != nil {
 		return Application{}, err
 	}
-	return application(changed), nil
+	return s.application(changed), nil
 }
 
 // RemoveApplication deletes an application.
@@ -134,6 +136,7 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) ([]s
 	set(&done, "methods", &a.Methods, c.Methods, each(16, oneOf(methods...)))
 	set(&done, "passcode", &a.Passcode, c.Passcode, oneOf(mfa.PasscodePrompt, mfa.PasscodeAppend, mfa.PasscodeEither))
 	set(&done, "unknown_users", &a.UnknownPass, c.UnknownUsers, yes("pass", "deny"))
+	set(&done, "unknown_users_until", &a.UnknownUntil, c.UnknownUsersUntil, s.unknownEnd)
 	set(&done, "degraded", &a.DegradedAllow, c.Degraded, yes("allow", "refuse"))
 	set(&done, "exempt", &a.Exempt, c.Exempt, each(256, network))
 	set(&done, "message_authenticator", &a.MA, c.MessageAuthenticator, oneOf(mfa.MALearn, mfa.MAWarn, mfa.MARequire))
@@ -144,10 +147,35 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) ([]s
 	if done.err != nil {
 		return nil, done.err
 	}
+	switch {
+	case !a.UnknownPass && c.UnknownUsersUntil != nil:
+		return nil, invalid("unknown_users_until without unknown_users pass")
+	case !a.UnknownPass:
+		a.UnknownUntil = time.Time{}
+	case a.UnknownUntil.IsZero():
+		a.UnknownUntil = s.Now().Add(unknownDefault).Truncate(time.Second)
+	}
 	if a.Kind == mfa.KindRADIUS && (len(a.Addresses) == 0 || a.Secret.Empty()) {
 		return nil, invalid("a radius application needs the addresses of its clients and a shared secret")
 	}
 	return done.names, nil
+}
+
+// For how long unknown users pass: unless told otherwise, and at most. What was once set is
+// not set anew by saying pass again, so that what has an end has one.
+const (
+	unknownDefault = 90 * 24 * time.Hour
+	unknownLongest = 366 * 24 * time.Hour
+)
+
+func (s *Service) unknownEnd(t time.Time) (time.Time, error) {
+	switch left := t.Sub(s.Now()); {
+	case left <= 0:
+		return time.Time{}, fmt.Errorf("%s is over", t.Format(time.RFC3339))
+	case left > unknownLongest:
+		return time.Time{}, fmt.Errorf("%s is more than a year ahead: nothing is open for ever", t.Format(time.RFC3339))
+	}
+	return t.UTC().Truncate(time.Second), nil
 }
 
 // undisputed refuses an address that another application has: the packets from it would be

@@ -14,7 +14,7 @@ func difference(before, after any, created bool) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		switch {
-		case name == "id" || name == "created" || name == "changed" || was[name] == is[name]:
+		case name == "id" || name == "created" || name == "changed" || name == "warnings" || was[name] == is[name]:
 		case created:
 			out = append(out, name+" "+clip(is[name]))
 		default:

@@ -16,17 +16,17 @@ import (
 )
 
 // Policy returns the group's defaults.
-func (s *Service) Policy(context.Context) (policy.Settings, error) {
+func (s *Service) Policy(context.Context) (Policy, error) {
 	p := s.Settings.Settings()
 	p.Domains = list(p.Domains)
-	return p, nil
+	return Policy{p, sentences(p.Warnings())}, nil
 }
 
 // SetPolicy changes those defaults that the JSON object names.
-func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (policy.Settings, error) {
+func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (Policy, error) {
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(object, &given); err != nil {
-		return policy.Settings{}, invalid("policy: want a JSON object of settings")
+		return Policy{}, invalid("policy: want a JSON object of settings")
 	}
 	if err := s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
 		p.Domains = slices.Clone(p.Domains) // decoding writes into it, and others hold it
@@ -43,7 +43,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (poli
 		}
 		return nil
 	}); err != nil {
-		return policy.Settings{}, err
+		return Policy{}, err
 	}
 	var detail []string
 	for name, v := range given {
@@ -51,7 +51,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (poli
 	}
 	slices.Sort(detail)
 	if err := s.record(ctx, by, "policy set", "group", fields(detail)); err != nil {
-		return policy.Settings{}, err
+		return Policy{}, err
 	}
 	return s.Policy(ctx)
 }

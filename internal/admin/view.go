@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 )
 
@@ -111,6 +112,7 @@ type Application struct {
 	Methods              []string          `json:"methods" doc:"in order of preference; empty: every method"`
 	Passcode             string            `json:"passcode" enum:"prompt,append,either"`
 	UnknownUsers         string            `json:"unknown_users" enum:"deny,pass"`
+	UnknownUsersUntil    *time.Time        `json:"unknown_users_until,omitempty" doc:"pass: refused from then on"`
 	Degraded             string            `json:"degraded" enum:"allow,refuse"`
 	Exempt               []string          `json:"exempt"`
 	MessageAuthenticator string            `json:"message_authenticator" enum:"learn,warn,require"`
@@ -120,6 +122,7 @@ type Application struct {
 	Disabled             bool              `json:"disabled"`
 	Created              time.Time         `json:"created"`
 	Changed              time.Time         `json:"changed"`
+	Warnings             []string          `json:"warnings" doc:"what is more open about it than it may look"`
 }
 
 // ApplicationList is all applications.
@@ -138,6 +141,7 @@ type ApplicationChange struct {
 	Methods              *[]string        `json:"methods,omitempty" maxItems:"16"`
 	Passcode             *string          `json:"passcode,omitempty" enum:"prompt,append,either"`
 	UnknownUsers         *string          `json:"unknown_users,omitempty" enum:"deny,pass"`
+	UnknownUsersUntil    *time.Time       `json:"unknown_users_until,omitempty" doc:"pass: when that ends, at most a year ahead; default 90 days"`
 	Degraded             *string          `json:"degraded,omitempty" enum:"allow,refuse"`
 	Exempt               *[]string        `json:"exempt,omitempty" maxItems:"256"`
 	MessageAuthenticator *string          `json:"message_authenticator,omitempty" enum:"learn,warn,require"`
@@ -214,6 +218,12 @@ type APITokenRequest struct {
 	Name    string   `json:"name" minLength:"1" maxLength:"64"`
 	Scopes  []string `json:"scopes" minItems:"1" maxItems:"2" doc:"read, write"`
 	Seconds int64    `json:"seconds" minimum:"60" maximum:"315360000" doc:"until it expires"`
+}
+
+// Policy is the group's defaults as the API shows them.
+type Policy struct {
+	policy.Settings
+	Warnings []string `json:"warnings" doc:"what is more open about them than it may look"`
 }
 
 // moment returns nil for the zero time.

@@ -163,6 +163,7 @@ type Check struct {
 	Target   string `json:"target"`
 	Layer    string `json:"layer" doc:"name, tcp, tls, http, bind, search, clock, disk ..."`
 	OK       bool   `json:"ok"`
+	Warning  bool   `json:"warning,omitempty" doc:"good, but somebody should look at it"`
 	Detail   string `json:"detail"`
 	NextStep string `json:"next_step"`
 }

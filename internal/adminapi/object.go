@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"countersign/internal/admin"
-	"countersign/internal/policy"
 )
 
 // Named names one application, directory or token. Like every type that is embedded in an
@@ -67,13 +66,13 @@ func (a *API) directories() {
 // group registers what belongs to the whole group: policy, keys and API tokens.
 func (a *API) group() {
 	s := a.admin
-	route(a, admin.ScopeRead, http.MethodGet, "/policy", "Show the defaults", func(ctx context.Context, _ string, _ *none) (policy.Settings, error) {
+	route(a, admin.ScopeRead, http.MethodGet, "/policy", "Show the defaults", func(ctx context.Context, _ string, _ *none) (admin.Policy, error) {
 		return s.Policy(ctx)
 	})
 	type change struct {
 		Body json.RawMessage `doc:"an object with those settings that are to change"`
 	}
-	route(a, admin.ScopeWrite, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, by string, in *change) (policy.Settings, error) {
+	route(a, admin.ScopeWrite, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, by string, in *change) (admin.Policy, error) {
 		return s.SetPolicy(ctx, by, in.Body)
 	})
 	type explain struct {

@@ -70,7 +70,7 @@ func TestAloneWrongGuessesLock(t *testing.T) {
 func TestAloneRefused(t *testing.T) {
 	for name, app := range map[string]mfa.Application{
 		"code":         {ID: "plain", Name: "plain", FirstFactor: mfa.FirstFactorNone},
-		"unknown user": {ID: "plain", Name: "plain", FirstFactor: "corp", UnknownPass: true},
+		"unknown user": {ID: "plain", Name: "plain", FirstFactor: "corp", UnknownPass: true, UnknownUntil: t0.Add(time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t)

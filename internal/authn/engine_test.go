@@ -67,13 +67,15 @@ func TestOneLeg(t *testing.T) {
 		{"credential expired", user(func(a *settlement.Account) { a.Credentials[0].Expires = t0 }), firstLeg("plain", "alice", code(0)), mfa.Reject, mfa.CredentialExpired, 0},
 		{"credential for elsewhere", user(func(a *settlement.Account) { a.Credentials[0].Scope = []string{"mail"} }), firstLeg("plain", "alice", code(0)), mfa.Reject, mfa.WrongScope, 0},
 		{"method not allowed here", app("plain", func(a *mfa.Application) { a.Methods = []mfa.MethodID{mfa.MethodTOTP} }), firstLeg("plain", "alice", code(0)), mfa.Reject, mfa.NoCredential, 0},
-		{"unknown user passes", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "eve", "right"), mfa.Accept, mfa.UnknownUserPassed, 1},
-		{"unknown user, wrong password", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "eve", "wrong"), mfa.Reject, mfa.WrongPassword, 1},
-		{"a user under a domain that is not ours never passes as unknown", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "alice@elsewhere.example", "right"), mfa.Reject, mfa.AmbiguousUser, 0},
-		{"nor under a short one", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", `CORP\alice`, "right"), mfa.Reject, mfa.AmbiguousUser, 0},
-		{"unknown user of another domain passes", app("vpn", func(a *mfa.Application) { a.UnknownPass = true }), firstLeg("vpn", "eve@elsewhere.example", "right"), mfa.Accept, mfa.UnknownUserPassed, 1},
+		{"unknown user passes", app("vpn", passUnknownUntil(t0.Add(time.Second))), firstLeg("vpn", "eve", "right"), mfa.Accept, mfa.UnknownUserPassed, 1},
+		{"unknown user, at the end of that", app("vpn", passUnknownUntil(t0)), firstLeg("vpn", "eve", "right"), mfa.Reject, mfa.UnknownUser, 0},
+		{"unknown user, no end set", app("vpn", passUnknownUntil(time.Time{})), firstLeg("vpn", "eve", "right"), mfa.Reject, mfa.UnknownUser, 0},
+		{"unknown user, wrong password", app("vpn", passUnknownUntil(t0.Add(time.Second))), firstLeg("vpn", "eve", "wrong"), mfa.Reject, mfa.WrongPassword, 1},
+		{"a user under a domain that is not ours never passes as unknown", app("vpn", passUnknownUntil(t0.Add(time.Second))), firstLeg("vpn", "alice@elsewhere.example", "right"), mfa.Reject, mfa.AmbiguousUser, 0},
+		{"nor under a short one", app("vpn", passUnknownUntil(t0.Add(time.Second))), firstLeg("vpn", `CORP\alice`, "right"), mfa.Reject, mfa.AmbiguousUser, 0},
+		{"unknown user of another domain passes", app("vpn", passUnknownUntil(t0.Add(time.Second))), firstLeg("vpn", "eve@elsewhere.example", "right"), mfa.Accept, mfa.UnknownUserPassed, 1},
 		{"ambiguous never passes", func(g *rig) {
-			app("vpn", func(a *mfa.Application) { a.UnknownPass = true })(g)
+			app("vpn", passUnknownUntil(t0.Add(time.Second)))(g)
 			g.settings.Domains = domains("CORP=corp.example")
 			g.addUser("other", "alice@corp.example")
 		}, firstLeg("vpn", "alice", "right"), mfa.Reject, mfa.AmbiguousUser, 0},
@@ -114,6 +116,10 @@ func TestOneLeg(t *testing.T) {
 }
 
 func domains(s string) []policyDomain { d, _ := parseDomain(s); return []policyDomain{d} }
+
+func passUnknownUntil(end time.Time) func(*mfa.Application) {
+	return func(a *mfa.Application) { a.UnknownPass, a.UnknownUntil = true, end }
+}
 
 func app(id mfa.ApplicationID, f func(*mfa.Application)) func(*rig) {
 	return func(g *rig) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"countersign/internal/login"
 	"countersign/internal/mfa"
@@ -17,7 +18,10 @@ import (
 func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
 	id, err := e.identify(ctx, a)
 	if errors.Is(err, mfa.UnknownUser) && a.app.UnknownPass {
-		return e.passUnknown(ctx, a)
+		if a.app.PassesUnknown(e.Now()) {
+			return e.passUnknown(ctx, a)
+		}
+		a.note("unknown users passed here until %s", a.app.UnknownUntil.Format(time.RFC3339))
 	}
 	if errors.Is(err, mfa.UnknownUser) && a.app.FirstFactor == mfa.FirstFactorLocal {
 		// The work of a password check, so that the time does not tell who is known.
@@ -92,7 +96,7 @@ func (e *Engine) identify(ctx context.Context, a *attempt) (mfa.UserID, error) {
 		}
 		found = id
 	}
-	if found == "" && a.app.UnknownPass && n.User() != n.String() {
+	if found == "" && a.app.PassesUnknown(e.Now()) && n.User() != n.String() {
 		// eve@elsewhere passes on the first factor where eve would not: a directory may take the one for the other.
 		switch _, err := e.Store.UserByForm(ctx, n.User()); {
 		case err == nil:

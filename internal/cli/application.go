@@ -32,6 +32,7 @@ type applicationFlags struct {
 	Methods              []string `help:"Methods allowed, in order of preference; empty: every one." placeholder:"a,b"`
 	Passcode             *string  `help:"Where the code stands: prompt, append (behind the password) or either." placeholder:"MODE" values:"prompt,append,either"`
 	UnknownUsers         *string  `help:"deny, or pass on the first factor." placeholder:"WORD" values:"deny,pass"`
+	UnknownUsersUntil    deadline `help:"When passing ends: 2027-01-31, or 30d from now; 90d unless told otherwise, at most a year." placeholder:"TIME"`
 	Degraded             *string  `help:"Without a master: allow or refuse." placeholder:"WORD" values:"allow,refuse"`
 	Exempt               []string `help:"Network whose users pass on the first factor." placeholder:"CIDR"`
 	MessageAuthenticator *string  `help:"learn, warn or require (CVE-2024-3596)." placeholder:"MODE" values:"learn,warn,require"`
@@ -44,6 +45,9 @@ func (f *applicationFlags) change(e *env, ask bool) (c admin.ApplicationChange, 
 	c = admin.ApplicationChange{Addresses: many(f.Address), FirstFactor: f.FirstFactor, Methods: many(f.Methods), Passcode: f.Passcode,
 		UnknownUsers: f.UnknownUsers, Degraded: f.Degraded, Exempt: many(f.Exempt), MessageAuthenticator: f.MessageAuthenticator,
 		Rate: f.Rate, Retries: f.Retries}
+	if c.UnknownUsersUntil, err = f.UnknownUsersUntil.in(e.Now(), e.Location); err != nil {
+		return c, err
+	}
 	if c.Reply, err = replyRules(f.Reply); err != nil {
 		return c, err
 	}

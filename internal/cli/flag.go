@@ -39,16 +39,44 @@ func (i instant) in(now time.Time, loc *time.Location) (time.Time, error) {
 	if i == "" {
 		return time.Time{}, nil
 	}
+	t, s, ok := parseTime(string(i), loc)
+	if !ok {
+		return time.Time{}, usage("%q is no time; write 2026-11-24, 2026-11-24T08:00:00Z, or 2h for two hours ago", string(i))
+	}
+	if t.IsZero() {
+		t = now.Add(-s)
+	}
+	return t, nil
+}
+
+// deadline is the same ahead: a span is one from now.
+type deadline string
+
+// in returns the time; nil for "".
+func (d deadline) in(now time.Time, loc *time.Location) (*time.Time, error) {
+	if d == "" {
+		return nil, nil
+	}
+	t, s, ok := parseTime(string(d), loc)
+	if !ok {
+		return nil, usage("%q is no time; write 2026-11-24, 2026-11-24T08:00:00Z, or 30d for thirty days from now", string(d))
+	}
+	if t.IsZero() {
+		t = now.Add(s)
+	}
+	return &t, nil
+}
+
+// parseTime reads a time or, with a zero time, a span.
+func parseTime(text string, loc *time.Location) (time.Time, time.Duration, bool) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, string(i), loc); err == nil {
-			return t, nil
+		if t, err := time.ParseInLocation(layout, text, loc); err == nil {
+			return t, 0, true
 		}
 	}
 	var s span
-	if err := s.UnmarshalText([]byte(i)); err != nil {
-		return time.Time{}, usage("%q is no time; write 2026-11-24, 2026-11-24T08:00:00Z, or 2h for two hours ago", string(i))
-	}
-	return now.Add(-time.Duration(s)), nil
+	err := s.UnmarshalText([]byte(text))
+	return time.Time{}, time.Duration(s), err == nil
 }
 
 // many is a list that was given, or nil: not given. An empty item clears the list.

@@ -11,7 +11,6 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/login"
-	"countersign/internal/policy"
 )
 
 type policyVerbs struct {
@@ -23,7 +22,7 @@ type policyVerbs struct {
 type policyShow struct{}
 
 func (policyShow) Run(ctx context.Context, e *env) error {
-	return change[policy.Settings](ctx, e, http.MethodGet, "/policy", nil)
+	return change[admin.Policy](ctx, e, http.MethodGet, "/policy", nil)
 }
 
 type policySet struct {
@@ -44,7 +43,7 @@ func (v *policySet) Run(ctx context.Context, e *env) error {
 		}
 		in[name] = raw
 	}
-	return change[policy.Settings](ctx, e, http.MethodPatch, "/policy", in)
+	return change[admin.Policy](ctx, e, http.MethodPatch, "/policy", in)
 }
 
 // settingValue makes JSON of what was typed: a number, or domains.

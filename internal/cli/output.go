@@ -13,14 +13,22 @@ import (
 	"countersign/internal/secret"
 )
 
-// show prints one object: as JSON, or as lines of name and value.
+// show prints one object: as JSON, or as lines of name and value. What it warns of goes to
+// Stderr, a line each.
 func (e *env) show(v any) error {
+	for _, f := range fields(reflect.ValueOf(v)) {
+		if warnings, ok := f.value.Interface().([]string); ok && f.name == "warnings" {
+			for _, w := range warnings {
+				fmt.Fprintln(e.Stderr, "countersign: warning:", printable(w))
+			}
+		}
+	}
 	if e.JSON {
 		return e.document(v)
 	}
 	w := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 	for _, f := range fields(reflect.ValueOf(v)) {
-		if text := e.text(f.value); text != "" && !(f.optional && f.value.IsZero()) {
+		if text := e.text(f.value); text != "" && f.name != "warnings" && !(f.optional && f.value.IsZero()) {
 			fmt.Fprintf(w, "%s\t%s\n", title(f.name), text)
 		}
 	}

@@ -52,7 +52,8 @@ type Application struct {
 	FirstFactor   string         // "local", "none" or a directory's name
 	Methods       []MethodID     // allowed methods in order of preference; empty: every method
 	Passcode      Passcode
-	UnknownPass   bool           // unknown users pass on the first factor
+	UnknownPass   bool           // unknown users pass on the first factor, until UnknownUntil
+	UnknownUntil  time.Time      // zero: they do not
 	DegradedAllow bool           // go on without a master
 	Exempt        []netip.Prefix // sources that pass on the first factor
 	MA            MessageAuthenticator
@@ -62,6 +63,11 @@ type Application struct {
 	Disabled      bool
 	Created       time.Time
 	Changed       time.Time
+}
+
+// PassesUnknown reports whether unknown users pass on the first factor at now.
+func (a Application) PassesUnknown(now time.Time) bool {
+	return a.UnknownPass && now.Before(a.UnknownUntil)
 }
 
 // ReplyRule adds an attribute to an accept for users that have Tag or are in Group of

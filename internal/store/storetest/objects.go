@@ -19,7 +19,7 @@ func applications(t *testing.T, r *rig) {
 		t.Fatal(err)
 	}
 	in := mfa.Application{Name: "VPN", Kind: mfa.KindRADIUS, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-		Secret: secret.FromString("radius secret"), FirstFactor: "corp", Methods: []mfa.MethodID{mfa.MethodTOTP}, Passcode: mfa.PasscodeEither, UnknownPass: true,
+		Secret: secret.FromString("radius secret"), FirstFactor: "corp", Methods: []mfa.MethodID{mfa.MethodTOTP}, Passcode: mfa.PasscodeEither, UnknownPass: true, UnknownUntil: noon.Add(time.Hour),
 		DegradedAllow: true, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, MA: mfa.MARequire, Rate: 7, Retries: 2,
 		Reply: []mfa.ReplyRule{{Tag: "a", Attribute: "Class", Value: "x"}}, Disabled: true}
 	a, err := r.CreateApplication(ctx, in)
