@@ -66,5 +66,6 @@ type Account struct {
 	UserRev     int64                      // of the key u/ID
 	RecordRev   int64                      // of the key s/ID; 0: absent
 	CredRevs    map[mfa.CredentialID]int64 // of the keys c/ID/CRED
+	Whole       bool                       // User and Credentials hold every change up to RecordRev, so that it stands for their revisions too
 	LocalRev    uint64                     // number of the last that this server settled alone and has not merged; 0: none
 }

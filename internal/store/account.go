@@ -55,12 +55,14 @@ func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool) (se
 		return settlement.Account{}, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)
 	}
 	if !fresh {
-		e, err := s.view.entryOf(raw)
+		e, whole, err := s.view.wholeEntryOf(raw)
 		if err != nil {
 			return settlement.Account{}, err
 		}
 		if e.profile.rev != 0 {
-			return s.account(id, e)
+			a, err := s.account(id, e)
+			a.Whole = whole
+			return a, err
 		}
 	}
 	e, err := s.readThrough(ctx, id)
@@ -76,15 +78,23 @@ func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool) (se
 
 // entryOf returns a copy of what the view has of a user; nothing of it is changed later.
 func (v *view) entryOf(id rawID) (entry, error) {
+	e, _, err := v.wholeEntryOf(id)
+	return e, err
+}
+
+// wholeEntryOf also reports whether the entry holds every change of the user up to the
+// revision of the settlement record. It may not if this server has learnt of the record by
+// itself, from a write of its own, and the watch has not come up to that.
+func (v *view) wholeEntryOf(id rawID) (e entry, whole bool, err error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.cur == nil {
-		return entry{}, errNotLoaded
+		return entry{}, false, errNotLoaded
 	}
 	if e := v.cur.users[id]; e != nil {
-		return *e, nil
+		return *e, e.record.rev != 0 && e.record.rev <= v.seen, nil
 	}
-	return entry{}, nil
+	return entry{}, false, nil
 }
 
 // readThrough reads a user at the master, linearizably, and tells the view.
@@ -204,7 +214,9 @@ func (s *Store) openCred(user mfa.UserID, id mfa.CredentialID, data string) (mfa
 
 // Settle writes next as a's user's settlement record if the record, the user and the
 // credentials in used are still at the revisions in a, and reports whether they were: one
-// conditional write (DESIGN law 3). It does not try again. With an error that wraps
+// conditional write (DESIGN law 3). Whoever changes a user or a credential raises the
+// revision of the record (tx.touch): of an account that is whole, that one is enough to
+// compare. It does not try again. With an error that wraps
 // mfa.ErrUnknownOutcome the write may or may not have happened, or happen yet. What this
 // server has settled alone for that user is merged first, and then the account must be read
 // again.
@@ -220,14 +232,17 @@ func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.Cre
 		return 0, false, err
 	}
 	key := recordKey(a.User.ID)
-	ifRev := make(map[string]int64, 2+len(used))
-	ifRev[key] = a.RecordRev
-	ifRev[userKey(a.User.ID)] = a.UserRev
+	ifRev := map[string]int64{key: a.RecordRev}
+	if !a.Whole {
+		ifRev[userKey(a.User.ID)] = a.UserRev
+	}
 	for _, id := range used {
 		if a.CredRevs[id] == 0 {
 			return 0, false, fmt.Errorf("settle: credential %q of user %s was not read: %w", id, a.User.ID, mfa.ErrInvalid)
 		}
-		ifRev[credKey(a.User.ID, id)] = a.CredRevs[id]
+		if !a.Whole {
+			ifRev[credKey(a.User.ID, id)] = a.CredRevs[id]
+		}
 	}
 	rev, ok, err = s.kv.Commit(ctx, ifRev, map[string][]byte{key: value}, nil)
 	if err != nil {

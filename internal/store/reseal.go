@@ -123,6 +123,7 @@ func (r *resealing) report(n int) {
 func (r *resealing) rewrite(ctx context.Context, kind, prefix string, keys []string) error {
 	defer r.report(len(keys))
 	t := r.s.begin()
+	t.same = true
 	for _, key := range keys {
 		if err := r.add(ctx, t, kind, prefix, key); err != nil {
 			return err
@@ -137,7 +138,10 @@ func (r *resealing) rewrite(ctx context.Context, kind, prefix string, keys []str
 		return err
 	}
 	for _, key := range keys {
-		again := func(ctx context.Context, t *tx) error { return r.add(ctx, t, kind, prefix, key) }
+		again := func(ctx context.Context, t *tx) error {
+			t.same = true
+			return r.add(ctx, t, kind, prefix, key)
+		}
 		if err := r.s.write(ctx, again); err != nil && !errors.Is(err, mfa.ErrUnknownOutcome) && !errors.Is(err, mfa.ErrConflict) {
 			return err
 		}

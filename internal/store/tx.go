@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/mfa"
@@ -19,7 +21,9 @@ type tx struct {
 	ifRev   map[string]int64
 	puts    map[string][]byte
 	deletes []string
-	rev     int64 // at which it was committed
+	same    bool            // what is put says what was there before, in other bytes
+	touched map[string]bool // puts that only raise a revision; see touch
+	rev     int64           // at which it was committed
 }
 
 // get reads key at the master; nil if it is absent.
@@ -80,6 +84,9 @@ func (s *Store) begin() *tx {
 // outcome it reads back, and if nothing has happened yet sends the same again: the two are
 // conditional on the same revisions, so at most one of them takes effect.
 func (t *tx) commit(ctx context.Context) (bool, error) {
+	if err := t.touch(ctx); err != nil {
+		return false, err
+	}
 	var lost error
 	for range 4 {
 		rev, ok, err := t.s.kv.Commit(ctx, t.ifRev, t.puts, t.deletes)
@@ -114,6 +121,61 @@ func (t *tx) commit(ctx context.Context) (bool, error) {
 	return false, lost
 }
 
+// touch adds, for each user of whom t changes the profile or a credential, a new revision
+// of the settlement record, with the content that it has. So that revision alone tells a
+// settlement whether anything has changed that it was decided from. A record that is not
+// there yet must not come in between. A user who is created has none.
+func (t *tx) touch(ctx context.Context) error {
+	if t.same {
+		return nil
+	}
+	for _, id := range t.usersChanged() {
+		key := recordKey(id)
+		if _, put := t.puts[key]; put || slices.Contains(t.deletes, key) {
+			continue
+		}
+		made, known := t.ifRev[key]
+		b, err := t.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if known {
+			t.ifRev[key] = made // if it has changed since, the commit must fail
+		}
+		if b != nil {
+			if t.touched == nil {
+				t.touched = map[string]bool{}
+			}
+			t.puts[key], t.touched[key] = b, true
+		}
+	}
+	return nil
+}
+
+// usersChanged returns the users that were there before t, and of whom it changes the
+// profile or a credential.
+func (t *tx) usersChanged() (ids []mfa.UserID) {
+	add := func(key string) {
+		kind, rest, _ := strings.Cut(key, "/")
+		if kind != "u" && kind != "c" {
+			return
+		}
+		user, _, _ := strings.Cut(rest, "/")
+		id := mfa.UserID(user)
+		if rev, known := t.ifRev[userKey(id)]; known && rev == 0 || slices.Contains(ids, id) {
+			return
+		}
+		ids = append(ids, id)
+	}
+	for key := range t.puts {
+		add(key)
+	}
+	for _, key := range t.deletes {
+		add(key)
+	}
+	return ids
+}
+
 func (t *tx) learn(rev int64) {
 	t.rev = rev
 	changes := make([]change, 0, len(t.puts)+len(t.deletes))
@@ -144,7 +206,7 @@ func (t *tx) readBack(ctx context.Context) (rev int64, f fate, err error) {
 		if err != nil {
 			return 0, undecided, err
 		}
-		if put, ok := t.puts[key]; ok && got != want && bytes.Equal(put, value) {
+		if put, ok := t.puts[key]; ok && !t.touched[key] && got != want && bytes.Equal(put, value) {
 			return got, applied, nil
 		}
 		held = held && got == want

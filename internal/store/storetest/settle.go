@@ -58,34 +58,59 @@ func settleOnce(t *testing.T, r *rig) {
 	}
 }
 
+// settleConditions changes something that a settlement was decided from, in each of the
+// ways that there are, of a user who was settled before and of one who was not.
 func settleConditions(t *testing.T, r *rig) {
 	ctx := t.Context()
-	for name, change := range map[string]func(u mfa.User, c mfa.CredentialID) error{
-		"the user was blocked": func(u mfa.User, _ mfa.CredentialID) error {
-			_, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Block = &mfa.Block{By: "root"}; return nil })
+	update := func(u mfa.UserID, c mfa.CredentialID, change func(*mfa.Credential)) error {
+		_, err := r.UpdateCredential(ctx, u, c, func(c *mfa.Credential) error { change(c); return nil })
+		return err
+	}
+	ways := map[string]func(u mfa.UserID, c mfa.Credential) error{
+		"the user was blocked": func(u mfa.UserID, _ mfa.Credential) error {
+			_, err := r.UpdateUser(ctx, u, func(u *mfa.User) error { u.Block = &mfa.Block{By: "root"}; return nil })
 			return err
 		},
-		"the user was removed": func(u mfa.User, _ mfa.CredentialID) error { return r.RemoveUser(ctx, u.ID) },
-		"the credential was disabled": func(u mfa.User, c mfa.CredentialID) error {
-			_, err := r.UpdateCredential(ctx, u.ID, c, func(c *mfa.Credential) error { c.Disabled = true; return nil })
-			return err
+		"the user was removed":   func(u mfa.UserID, _ mfa.Credential) error { return r.RemoveUser(ctx, u) },
+		"a credential was added": func(u mfa.UserID, _ mfa.Credential) error { c := totp(); c.User = u; return r.AddCredential(ctx, c) },
+		"the credential was disabled": func(u mfa.UserID, c mfa.Credential) error {
+			return update(u, c.ID, func(c *mfa.Credential) { c.Disabled = true })
 		},
-		"the credential was removed": func(u mfa.User, c mfa.CredentialID) error { return r.RemoveCredential(ctx, u.ID, c) },
-		"another leg was settled": func(u mfa.User, _ mfa.CredentialID) error {
-			return r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { s.Fails.N, s.Fails.Last = 1, noon; return nil })
+		"the credential was replaced": func(u mfa.UserID, c mfa.Credential) error {
+			return update(u, c.ID, func(c *mfa.Credential) { c.Secret = secret.FromString("another seed of 20 b") })
 		},
-	} {
-		u := r.user(t, strings.ReplaceAll(name, " ", "-"))
-		a, err := r.Account(ctx, u.ID, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := a.Credentials[0].ID
-		if err := change(u, c); err != nil {
-			t.Fatal(err)
-		}
-		if _, ok, err := r.Settle(ctx, a, []mfa.CredentialID{c}, a.Record); ok || err != nil {
-			t.Errorf("settled although %s: %v, %v", name, ok, err)
+		"the credential was removed": func(u mfa.UserID, c mfa.Credential) error { return r.RemoveCredential(ctx, u, c.ID) },
+		"the credential has another hash": func(u mfa.UserID, c mfa.Credential) error {
+			return r.Rehash(ctx, u, c.ID, c.Secret, secret.FromString("another form of that"))
+		},
+		"another leg was settled": func(u mfa.UserID, _ mfa.Credential) error {
+			return r.UpdateRecord(ctx, u, func(s *settlement.Record) error { s.Fails.N, s.Fails.Last = s.Fails.N+1, noon; return nil })
+		},
+	}
+	for name, change := range ways {
+		for _, before := range []bool{false, true} {
+			u := r.user(t, strings.ReplaceAll(name, " ", "-"))
+			if before {
+				is(t, "settle", r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { s.Fails.N, s.Fails.Last = 1, noon; return nil }), nil)
+				is(t, "sync", r.Sync(ctx), nil)
+			}
+			a, err := r.Account(ctx, u.ID, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Whole != before {
+				t.Errorf("settled before %v: one revision is enough: %v", before, a.Whole)
+			}
+			c := a.Credentials[0]
+			if err := change(u.ID, c); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok, err := r.Settle(ctx, a, []mfa.CredentialID{c.ID}, a.Record); ok || err != nil {
+				t.Errorf("settled although %s (settled before: %v): %v, %v", name, before, ok, err)
+			}
+			if err := r.RemoveUser(ctx, u.ID); !errors.Is(err, mfa.ErrNotFound) {
+				is(t, "remove", err, nil)
+			}
 		}
 	}
 	u := r.user(t, "bob")
