@@ -158,7 +158,7 @@ func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]pol
 			if w.Code.Empty() {
 				continue
 			}
-			if m := e.match(ctx, a, usable, w.Code, mfa.Step{}); m.why != mfa.WrongCode && m.err == nil {
+			if m := e.match(ctx, a, usable, w.Code, mfa.Step{Look: true}); m.why != mfa.WrongCode && m.err == nil {
 				return slices.Concat(ways[i:i+1], ways[:i], ways[i+1:]), nil
 			}
 		}

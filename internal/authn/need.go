@@ -58,7 +58,8 @@ type Method interface {
 	// It returns the proof whose Floor is the new one, or a mfa.Reason: WrongCode if
 	// the answer is none of c's, ReplayedCode if it was used, CodeOutsideWindow if it is
 	// c's but too old or too new, and so on; any other error is a fault of ours.
-	// It takes the same time for every answer of the same length.
+	// It takes the same time for every answer of the same length that it refuses, and with
+	// s.Look for every one.
 	Finish(ctx context.Context, c mfa.Credential, f mfa.Floor, s mfa.Step, answer secret.Text) (mfa.Proof, error)
 }
 

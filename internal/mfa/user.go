@@ -103,6 +103,7 @@ type Proof struct {
 type Step struct {
 	Prompt string // shown to the user
 	State  []byte // at most 64 bytes, sealed: a keyed digest of a sent code and the like
+	Look   bool   // nothing is accepted yet: how long it takes must not tell whether the answer is right
 }
 
 // NewUser is a user with their first credentials, created together or not at all.

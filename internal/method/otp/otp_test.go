@@ -292,3 +292,48 @@ func BenchmarkHOTPFinish(b *testing.B) {
 		})
 	}
 }
+
+// TestTOTPRefusalsCostTheSame counts the steps that a code is compared with.
+func TestTOTPRefusalsCostTheSame(t *testing.T) {
+	c := totpCredential(6)
+	const used = at - 4
+	for _, drift := range []int{0, 5, -5} {
+		cost := func(answer string, f mfa.Floor, look bool) (n int, err error) {
+			m := totp(1)
+			m.matches = func(k oath.Key, code string, from uint64, steps int) uint64 {
+				n += steps
+				return k.Matches(code, from, steps)
+			}
+			f.Drift = drift
+			_, err = m.Finish(t.Context(), c, f, mfa.Step{Look: look}, secret.FromString(answer))
+			return n, err
+		}
+		seen := func(offset int) string { return code(t, c, uint64(at+drift+offset)) }
+		wrong, err := cost("000000", mfa.Floor{}, false)
+		if err != mfa.WrongCode {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name   string
+			answer string
+			next   uint64
+			look   bool
+			err    error
+		}{
+			{"used, in the window", seen(0), uint64(at + drift + 1), false, mfa.ReplayedCode},
+			{"used, outside the window", code(t, c, uint64(used+drift)), uint64(used + drift + 1), false, mfa.ReplayedCode},
+			{"too late", seen(-9), 0, false, mfa.CodeOutsideWindow},
+			{"too early", seen(9), 0, false, mfa.CodeOutsideWindow},
+			{"looked at, right", seen(0), 0, true, nil},
+			{"looked at, wrong", "000000", 0, true, mfa.WrongCode},
+		} {
+			n, err := cost(tt.answer, mfa.Floor{Next: tt.next}, tt.look)
+			if n != wrong || err != tt.err {
+				t.Errorf("drift %d, %s: %d steps, %v, want %d as for a wrong one, %v", drift, tt.name, n, err, wrong, tt.err)
+			}
+		}
+		if n, err := cost(seen(0), mfa.Floor{}, false); n > 4 || err != nil {
+			t.Errorf("drift %d, right: %d steps, %v, want the window alone", drift, n, err)
+		}
+	}
+}
