@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"countersign/internal/admin"
@@ -132,7 +133,13 @@ func (v *directoryTest) Run(ctx context.Context, e *env) error {
 
 // checks shows what was tried, and is an error if something failed.
 func (e *env) checks(doc admin.CheckList) error {
-	if err := e.table(doc, doc.Checks, "ok", "name", "target", "layer", "detail", "next_step"); err != nil {
+	rows := slices.Clone(doc.Checks)
+	for i, c := range rows {
+		if c.Warning {
+			rows[i].Detail = "warning: " + c.Detail
+		}
+	}
+	if err := e.table(doc, rows, "ok", "name", "target", "layer", "detail", "next_step"); err != nil {
 		return err
 	}
 	failed := 0

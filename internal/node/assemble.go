@@ -91,6 +91,7 @@ func (s *server) gauges() {
 	m.gauge("certificate_expiry_seconds", "When the https certificate expires, seconds since 1970.", func() float64 {
 		return float64(s.certs.expiry().Unix())
 	})
+	m.registry.MustRegister(settingMetrics{s})
 	m.gauge("start_seconds", "When the server started, seconds since 1970.", func() float64 { return float64(s.started.Unix()) })
 }
 

@@ -43,7 +43,7 @@ func (o operator) Doctor(ctx context.Context) []admin.Check {
 			all = append(all, c)
 		}
 	}
-	return all
+	return append(all, s.checkSettings()...)
 }
 
 func (s *server) checkDatabase(ctx context.Context) admin.Check {

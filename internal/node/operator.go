@@ -111,5 +111,5 @@ func (s *server) warnings() []string {
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")
 	}
-	return w
+	return append(w, s.settingWarnings()...)
 }

@@ -207,6 +207,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("ledger", s.ledger.run)
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)
+	services.run("settings", s.watchSettings)
 	if s.peers != nil {
 		services.run("other servers", s.hear)
 		services.run("member records", s.keepRoster)

@@ -154,7 +154,8 @@ func (n *Node) Doctor(context.Context) []admin.Check { return n.Checks }
 
 // TestDirectory implements admin.DirectoryTester.
 func (n *Node) TestDirectory(_ context.Context, d mfa.Directory, _ string, _ secret.Text) []admin.Check {
-	return []admin.Check{{Name: "connect", Target: d.URLs[0], Layer: "tcp", OK: true, Detail: "connected"}}
+	return []admin.Check{{Name: "connect", Target: d.URLs[0], Layer: "tcp", OK: true, Detail: "connected"},
+		{Name: "tls", Target: d.URLs[0], Layer: "tls", OK: true, Warning: true, Detail: "expires soon"}}
 }
 
 // SetLogLevel implements admin.Node.
