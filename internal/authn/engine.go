@@ -43,6 +43,9 @@ type Engine struct {
 	repeats repeats
 	sources throttle
 	open    unanswered
+	guests  guesses // at names of applications that let unknown users pass
+	nobody  guesses // at names that are nobody's, elsewhere; see pretendStranger
+	nobodys repeats // the same
 	started time.Time
 }
 
@@ -56,6 +59,9 @@ func New(c Config) *Engine {
 		e.methods[m.ID()] = m
 	}
 	e.repeats.init(c.Random)
+	e.nobodys.init(c.Random)
+	e.guests.init()
+	e.nobody.init()
 	e.open.wake = make(chan struct{}, 1)
 	return e
 }

@@ -33,6 +33,8 @@ type memStore struct {
 	fault   func() (apply bool, err error)    // asked before each settlement
 	settled int
 
+	ambiguous string // a form that is more than one user's
+
 	contact func() (last time.Time, now bool) // nil: always
 	local   []mfa.Settled
 }
@@ -49,6 +51,9 @@ func (s *memStore) Application(id mfa.ApplicationID) (mfa.Application, error) {
 func (s *memStore) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if form == s.ambiguous && form != "" {
+		return "", mfa.AmbiguousUser
+	}
 	if id, ok := s.forms[form]; ok {
 		return id, nil
 	}
@@ -188,15 +193,34 @@ func (t *memTrail) settlements() (v []mfa.Settled) {
 	return v
 }
 
-// directory accepts the password "right"; asked counts the questions.
+// directory accepts the password "right"; asked counts the questions, pretended what was
+// only to take time.
 type directory struct {
-	mu     sync.Mutex
-	asked  int
-	err    error
-	groups []string
+	mu        sync.Mutex
+	asked     int
+	pretended int
+	err       error
+	groups    []string
+	names     []string // of strangers; nil: the login typed
 }
 
-func (d *directory) Check(_ context.Context, name string, u mfa.User, _ []mfa.Credential, _ string, p secret.Text) ([]string, error) {
+func (d *directory) CheckStranger(ctx context.Context, name, login string, p secret.Text) (groups, names []string, err error) {
+	if groups, err = d.Check(ctx, name, mfa.User{}, nil, p); err != nil {
+		return nil, nil, err
+	}
+	if d.names != nil {
+		return groups, d.names, nil
+	}
+	return groups, []string{login}, nil
+}
+
+func (d *directory) Pretend(context.Context, string, string, secret.Text) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pretended++
+}
+
+func (d *directory) Check(_ context.Context, name string, u mfa.User, _ []mfa.Credential, p secret.Text) ([]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++

@@ -17,17 +17,14 @@ import (
 // along, or a challenge.
 func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
 	id, err := e.identify(ctx, a)
-	if errors.Is(err, mfa.UnknownUser) && a.app.UnknownPass {
+	if errors.Is(err, mfa.UnknownUser) && a.app.UnknownPass && a.app.FirstFactor != mfa.FirstFactorLocal { // where nobody has a password of theirs
 		if a.app.PassesUnknown(e.Now()) {
 			return e.passUnknown(ctx, a)
 		}
 		a.note("unknown users passed here until %s", a.app.UnknownUntil.Format(time.RFC3339))
 	}
-	if errors.Is(err, mfa.UnknownUser) && a.app.FirstFactor == mfa.FirstFactorLocal {
-		// The work of a password check, so that the time does not tell who is known.
-		_, _ = e.First.Check(ctx, mfa.FirstFactorLocal, mfa.User{}, nil, a.name.String(), a.Password)
-	}
 	if err != nil {
+		e.pretendStranger(ctx, a, err)
 		return mfa.Decision{}, false, err
 	}
 	unlock, err := e.users.lock(ctx, id)
@@ -49,6 +46,9 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	ways := []policy.Split{{Password: a.Password}}
 	if exempt == mfa.ReasonNone {
 		if ways, err = e.readings(ctx, a, hasFirst); err != nil {
+			if hasFirst { // the password is not even looked at; the time must not tell that
+				e.First.Pretend(ctx, e.directory(a), a.name.String(), a.Password)
+			}
 			return mfa.Decision{}, false, err
 		}
 	}
@@ -177,7 +177,7 @@ func (e *Engine) firstFactor(ctx context.Context, a *attempt, ways []policy.Spli
 		return policy.Split{}, mfa.RepeatedWrongPassword
 	}
 	for _, w := range ways {
-		groups, err := e.First.Check(ctx, where, a.acct.User, a.acct.Credentials, a.name.String(), w.Password)
+		groups, err := e.First.Check(ctx, where, a.acct.User, a.acct.Credentials, w.Password)
 		if errors.Is(err, mfa.WrongPassword) {
 			continue
 		}
@@ -233,26 +233,6 @@ func (e *Engine) passExempt(ctx context.Context, a *attempt, why mfa.Reason) (mf
 	return e.accept(a, why), nil
 }
 
-// passUnknown lets an unknown user of an application that says so pass on the first
-// factor alone; the verdict is counted and shown under its own reason.
-func (e *Engine) passUnknown(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
-	if a.app.FirstFactor == mfa.FirstFactorLocal {
-		return mfa.Decision{}, false, mfa.UnknownUser // nobody knows a password of theirs
-	}
-	if a.app.FirstFactor != mfa.FirstFactorNone {
-		u := mfa.User{Login: a.name.String()}
-		groups, err := e.First.Check(ctx, a.app.FirstFactor, u, nil, a.name.String(), a.Password)
-		if err != nil {
-			return mfa.Decision{}, false, err
-		}
-		a.groups = policy.RuleGroups(a.app, groups)
-	}
-	if err := e.acknowledged(a); err != nil {
-		return mfa.Decision{}, false, err
-	}
-	return e.accept(a, mfa.UnknownUserPassed), false, nil
-}
-
 // accept makes the decision that lets the user in.
 func (e *Engine) accept(a *attempt, why mfa.Reason) mfa.Decision {
 	if !why.Accepts() {
@@ -275,7 +255,7 @@ func (e *Engine) again(ctx context.Context, a *attempt, l settlement.Leg) (mfa.D
 		ways, err := e.readings(ctx, a, true)
 		if err == nil {
 			var groups []string
-			groups, err = e.First.Check(ctx, e.directory(a), a.acct.User, a.acct.Credentials, a.name.String(), ways[0].Password)
+			groups, err = e.First.Check(ctx, e.directory(a), a.acct.User, a.acct.Credentials, ways[0].Password)
 			a.groups = policy.RuleGroups(a.app, groups)
 		}
 		if err != nil {

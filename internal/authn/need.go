@@ -36,13 +36,18 @@ type Store interface {
 	Epoch() uint64
 }
 
-// FirstFactor checks passwords. It returns nil, a mfa.Reason for what the user did
+// FirstFactor checks passwords. A check returns nil, a mfa.Reason for what the user did
 // wrong, or another error for what we did.
 type FirstFactor interface {
-	// Check checks password for the user in the directory named (or "local"). login is
-	// the normalised form that was typed. creds are the user's credentials; a local
-	// password is one of them. groups are those that the directory told.
-	Check(ctx context.Context, directory string, u mfa.User, creds []mfa.Credential, login string, password secret.Text) (groups []string, err error)
+	// Check checks password for the user in the directory named (or "local"). creds are the
+	// user's credentials; a local password is one of them. groups are those that the
+	// directory told.
+	Check(ctx context.Context, directory string, u mfa.User, creds []mfa.Credential, password secret.Text) (groups []string, err error)
+	// CheckStranger is Check for somebody unknown here who typed login, in normalised form.
+	// names are all names that the directory has for whose password it is, at least one.
+	CheckStranger(ctx context.Context, directory, login string, password secret.Text) (groups, names []string, err error)
+	// Pretend takes about as long as Check does for one wrong password.
+	Pretend(ctx context.Context, directory, login string, password secret.Text)
 }
 
 // Method is one kind of second factor. A Method keeps no state between calls and writes

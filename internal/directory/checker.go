@@ -90,21 +90,60 @@ func New(d Directories, o Options) *Checker {
 }
 
 // Check checks password for u in the directory of that name, or in creds if it is
-// mfa.FirstFactorLocal. login is the normalised form that was typed; it is used only if
-// u is the zero User, somebody unknown here. groups are those that the directory told:
-// for each the value as told, and if that is a DN, its first CN besides.
+// mfa.FirstFactorLocal. groups are those that the directory told: for each the value as
+// told, and if that is a DN, its first CN besides.
 //
 // The error is nil if the password is right, a mfa.Reason if it is the user's fault, and
 // anything else if the check could not be made.
-func (c *Checker) Check(ctx context.Context, directory string, u mfa.User, creds []mfa.Credential, login string, password secret.Text) (groups []string, err error) {
-	switch {
-	case password.Empty():
-		return nil, mfa.EmptyPassword
-	case password.Len() > MaxPassword:
-		return nil, mfa.PasswordTooLong
-	case directory == mfa.FirstFactorLocal:
-		return nil, c.checkLocal(ctx, u, creds, login, password)
-	case directory == "" || directory == mfa.FirstFactorNone:
+func (c *Checker) Check(ctx context.Context, directory string, u mfa.User, creds []mfa.Credential, password secret.Text) (groups []string, err error) {
+	if err := checkLength(password); err != nil {
+		return nil, err
+	}
+	if directory == mfa.FirstFactorLocal {
+		return nil, c.checkLocal(ctx, string(u.ID), u, creds, password)
+	}
+	p, err := c.find(directory)
+	if err != nil {
+		return nil, err
+	}
+	return p.check(ctx, u, password)
+}
+
+// CheckStranger is Check for somebody who is unknown here and typed login, in normalised
+// form. names are all names that the directory has for the one whose password was right,
+// at least one: they may be known here under one of those.
+func (c *Checker) CheckStranger(ctx context.Context, directory, login string, password secret.Text) (groups, names []string, err error) {
+	if err := checkLength(password); err != nil {
+		return nil, nil, err
+	}
+	if directory == mfa.FirstFactorLocal {
+		return nil, nil, mfa.UnknownUser
+	}
+	p, err := c.find(directory)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p.checkStranger(ctx, login, password)
+}
+
+// Pretend takes about as long as Check does for a wrong password, so that the time does
+// not tell whose names are known. The password is compared with nothing and sent nowhere.
+func (c *Checker) Pretend(ctx context.Context, directory, login string, password secret.Text) {
+	if checkLength(password) != nil {
+		return
+	}
+	if directory == mfa.FirstFactorLocal {
+		_ = c.checkLocal(ctx, c.strangersTurn(login), mfa.User{}, nil, password)
+		return
+	}
+	if p, err := c.find(directory); err == nil {
+		p.pretend(ctx, login, password)
+	}
+}
+
+// find returns the pool of the directory with that name.
+func (c *Checker) find(directory string) (*pool, error) {
+	if directory == "" || directory == mfa.FirstFactorNone {
 		return nil, fmt.Errorf("first factor %q names no directory (check the application's first_factor)", directory)
 	}
 	d, err := c.directories.Directory(directory)
@@ -115,11 +154,7 @@ func (c *Checker) Check(ctx context.Context, directory string, u mfa.User, creds
 	if err != nil {
 		return nil, fmt.Errorf("directory %q: reading its settings: %w", directory, err)
 	}
-	p, err := c.pool(d)
-	if err != nil {
-		return nil, err
-	}
-	return p.check(ctx, u, login, password)
+	return c.pool(d)
 }
 
 // Hash returns the hash of a new local password, as HashPassword does, but waits for its

@@ -21,7 +21,8 @@
 //
 // The name that is looked up is the user's registered login (mfa.User.Login), never what
 // was typed; only for a user who is unknown here it is the normalised form of what was
-// typed. In the user filter {login} stands for that login and {user} for its part before
+// typed. Of a stranger whose password is right all names of the entry are told, so that
+// nobody passes as unknown under another name of theirs. In the user filter {login} stands for that login and {user} for its part before
 // the @ or behind the \. The password is sent as it was typed, over TLS only (but for
 // loopback), and never if it is empty or holds a NUL: some servers cut it there, and an
 // empty password would be an unauthenticated bind (RFC 4513 section 5.1.2), which

@@ -126,14 +126,22 @@ func result(r request, code int64, diagnostic string) []byte {
 }
 
 func entry(r request, dn string, groups ...string) []byte {
+	if len(groups) == 0 {
+		return entryWith(r, dn, nil)
+	}
+	return entryWith(r, dn, map[string][]string{"memberOf": groups})
+}
+
+// entryWith is an entry with any attributes.
+func entryWith(r request, dn string, attributes map[string][]string) []byte {
 	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "entry")
 	op.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, dn, "dn"))
 	list := ber.NewSequence("attributes")
-	if len(groups) > 0 {
+	for name, all := range attributes {
 		a := ber.NewSequence("attribute")
-		a.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, "memberOf", "type"))
+		a.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, name, "type"))
 		values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "values")
-		for _, g := range groups {
+		for _, g := range all {
 			values.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, g, "value"))
 		}
 		a.AppendChild(values)

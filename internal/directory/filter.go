@@ -14,7 +14,13 @@ import (
 type filter struct {
 	literal []string
 	value   []string // "login" or "user"
+	equals  []assertion
+	inexact bool // a placeholder stands in something else than a comparison for equality
 }
+
+// assertion is one comparison of a filter: attribute, what stands before the placeholder,
+// and what behind it.
+type assertion struct{ attribute, before, after string }
 
 // parseFilter reads an LDAP filter (RFC 4515) in which {login} and {user} stand for
 // values. It refuses a placeholder at any other place than in a value, because only
@@ -53,7 +59,29 @@ func parseFilter(s string) (filter, error) {
 	if got := countValues(p, sample); got != len(f.value) {
 		return filter{}, errors.New("a placeholder may only stand in a value, as in (uid={login})")
 	}
+	f.look(p, sample, false)
 	return f, nil
+}
+
+// look notes the comparisons that hold sample, below a not or elsewhere.
+func (f *filter) look(p *ber.Packet, sample string, negated bool) {
+	switch p.Tag {
+	case ldap.FilterAnd, ldap.FilterOr, ldap.FilterNot:
+		for _, c := range p.Children {
+			f.look(c, sample, negated || p.Tag == ldap.FilterNot)
+		}
+	case ldap.FilterEqualityMatch:
+		before, after, ok := strings.Cut(text(p.Children[1]), sample)
+		switch {
+		case !ok:
+		case negated || strings.Contains(after, sample):
+			f.inexact = true
+		default:
+			f.equals = append(f.equals, assertion{text(p.Children[0]), before, after})
+		}
+	default:
+		f.inexact = f.inexact || countValues(p, sample) > 0
+	}
 }
 
 // fill returns the filter for one user. The values are escaped (RFC 4515 section 3).

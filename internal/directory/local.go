@@ -15,9 +15,9 @@ import (
 // long as one with.
 var nobody = argonHash{params: ours, salt: make([]byte, saltLen), sum: make([]byte, sumLen)}
 
-// checkLocal checks password against the local one among creds. The password's state
-// (expired, disabled) is told only if it is right.
-func (c *Checker) checkLocal(ctx context.Context, u mfa.User, creds []mfa.Credential, login string, password secret.Text) error {
+// checkLocal checks password against the local one among creds, in the queue of turn.
+// The password's state (expired, disabled) is told only if it is right.
+func (c *Checker) checkLocal(ctx context.Context, turn string, u mfa.User, creds []mfa.Credential, password secret.Text) error {
 	cred, found := localPassword(creds)
 	var h hash = nobody
 	if found {
@@ -26,7 +26,7 @@ func (c *Checker) checkLocal(ctx context.Context, u mfa.User, creds []mfa.Creden
 			return fmt.Errorf("user %s: credential %s: password hash: %w (set the password again)", u.ID, cred.ID, err)
 		}
 	}
-	release, err := c.gate.acquire(ctx, c.gateKey(u, login))
+	release, err := c.gate.acquire(ctx, turn)
 	if err != nil {
 		return err
 	}
@@ -82,12 +82,9 @@ func localPassword(creds []mfa.Credential) (found mfa.Credential, ok bool) {
 	return found, ok
 }
 
-// gateKey is the queue that a check waits in: one for each user, and a handful for all
-// names that are nobody's, so that a flood of made-up names takes no more turns than a
-// handful of users.
-func (c *Checker) gateKey(u mfa.User, login string) string {
-	if u.ID != "" {
-		return string(u.ID)
-	}
+// strangersTurn is the queue that a check of a name waits in that is nobody's: a handful
+// for all of them, so that a flood of made-up names takes no more turns than a handful of
+// users.
+func (c *Checker) strangersTurn(login string) string {
 	return "nobody " + strconv.FormatUint(maphash.String(c.seed, login)%8, 10)
 }

@@ -77,7 +77,7 @@ func TestLocalPassword(t *testing.T) {
 	c := newLocal(Options{})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			groups, err := c.Check(t.Context(), mfa.FirstFactorLocal, tt.user, tt.creds, "alice", secret.FromString(tt.typed))
+			groups, err := c.Check(t.Context(), mfa.FirstFactorLocal, tt.user, tt.creds, secret.FromString(tt.typed))
 			if !errors.Is(err, tt.want) || groups != nil {
 				t.Errorf("got %v, %v, want %v", groups, err, tt.want)
 			}
@@ -111,7 +111,7 @@ func TestFaultsOfOursAreNoReasons(t *testing.T) {
 			if tt.ctx == ended {
 				creds = nil
 			}
-			_, err := newLocal(Options{}).Check(tt.ctx, tt.directory, mfa.User{ID: "user"}, creds, "alice", secret.FromString("x"))
+			_, err := newLocal(Options{}).Check(tt.ctx, tt.directory, mfa.User{ID: "user"}, creds, secret.FromString("x"))
 			if err == nil || isReason(err) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want a fault of ours with %q", err, tt.want)
 			}
@@ -127,7 +127,7 @@ func TestNoPasswordCostsTheSame(t *testing.T) {
 	for name, creds := range map[string][]mfa.Credential{"no credential": nil, "wrong, and a hash that is cheap": {ssha}} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{}, creds, "nobody", secret.FromString("x"))
+		_, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "user"}, creds, secret.FromString("x"))
 		runtime.ReadMemStats(&after)
 		if !isReason(err) {
 			t.Fatalf("%s: %v", name, err)
@@ -135,6 +135,20 @@ func TestNoPasswordCostsTheSame(t *testing.T) {
 		if got := (after.TotalAlloc - before.TotalAlloc) >> 10; got < uint64(ours.memory) {
 			t.Errorf("%s: %d KiB were used, want %d: no hash was computed", name, got, ours.memory)
 		}
+	}
+}
+
+func TestPretendCostsTheSame(t *testing.T) {
+	c := newLocal(Options{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c.Pretend(t.Context(), mfa.FirstFactorLocal, "nobody", secret.FromString("x"))
+	runtime.ReadMemStats(&after)
+	if got := (after.TotalAlloc - before.TotalAlloc) >> 10; got < uint64(ours.memory) {
+		t.Errorf("%d KiB were used, want %d: no hash was computed", got, ours.memory)
+	}
+	if _, _, err := c.CheckStranger(t.Context(), mfa.FirstFactorLocal, "nobody", secret.FromString("x")); !errors.Is(err, mfa.UnknownUser) {
+		t.Errorf("a stranger's local password: got %v, want %v", err, mfa.UnknownUser)
 	}
 }
 
@@ -146,7 +160,7 @@ func TestEmptyPasswordIsNoWork(t *testing.T) {
 	}
 	defer hold()
 	for want, typed := range map[mfa.Reason]string{mfa.EmptyPassword: "", mfa.PasswordTooLong: strings.Repeat("x", MaxPassword+1)} {
-		if _, err := c.Check(t.Context(), "corp", mfa.User{}, nil, "x", secret.FromString(typed)); !errors.Is(err, want) {
+		if _, err := c.Check(t.Context(), "corp", mfa.User{}, nil, secret.FromString(typed)); !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)
 		}
 	}
@@ -179,7 +193,7 @@ func TestOldHashesAreReplaced(t *testing.T) {
 				run(t, c)
 			}
 			creds := []mfa.Credential{{ID: "cred", User: "user", Method: mfa.MethodPassword, Secret: old}}
-			_, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "user"}, creds, "alice", secret.FromString(tt.typed))
+			_, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "user"}, creds, secret.FromString(tt.typed))
 			if wrong := errors.Is(err, mfa.WrongPassword); err != nil && !wrong || wrong != (tt.name == "wrong password") {
 				t.Fatalf("check: %v", err)
 			}
@@ -191,7 +205,7 @@ func TestOldHashesAreReplaced(t *testing.T) {
 			}
 			to := <-replaced
 			creds[0].Secret = to
-			if _, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "user"}, creds, "alice", secret.FromString(tt.typed)); err != nil {
+			if _, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "user"}, creds, secret.FromString(tt.typed)); err != nil {
 				t.Errorf("with the new hash: %v", err)
 			}
 			if !mustParse(t, string(to.Expose())).current() {
@@ -206,7 +220,7 @@ func TestImportedHashOfAnotherForm(t *testing.T) {
 	const decomposed = "u\u0308"
 	creds := []mfa.Credential{{Method: mfa.MethodPassword, Secret: secret.FromString(bcryptOf(t, decomposed))}}
 	c := newLocal(Options{})
-	if _, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "u"}, creds, "", secret.FromString(decomposed)); err != nil {
+	if _, err := c.Check(t.Context(), mfa.FirstFactorLocal, mfa.User{ID: "u"}, creds, secret.FromString(decomposed)); err != nil {
 		t.Errorf("the form it was made from: %v", err)
 	}
 }

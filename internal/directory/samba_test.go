@@ -60,6 +60,16 @@ func TestActiveDirectory(t *testing.T) {
 					t.Errorf("%s: groups %q, want %q", tt.login, groups, want)
 				}
 			}
+			// sAMAccountName and principal name are two names of one user, whichever they typed.
+			for _, typed := range []string{"alice", "alice@rig.test"} {
+				_, names, err := c.CheckStranger(t.Context(), "corp", typed, secret.FromString(ad.Password))
+				if err != nil || !slices.Contains(names, "alice") || !slices.Contains(names, "alice@rig.test") {
+					t.Errorf("stranger %s: names %q, %v; want both names", typed, names, err)
+				}
+			}
+			if _, _, err := c.CheckStranger(t.Context(), "corp", "alice", secret.FromString("wrong")); !errors.Is(err, mfa.WrongPassword) {
+				t.Errorf("stranger with a wrong password: got %v", err)
+			}
 			steps := Test(t.Context(), k.d, "alice", secret.FromString(ad.Password))
 			for _, s := range steps {
 				if !s.OK {

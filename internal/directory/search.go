@@ -20,23 +20,31 @@ import (
 const maxGroups = 1500
 
 // check finds the user and binds as them.
-func (p *pool) check(ctx context.Context, u mfa.User, typed string, password secret.Text) (groups []string, err error) {
+func (p *pool) check(ctx context.Context, u mfa.User, password secret.Text) (groups []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*p.timeout)
 	defer cancel()
 	if err := sendable(password); err != nil {
 		return nil, err
 	}
-	who, err := p.identify(u, typed)
-	if err == nil && p.direct() {
+	who, err := identify(u.Login)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("user %s: the registered login cannot be used (rename the user)", u.ID)
+	case p.direct():
 		groups, err = p.bindDirectly(ctx, who, password)
-	} else if err == nil {
+	default:
 		groups, err = p.searchThenBind(ctx, who, password)
 	}
+	return groups, p.name(err)
+}
+
+// name says in err, if it is a fault of ours, which directory it is about.
+func (p *pool) name(err error) error {
 	var reason mfa.Reason
-	if err != nil && !errors.As(err, &reason) {
-		err = fmt.Errorf("directory %q: %w", p.Name, err)
+	if err == nil || errors.As(err, &reason) {
+		return err
 	}
-	return groups, err
+	return fmt.Errorf("directory %q: %w", p.Name, err)
 }
 
 // sendable refuses what must not be sent to a directory; see the package's comment.
@@ -56,17 +64,11 @@ type identity struct {
 	user  string // its part that names the user: "alice"
 }
 
-func (p *pool) identify(u mfa.User, typed string) (identity, error) {
-	name := u.Login
-	if u.ID == "" {
-		name = typed
-	}
+// identify returns mfa.InvalidLogin for what is no login.
+func identify(name string) (identity, error) {
 	n, err := login.Parse(name)
 	if err != nil {
-		if u.ID == "" {
-			return identity{}, mfa.InvalidLogin
-		}
-		return identity{}, fmt.Errorf("user %s: the registered login cannot be used (rename the user)", u.ID)
+		return identity{}, err
 	}
 	return identity{login: n.String(), user: n.User()}, nil
 }
@@ -74,7 +76,7 @@ func (p *pool) identify(u mfa.User, typed string) (identity, error) {
 func (p *pool) searchThenBind(ctx context.Context, who identity, password secret.Text) (groups []string, err error) {
 	var e *ldap.Entry
 	err = p.do(ctx, asService, func(ctx context.Context, s *server, c *conn) (err error) {
-		e, err = p.find(ctx, s, c, who)
+		e, err = p.find(ctx, s, c, who, p.attributes())
 		return err
 	})
 	if err != nil {
@@ -99,7 +101,7 @@ func (p *pool) bindDirectly(ctx context.Context, who identity, password secret.T
 		if err := p.bind(ctx, s, c, name, password); err != nil || p.GroupAttr == "" {
 			return err
 		}
-		e, err := p.find(ctx, s, c, who)
+		e, err := p.find(ctx, s, c, who, p.attributes())
 		if err != nil {
 			return asOurs(err, "groups of %s: the password is right, but the search with user_filter below base_dn", name)
 		}
@@ -127,12 +129,16 @@ func asOurs(err error, format string, args ...any) error {
 	return fmt.Errorf(format+" says %s (check user_filter and base_dn)", append(args, reason.String())...)
 }
 
-// find returns the one entry of a user.
-func (p *pool) find(ctx context.Context, s *server, c *conn, who identity) (*ldap.Entry, error) {
-	attributes := []string{"1.1"} // none (RFC 4511 section 4.5.1.8)
-	if p.GroupAttr != "" {
-		attributes = []string{p.GroupAttr}
+// attributes are those that are asked for of a user's entry.
+func (p *pool) attributes() []string {
+	if p.GroupAttr == "" {
+		return []string{"1.1"} // none (RFC 4511 section 4.5.1.8)
 	}
+	return []string{p.GroupAttr}
+}
+
+// find returns the one entry of a user, with these attributes.
+func (p *pool) find(ctx context.Context, s *server, c *conn, who identity, attributes []string) (*ldap.Entry, error) {
 	var found *ldap.SearchResult
 	err := c.do(ctx, p.timeout, func(l *ldap.Conn) (err error) {
 		found, err = l.Search(ldap.NewSearchRequest(p.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,

@@ -97,6 +97,21 @@ func TestOpenLDAP(t *testing.T) {
 			}
 		})
 	}
+	t.Run("stranger by mail address", func(t *testing.T) {
+		d := slapdDirectory(l)
+		d.UserFilter = "(|(uid={user})(mail={login}))"
+		c, _, _ := checker(t, d)
+		groups, names, err := c.CheckStranger(t.Context(), "corp", "user1@test.example", secret.FromString(l.Password(1)))
+		if err != nil || !slices.Contains(names, "user1") || !slices.Contains(names, "user1@test.example") || !slices.Contains(groups, "all") {
+			t.Errorf("got groups %q, names %q, %v; want all names of the entry", groups, names, err)
+		}
+		if _, _, err := c.CheckStranger(t.Context(), "corp", "user1@test.example", secret.FromString("wrong")); !errors.Is(err, mfa.WrongPassword) {
+			t.Errorf("wrong password: got %v, want %v", err, mfa.WrongPassword)
+		}
+		if _, _, err := c.CheckStranger(t.Context(), "corp", "nobody", secret.FromString("x")); !errors.Is(err, mfa.NotInDirectory) {
+			t.Errorf("nobody: got %v, want %v", err, mfa.NotInDirectory)
+		}
+	})
 	t.Run("step by step", func(t *testing.T) { testSteps(t, l) })
 	t.Run("dies while connections are kept", func(t *testing.T) {
 		l.Stop()

@@ -172,7 +172,7 @@ func tlsAdvice(err error) string {
 
 // signIn does what a check of login and password would.
 func (t *test) signIn(ctx context.Context, s *server, c *conn, typed string, password secret.Text) {
-	who, err := t.identify(mfa.User{}, typed)
+	who, err := identify(typed)
 	if err != nil {
 		t.step(ctx, "login", "settings", typed, func(context.Context) (string, string, error) {
 			return "", "give a login without spaces or control characters", err
@@ -187,7 +187,7 @@ func (t *test) signIn(ctx context.Context, s *server, c *conn, typed string, pas
 	}
 	var e *ldap.Entry
 	found := t.step(ctx, "search", "ldap", t.filter.fill(who.login, who.user), func(ctx context.Context) (_, _ string, err error) {
-		if e, err = t.find(ctx, s, c, who); err != nil {
+		if e, err = t.find(ctx, s, c, who, t.attributes()); err != nil {
 			return explain(err, searchAdvice(err), "check the login, user_filter and base_dn")
 		}
 		return "one entry: " + printable(e.DN, 400), "", nil

@@ -63,6 +63,7 @@ const (
 	DegradedRefused                         // no master, and the application refuses to go on without one
 	UnsupportedAuthentication               // the client asked for CHAP, MS-CHAP, EAP or nothing that we can check; PAP is needed
 	HeldWhileIsolated                       // right, but started without a master: it may have been used elsewhere meanwhile
+	KnownByAnotherName                      // unknown by the name typed, but the directory has another for the same person that is a user's here
 	reasonEnd
 )
 
@@ -78,7 +79,7 @@ var reasonNames = [reasonEnd]string{
 	"challenge_invalid", "challenge_expired", "challenge_replayed", "challenge_other_client",
 	"challenge_other_user", "challenge_unanswered", "interrupted", "password_too_long",
 	"malformed_request", "wrong_scope", "degraded_refused",
-	"unsupported_authentication", "held_while_isolated",
+	"unsupported_authentication", "held_while_isolated", "known_by_another_name",
 }
 
 // String returns the name used in trail, metrics and JSON.
