@@ -38,8 +38,10 @@ chaos: deps
 deb:
 	tools/deb.sh $(VERSION)
 
-# Installs, runs and removes the package in a copy of this machine that is thrown away.
+# Installs, runs and removes the package under a systemd of its own, in a copy of this
+# machine that is thrown away.
 deb-test: deb
+	tools/deps.sh systemd curl iproute2
 	sudo=$$([ $$(id -u) = 0 ] || echo sudo); $$sudo bash e2e/deb.sh dist/countersign_*.deb
 
 clean:

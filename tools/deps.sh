@@ -2,6 +2,7 @@
 # Installs the programs that the tests talk to (rigs) from Debian's or Ubuntu's packages.
 # No service that comes with them is started or enabled, so that none takes a port. What
 # is installed already is left alone; a second run does nothing.
+# Usage: tools/deps.sh [further packages]
 set -euo pipefail
 
 needed=(ca-certificates gcc libc6-dev git openssl procps
@@ -9,7 +10,7 @@ needed=(ca-certificates gcc libc6-dev git openssl procps
 	slapd slapd-contrib ldap-utils
 	samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind
 	openssh-server openssh-client libpam-radius-auth expect
-	oathtool jq tshark strace)
+	oathtool jq tshark strace "$@")
 # units that these packages enable
 units=(freeradius slapd samba samba-ad-dc smbd nmbd winbind ssh)
 
@@ -28,7 +29,7 @@ if [ "$(id -u)" -ne 0 ]; then
 		echo "deps: not root and no sudo, so these stay missing and their tests are skipped by name: ${missing[*]}" >&2
 		exit 0
 	fi
-	exec sudo --preserve-env=CI bash "$0"
+	exec sudo --preserve-env=CI bash "$0" "$@"
 fi
 
 # One at a time; apt itself waits for other users of the package database.
