@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"countersign/internal/nearest"
 )
 
 // reader collects the values of a file and its mistakes.
@@ -128,7 +130,7 @@ func (r *reader) unknown(k *yaml.Node, key string, allowed []string) {
 	for _, s := range settings {
 		full = append(full, s.key)
 	}
-	guess := nearest(k.Value, allowed)
+	guess := nearest.To(k.Value, allowed)
 	for _, f := range full {
 		if strings.HasSuffix(f, "."+k.Value) {
 			guess = f
@@ -136,7 +138,7 @@ func (r *reader) unknown(k *yaml.Node, key string, allowed []string) {
 		}
 	}
 	if guess == "" {
-		guess = nearest(key, full)
+		guess = nearest.To(key, full)
 	}
 	hint := ""
 	if guess != "" {

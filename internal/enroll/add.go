@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 
 	"countersign/internal/mfa"
+	"countersign/internal/nearest"
 	"countersign/internal/oath"
 	"countersign/internal/secret"
 	"countersign/internal/settlement"
@@ -100,9 +102,9 @@ func (r Request) check() error {
 			return invalid("%s does not belong to method %q", b.name, r.Method)
 		}
 	}
-	for _, s := range append([]string{r.Label, r.Why}, r.Scope...) {
+	for _, s := range []string{r.Label, r.Why} {
 		if len(s) > 256 || strings.IndexFunc(s, unicode.IsControl) >= 0 {
-			return invalid("label, why and scope must be short lines of text")
+			return invalid("label and why must be short lines of text")
 		}
 	}
 	return nil
@@ -189,11 +191,40 @@ func (s *Service) addPass(c *mfa.Credential, r Request, out *Created) error {
 	case strings.TrimSpace(r.Why) == "":
 		return invalid("why is missing: a pass is a way around a factor, and the trail tells the reason")
 	}
-	c.Expires, c.Scope, c.Why, c.Confirmed = c.Created.Add(lifetime), r.Scope, r.Why, c.Created
+	scope, err := s.scope(r.Scope)
+	if err != nil {
+		return err
+	}
+	c.Expires, c.Scope, c.Why, c.Confirmed = c.Created.Add(lifetime), scope, r.Why, c.Created
 	code, kept, err := s.Passcodes.Pass(*c)
 	if err != nil {
 		return err
 	}
 	c.Secret, out.Codes = kept, []secret.Wire{{Text: code}}
 	return nil
+}
+
+// scope returns the names, as they are written, of the applications that were typed. A name
+// that is nobody's is refused: a pass for it would be good nowhere, and nobody would know why.
+func (s *Service) scope(typed []string) (scope []string, err error) {
+	if len(typed) == 0 {
+		return nil, nil
+	}
+	var names []string
+	for _, a := range s.Applications.Applications() {
+		names = append(names, a.Name)
+	}
+	for _, t := range typed {
+		i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, t) })
+		switch guess := nearest.To(t, names); {
+		case i >= 0 && !slices.Contains(scope, names[i]):
+			scope = append(scope, names[i])
+		case i >= 0:
+		case guess != "":
+			return nil, invalid("scope: no application is called %q; did you mean %q?", t, guess)
+		default:
+			return nil, invalid("scope: no application is called %q (application list shows those there are)", t)
+		}
+	}
+	return scope, nil
 }

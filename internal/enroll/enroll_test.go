@@ -58,7 +58,13 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{&enroll.Service{Server: "nyc1", Issuer: "Acme: Inc", Store: db, Resolve: a.Resolve, Passcodes: codes{}, Trail: trail, Now: now}, db, trail, u.ID}
+	for _, name := range []string{"VPN", "mail"} {
+		kind := mfa.KindAPI
+		if _, err := a.AddApplication(t.Context(), "test", admin.ApplicationChange{Name: &name, Kind: &kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &rig{&enroll.Service{Server: "nyc1", Issuer: "Acme: Inc", Store: db, Applications: db, Resolve: a.Resolve, Passcodes: codes{}, Trail: trail, Now: now}, db, trail, u.ID}
 }
 
 // code is the passcode of seed, steps of 30 s after noon.
@@ -102,8 +108,8 @@ func TestSecretIsShownOnceAndOnlyIfMadeHere(t *testing.T) {
 	if len(recovery.Codes) != 10 || *recovery.Left != 10 {
 		t.Errorf("recovery: %d codes, %d left", len(recovery.Codes), *recovery.Left)
 	}
-	pass := r.give(t, enroll.Request{Method: "tap", Why: "first day", Seconds: 600, Uses: 2, Scope: []string{"vpn"}})
-	if len(pass.Codes) != 1 || !pass.Expires.Equal(noon.Add(10*time.Minute)) || *pass.Left != 2 {
+	pass := r.give(t, enroll.Request{Method: "tap", Why: "first day", Seconds: 600, Uses: 2, Scope: []string{"vpn", "mail", "Vpn"}})
+	if len(pass.Codes) != 1 || !pass.Expires.Equal(noon.Add(10*time.Minute)) || *pass.Left != 2 || !slices.Equal(pass.Scope, []string{"VPN", "mail"}) {
 		t.Errorf("pass %+v", pass)
 	}
 	list, err := r.List(t.Context(), "alice")
@@ -117,8 +123,8 @@ func TestSecretIsShownOnceAndOnlyIfMadeHere(t *testing.T) {
 			}
 		}
 	}
-	if last := r.trail.Recorded()[4]; last.Verb != "credential add" || last.Object != "alice" ||
-		!strings.HasSuffix(last.Detail, "2 uses until 2026-11-25T12:10:00Z, for vpn: first day") {
+	if last := r.trail.Recorded()[6]; last.Verb != "credential add" || last.Object != "alice" ||
+		!strings.HasSuffix(last.Detail, "2 uses until 2026-11-25T12:10:00Z, for VPN, mail: first day") {
 		t.Errorf("act %+v", last)
 	}
 }
@@ -145,6 +151,8 @@ func TestBadRequests(t *testing.T) {
 		"pass for ever":       {Method: "tap", Why: "x", Seconds: 1 << 40},
 		"pass too short":      {Method: "tap", Why: "x", Seconds: 5},
 		"many uses":           {Method: "tap", Why: "x", Uses: 61},
+		"for nothing there":   {Method: "tap", Why: "x", Scope: []string{"vpn", "wifi"}},
+		"for an empty name":   {Method: "tap", Why: "x", Scope: []string{""}},
 		"reason of two lines": {Method: "tap", Why: "x\ny"},
 		"label of two lines":  {Method: "totp", Label: "x\ny"},
 	}

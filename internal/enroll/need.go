@@ -24,6 +24,11 @@ type Store interface {
 	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
 }
 
+// Applications are those that a pass may be for.
+type Applications interface {
+	Applications() []mfa.Application
+}
+
 // Recorder appends to the trail and returns when the records are durable.
 type Recorder interface {
 	Append(ctx context.Context, records ...mfa.Record) error

@@ -11,13 +11,14 @@ import (
 // Service carries out what is asked for on credentials. All fields must be set; it is
 // safe for concurrent use. In its methods by says who asks, login whose credential it is.
 type Service struct {
-	Server    string // this server's name, for the trail
-	Issuer    string // shown by authenticator apps: the group's name
-	Store     Store
-	Resolve   func(ctx context.Context, login string) (mfa.User, error) // admin.Service.Resolve
-	Passcodes Passcodes
-	Trail     Recorder
-	Now       func() time.Time
+	Server       string // this server's name, for the trail
+	Issuer       string // shown by authenticator apps: the group's name
+	Store        Store
+	Applications Applications
+	Resolve      func(ctx context.Context, login string) (mfa.User, error) // admin.Service.Resolve
+	Passcodes    Passcodes
+	Trail        Recorder
+	Now          func() time.Time
 }
 
 // record puts an act into the trail. What was done stays done if that fails, and the

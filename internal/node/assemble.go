@@ -50,7 +50,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
 		Node:  operator{s}, Group: groupAdmin{s}, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine, Now: s.Now,
 	}
-	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Resolve: s.admin.Resolve,
+	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
 		Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: s.engine,
