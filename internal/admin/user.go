@@ -325,7 +325,8 @@ func (s *Service) editUser(ctx context.Context, by, verb, typed string, change f
 	return s.user(u), nil
 }
 
-// UnlockUser forgets the failures of both factors and the locks that they led to.
+// UnlockUser forgets the failures of both factors and the locks that they led to, and what
+// too many attempts in a short time have filled the user's record with.
 func (s *Service) UnlockUser(ctx context.Context, by, typed string) (User, error) {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
@@ -334,7 +335,7 @@ func (s *Service) UnlockUser(ctx context.Context, by, typed string) (User, error
 	var detail string
 	if err := s.Users.UpdateRecord(ctx, u.ID, func(r *settlement.Record) error {
 		detail = fmt.Sprintf("%d wrong second factors, %d wrong passwords forgotten", r.Fails.N, r.First.N)
-		r.Fails, r.First = settlement.Count{}, settlement.Count{}
+		*r = r.Unlock()
 		return nil
 	}); err != nil {
 		return User{}, err

@@ -169,7 +169,7 @@ func TestAnswerRefused(t *testing.T) {
 		spent  bool // the handle is good no longer
 	}{
 		{"wrong code", func(_ *rig, d mfa.Decision) mfa.Request { return answerTo("vpn", "alice", d, "000000") }, mfa.WrongCode, true},
-		{"empty code", func(_ *rig, d mfa.Decision) mfa.Request { return answerTo("vpn", "alice", d, "") }, mfa.EmptyCode, true},
+		{"empty code", func(_ *rig, d mfa.Decision) mfa.Request { return answerTo("vpn", "alice", d, "") }, mfa.EmptyCode, false},
 		{"another client", func(_ *rig, d mfa.Decision) mfa.Request { return answerTo("plain", "alice", d, code(0)) }, mfa.ChallengeOtherClient, false},
 		{"another user", func(_ *rig, d mfa.Decision) mfa.Request { return answerTo("vpn", "bob", d, code(0)) }, mfa.ChallengeOtherUser, false},
 		{"nobody", func(_ *rig, d mfa.Decision) mfa.Request { return answerTo("vpn", "eve", d, code(0)) }, mfa.ChallengeOtherUser, false},

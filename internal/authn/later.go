@@ -45,9 +45,18 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if a.acct.Record.Spent(h.Nonce) {
 		return mfa.Decision{}, false, mfa.ChallengeReplayed
 	}
-	a.id, a.begun = h.Attempt, h.Started
 	if why := policy.Gate(a.acct.User, a.acct.Record, false, e.Now()); why != mfa.ReasonNone {
 		return mfa.Decision{}, false, why
+	}
+	if a.Answer.Empty() && int(h.Wrong) >= a.app.Retries {
+		// No answer: nothing is looked at, spent or counted, and the challenge stays open until
+		// its time is over. That is the attempt's own end, so this leg is recorded by itself.
+		return mfa.Decision{}, false, mfa.EmptyCode
+	}
+	a.id, a.begun = h.Attempt, h.Started
+	if a.Answer.Empty() {
+		d, err := e.challenge(ctx, a, h.Wrong+1)
+		return d, false, err
 	}
 	d, err := e.prove(ctx, a, a.Answer)
 	if err != nil || d.Verdict == mfa.Accept || int(h.Wrong) >= a.app.Retries || !retriable(d.Reason) {
@@ -62,7 +71,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 
 // retriable reports whether a wrong answer may be followed by another prompt.
 func retriable(why mfa.Reason) bool {
-	return why == mfa.WrongCode || why == mfa.EmptyCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated
+	return why == mfa.WrongCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated
 }
 
 // sameUser checks that the login sent with an answer, if there is one, is that of the
@@ -82,7 +91,8 @@ func (e *Engine) sameUser(ctx context.Context, a *attempt, want mfa.UserID) erro
 }
 
 // challenge asks the user for a code: the handle carries all that the next leg needs, on
-// whatever server it arrives.
+// whatever server it arrives. After a challenge that nothing was spent of it is the same one
+// once more: whichever of the two is answered, it is spent for both.
 func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.Decision, error) {
 	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
 	if why != mfa.ReasonNone {
@@ -108,6 +118,9 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 			return mfa.Decision{}, err
 		}
 		h.Nonce = binary.BigEndian.Uint64(nonce[:]) | 1 // never 0, which means none
+		if a.handle != nil && !a.acct.Record.Spent(a.handle.Nonce) {
+			h.Nonce, h.Expires = a.handle.Nonce, a.handle.Expires
+		}
 		sealed, err := e.Handles.Seal(h)
 		if err != nil {
 			return mfa.Decision{}, err

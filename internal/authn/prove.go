@@ -55,12 +55,9 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 	return e.accept(a, settled), nil
 }
 
-// evaluate looks at the answer once: an empty one and one that was just wrong are not worth it.
+// evaluate looks at the answer once: one that was just wrong is not worth it.
 func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credential, answer secret.Text, key repeatKey) matched {
-	switch {
-	case answer.Empty():
-		return matched{why: mfa.EmptyCode}
-	case e.repeats.seen(key, e.Now()):
+	if e.repeats.seen(key, e.Now()) {
 		return matched{why: mfa.RepeatedWrongCode}
 	}
 	step := mfa.Step{}
@@ -135,7 +132,7 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 			used = append(used, a.local)
 		}
 		c.Clear, c.Credential, c.Floor = true, m.cred, m.floor
-	case mfa.EmptyCode, mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated:
+	case mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated:
 		if a.handle == nil {
 			return settlement.Change{}, nil, m.why
 		}

@@ -34,7 +34,7 @@ type applicationFlags struct {
 	UnknownUsers         *string  `help:"deny, or pass on the first factor." placeholder:"WORD" values:"deny,pass"`
 	UnknownUsersUntil    deadline `help:"When passing ends: 2027-01-31, or 30d from now; 90d unless told otherwise, at most a year." placeholder:"TIME"`
 	Degraded             *string  `help:"Without a master: allow or refuse." placeholder:"WORD" values:"allow,refuse"`
-	Exempt               []string `help:"Network whose users pass on the first factor." placeholder:"CIDR"`
+	Exempt               []string `help:"Network whose users pass on the first factor. The client says where they come from and nothing proves it." placeholder:"CIDR"`
 	MessageAuthenticator *string  `help:"learn, warn or require (CVE-2024-3596)." placeholder:"MODE" values:"learn,warn,require"`
 	Rate                 *int     `help:"Packets a second from one address; 0: default." placeholder:"N"`
 	Retries              *int     `help:"Wrong answers that get a new prompt." placeholder:"N"`

@@ -9,8 +9,13 @@ import (
 )
 
 const (
-	// LegKeep is how long a leg's result is kept at least: longer than any NAS repeats a request.
+	// LegKeep is how long a leg's result is kept if there is room: longer than any NAS repeats
+	// a request.
 	LegKeep = 2 * time.Minute
+	// legLeast is how long it is kept in any case: as long as front-ends keep their answers,
+	// and longer than a server's trail needs to have it for certain. A request that is
+	// repeated later than that finds its code used; it is not accepted twice.
+	legLeast = 30 * time.Second
 	// legMin is how many results are kept however old, so that a server that stopped
 	// between settling and recording still finds its own at its next start.
 	legMin = 4
@@ -66,8 +71,8 @@ func (r Record) Spent(nonce uint64) bool {
 func (c Count) LockedAt(now time.Time) bool { return now.Before(c.Until) }
 
 // Apply returns the record after c. r itself is not changed. It returns
-// mfa.TooManyAttempts if the record is full of entries that have not expired: those are
-// never dropped to make room.
+// mfa.TooManyAttempts if the record is full of what must be kept: only results older than
+// legLeast make room for newer ones.
 func (r Record) Apply(c Change, second, first Limits) (Record, error) {
 	n := r.Clone()
 	n.sweep(c.Time)
@@ -87,10 +92,22 @@ func (r Record) Apply(c Change, second, first Limits) (Record, error) {
 		n.Nonces = append(n.Nonces, c.Nonce)
 	}
 	n.Legs = append(n.Legs, Leg{ID: c.Leg, Attempt: c.Attempt, Reason: c.Reason, Time: c.Time.Truncate(time.Second), Server: TagOf(c.Server)})
-	if n.size() > MaxSize {
-		return r, mfa.TooManyAttempts
+	for n.size() > MaxSize {
+		if len(n.Legs) <= legMin || c.Time.Sub(n.Legs[0].Time).Abs() <= legLeast {
+			return r, mfa.TooManyAttempts
+		}
+		n.Legs = n.Legs[1:]
 	}
 	return n, nil
+}
+
+// Unlock returns r without failures and locks, and with room for new attempts: only the
+// last results stay. A handle that was answered stays spent.
+func (r Record) Unlock() Record {
+	n := r.Clone()
+	n.Fails, n.First = Count{}, Count{}
+	n.Legs = n.Legs[max(0, len(n.Legs)-legMin):]
+	return n
 }
 
 // Merge returns the record after a ledger entry that it may or may not hold already, and

@@ -171,6 +171,13 @@ func TestFullRecordRefuses(t *testing.T) {
 			t.Fatalf("nonce %d was evicted before it expired", i+1)
 		}
 	}
+	if room, err := r.Apply(Change{Leg: leg(200), Time: t0.Add(legLeast + time.Second)}, second, first); err != nil || !room.Spent(1) {
+		t.Errorf("half a minute later: %v, first nonce spent %v; want room, and every nonce", err, room.Spent(1))
+	}
+	unlocked := r.Unlock()
+	if next, err := unlocked.Apply(Change{Leg: leg(200), Time: t0}, second, first); err != nil || !next.Spent(1) || len(unlocked.Legs) != legMin {
+		t.Errorf("unlocked: %v, first nonce spent %v, %d legs; want room, every nonce and the last legs", err, next.Spent(1), len(unlocked.Legs))
+	}
 	r, err = r.Apply(Change{Leg: leg(200), Time: t0.Add(time.Hour)}, second, first)
 	if err != nil || len(r.Nonces) != 0 || len(r.Legs) > legMin {
 		t.Errorf("an hour later: %v, %d nonces, %d legs; want room", err, len(r.Nonces), len(r.Legs))
