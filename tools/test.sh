@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 summary=$(mktemp -d)
 trap 'rm -rf "$summary"' EXIT
 go build -o "$summary/testsum" ./e2e/testsum
+# Compiling, minutes long on a new machine, does not count against the tests' time.
+go build ./internal/...
+go build -race ./internal/...
 # A package's tests run two packages at a time: some start databases and directories.
 set +e
 go test -json -race -p 2 -timeout 15m "$@" | "$summary/testsum"

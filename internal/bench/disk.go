@@ -3,7 +3,6 @@ package bench
 import (
 	"os"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -30,7 +29,7 @@ func disk(dir string, d time.Duration) (all []time.Duration, err error) {
 		if _, err := f.Write(block[:]); err != nil {
 			return nil, err
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := datasync(f); err != nil {
 			return nil, err
 		}
 		all = append(all, time.Since(began))

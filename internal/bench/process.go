@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -30,7 +29,7 @@ func launch(env []string, program string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{})} //nolint:gosec // the benchmark's own words
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = own()
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
@@ -64,13 +63,13 @@ func (p *process) await(ctx context.Context, ready func() bool) (time.Duration, 
 
 // stop ends the process and what it started.
 func (p *process) stop() error {
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	end(p.cmd.Process, false)
 	select {
 	case <-p.done:
 		return nil
 	case <-time.After(15 * time.Second):
 	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	end(p.cmd.Process, true)
 	<-p.done
 	return fmt.Errorf("%s did not end within 15 s of being asked to; killed", p.cmd.Path)
 }
@@ -106,15 +105,6 @@ func (p *process) rss() int64 {
 	_, rest, _ := strings.Cut(string(b), "VmRSS:")
 	kb, _ := strconv.ParseInt(strings.Fields(rest + " 0")[0], 10, 64)
 	return kb << 10
-}
-
-// ownCPU is the processor time that this process has used.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // machineCPU is the processor time that the whole machine has used, time that the

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -26,7 +25,7 @@ func Start(t testing.TB, program string, args ...string) *Daemon {
 	t.Helper()
 	d := &Daemon{cmd: exec.Command(program, args...), done: make(chan struct{})} //nolint:gosec // a rig's own words
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	d.cmd.SysProcAttr = own()
 	d.cmd.WaitDelay = time.Second
 	if err := d.cmd.Start(); err != nil {
 		t.Fatalf("rig: start %s: %v", program, err)
@@ -47,12 +46,12 @@ func Start(t testing.TB, program string, args ...string) *Daemon {
 // Stop ends the daemon and everything that it started, and waits for it.
 func (d *Daemon) Stop() {
 	d.stop.Do(func() {
-		_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGTERM)
+		end(d.cmd.Process, false)
 		select {
 		case <-d.done:
 		case <-time.After(5 * time.Second):
 		}
-		_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
+		end(d.cmd.Process, true)
 		<-d.done
 	})
 }

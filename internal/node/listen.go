@@ -91,7 +91,7 @@ func cause(err error) error {
 
 // explain adds the next step to an error of a listener.
 func (s *server) explain(err error) error {
-	where := "the node file"
+	where := "a node file (--config FILE)"
 	if s.Config.Path != "" {
 		where = s.Config.Path
 	}
