@@ -64,7 +64,10 @@ expect eof
 				t.Errorf("our prompt was shown: %v\n%s", p, out)
 			}
 			all := s.attempts()
-			if len(all) == before || all[0].Reason != c.reason || all[0].Login != d.User {
+			if len(all) == before {
+				t.Fatalf("no new record; want %s", c.reason)
+			}
+			if all[0].Reason != c.reason || all[0].Login != d.User {
 				t.Errorf("%d new records; the newest is %+v; want %s", len(all)-before, all[0], c.reason)
 			}
 		})

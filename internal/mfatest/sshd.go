@@ -51,14 +51,19 @@ func OpenSSH(t testing.TB, radius, secret string) *SSHD {
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { //nolint:gosec // as the package does
 		t.Fatal(err)
 	}
-	writeFile(t, at("sshd_config"), fmt.Sprintf(`ListenAddress 127.0.0.1:%s
+	config := fmt.Sprintf(`ListenAddress 127.0.0.1:%s
 HostKey %s
 PidFile none
 UsePAM yes
 PasswordAuthentication no
 PubkeyAuthentication no
 KbdInteractiveAuthentication yes
-`, s.Port, at("host")))
+`, s.Port, at("host"))
+	// From OpenSSH 9.8 on it is a setting instead, which older ones do not know.
+	writeFile(t, at("sshd_config"), config+"PAMServiceName "+name+"\n")
+	if exec.CommandContext(t.Context(), at(name), "-t", "-f", at("sshd_config")).Run() != nil { //nolint:gosec // a rig's own words
+		writeFile(t, at("sshd_config"), config)
+	}
 	s.Daemon = Start(t, at(name), "-D", "-e", "-f", at("sshd_config"))
 	s.AwaitTCP(t, "127.0.0.1:"+s.Port)
 	return s
