@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# gofmt, go vet, golangci-lint and govulncheck (with its database as a Go module, so that
-# no other host is asked). The tools are built once into bin/tools, by the toolchain whose
-# code they read.
+# gofmt, go vet, builds for other systems, golangci-lint and govulncheck (with its database as a
+# Go module, so that no other host is asked). The tools are built once into bin/tools, by the
+# toolchain whose code they read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 golangci=v2.15.0
@@ -25,6 +25,10 @@ unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || { echo "not gofmt-ed: $unformatted"; exit 1; }
 echo "== go vet"
 go vet ./...
+echo "== Windows, macOS, ARM"
+for system in windows/amd64 darwin/arm64 linux/arm64; do
+	CGO_ENABLED=0 GOOS=${system%/*} GOARCH=${system#*/} go build ./...
+done
 echo "== golangci-lint"
 tool golangci-lint "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci"
 "$bin/golangci-lint" run ./...
