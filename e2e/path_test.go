@@ -265,6 +265,32 @@ func TestPathExpiredState(t *testing.T) {
 	}
 }
 
+// A challenge that waits for its answer when the server is killed leaves its record all the
+// same, and may be answered while it lasts.
+func TestPathKilledWhileChallenged(t *testing.T) {
+	s := newPathServer(t)
+	s.cli("policy", "set", "challenge_seconds=20")
+	for _, u := range []string{"ann", "bob"} {
+		s.user(u, "wonder")
+	}
+	s.totp("ann")
+	k := s.totp("bob")
+	n := newNAS(t, atPrompt, s.radius)
+	lost, kept := n.ask("ann", "wonder", nil), n.ask("bob", "wonder", nil)
+	if lost.code != radius.AccessChallenge || kept.code != radius.AccessChallenge {
+		t.Fatalf("no challenges: %v, %v", lost, kept)
+	}
+	s.kill9()
+	s.start()
+	if r := n.ask("bob", k.now(), kept.state); r.code != radius.AccessAccept {
+		t.Errorf("answer after the restart: %v", r)
+	}
+	await(t, "the record of the challenge nobody answered", func() bool { return s.reasons()["challenge_unanswered"] == 1 })
+	if got := s.reasons()["ok"]; got != 1 {
+		t.Errorf("%d records of an accept, want 1", got)
+	}
+}
+
 // What is not proven to come from a client gets no answer and no record; the server
 // counts it and lives.
 func TestPathSilence(t *testing.T) {

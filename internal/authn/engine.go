@@ -76,6 +76,7 @@ type attempt struct {
 	name   login.Name
 	acct   settlement.Account
 	handle *mfa.Handle // later leg
+	asked  uint64      // nonce of the challenge that this leg ends with
 	groups []uint64    // of those that the directory told, the ones that reply rules name
 	local  mfa.CredentialID
 	method mfa.MethodID
@@ -185,15 +186,16 @@ func (a *attempt) source() string {
 	return string(a.app.ID) + " " + a.Source
 }
 
-// record writes the ledger entries of this leg and, unless the attempt goes on with a
-// challenge, its verdict, in one append. Without it there is no answer.
+// record writes the ledger entries of this leg and its verdict, or that the attempt goes on
+// with a challenge, in one append. Without it there is no answer.
 func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
 	v := e.verdict(a, d.Verdict, d.Reason)
 	if d.Verdict == mfa.Challenge {
-		if err := e.append(ctx, a.ledger); err != nil {
+		asked := mfa.Asked{Nonce: a.asked, Until: d.Expires, Attempt: *v}
+		if err := e.append(ctx, append(a.ledger, mfa.Record{Asked: &asked})); err != nil {
 			return err
 		}
-		e.open.add(d.Expires, d.Handle, v)
+		e.open.add(asked)
 		return nil
 	}
 	if err := e.append(ctx, append(a.ledger, mfa.Record{Attempt: v})); err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/authn"
@@ -103,6 +105,8 @@ func TestOneLeg(t *testing.T) {
 			}
 			v := g.trail.verdicts()
 			switch {
+			case tt.verdict == mfa.Challenge && g.trail.asked() != 1:
+				t.Errorf("a challenge left %d records that say so, want 1", g.trail.asked())
 			case tt.verdict == mfa.Challenge && len(v) != 0:
 				t.Errorf("a challenge left the verdict %+v", v)
 			case tt.verdict != mfa.Challenge && (len(v) != 1 || v[0].Reason != tt.reason || v[0].Verdict != tt.verdict || v[0].ID != d.Attempt):
@@ -540,6 +544,48 @@ func TestUnansweredChallengeIsRecorded(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// A server that is started again records the challenges of its earlier run, but for those that
+// were answered: elsewhere, or here and never recorded.
+func TestUnansweredChallengeOfAnEarlierRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		app("vpn", func(a *mfa.Application) { a.Retries = 2 })(g)
+		e := g.engine()
+		lost := ask(t, e, firstLeg("vpn", "alice", "right"))
+		lost = ask(t, e, answerTo("vpn", "alice", lost, "000000")) // and asked again
+		answered := ask(t, e, firstLeg("vpn", "bob", "right"))
+		g.advance(2 * time.Second)
+		ask(t, g.engine(), answerTo("vpn", "bob", answered, code(1000)))
+		g.advance(10 * time.Minute)
+		ask(t, g.engine(), firstLeg("plain", "bob", code(1001))) // forgets that the handle is spent
+		before := len(g.trail.verdicts())
+
+		byID := map[mfa.AttemptID]mfa.Asked{}
+		for _, r := range g.trail.records {
+			if r.Asked != nil {
+				byID[r.Asked.Attempt.ID] = *r.Asked
+			}
+		}
+		if len(byID) != 2 {
+			t.Fatalf("%d attempts asked by the trail, want 2", len(byID))
+		}
+		again := g.engine()
+		again.Resume(slices.SortedFunc(maps.Values(byID), func(a, b mfa.Asked) int { return a.Until.Compare(b.Until) }))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- again.Run(ctx) }()
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		v := g.trail.verdicts()[before:]
+		if len(v) != 1 || v[0].ID != lost.Attempt || v[0].Reason != mfa.ChallengeUnanswered || v[0].User != "alice" || v[0].Login != "alice" {
+			t.Errorf("recorded %+v; want challenge_unanswered of %s", v, lost.Attempt)
+		}
+	})
 }
 
 func TestTraceTellsEveryDecision(t *testing.T) {

@@ -182,6 +182,17 @@ func (t *memTrail) verdicts() (v []mfa.Attempt) {
 	return v
 }
 
+func (t *memTrail) asked() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.records {
+		if r.Asked != nil {
+			n++
+		}
+	}
+	return n
+}
+
 func (t *memTrail) settlements() (v []mfa.Settled) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

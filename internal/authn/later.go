@@ -121,6 +121,7 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 		if a.handle != nil && !a.acct.Record.Spent(a.handle.Nonce) {
 			h.Nonce, h.Expires = a.handle.Nonce, a.handle.Expires
 		}
+		a.asked = h.Nonce
 		sealed, err := e.Handles.Seal(h)
 		if err != nil {
 			return mfa.Decision{}, err

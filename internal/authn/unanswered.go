@@ -2,42 +2,38 @@ package authn
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 )
 
-// openMax bounds the challenges that are watched; beyond it the oldest are simply not
-// recorded as unanswered.
+// openMax bounds the challenges that are watched, some 500 bytes each; beyond it the newest
+// are not recorded as unanswered, unless the server is started again before they are over.
 const openMax = 100_000
 
 // unanswered watches the challenges of this server, so that one that nobody answers
 // leaves a record too: a right password without a code is what a stolen password looks like.
 type unanswered struct {
 	mu    sync.Mutex
-	byID  map[mfa.AttemptID]waiting
-	order []mfa.AttemptID // by expiry, oldest first; may name answered ones
+	byID  map[mfa.AttemptID]mfa.Asked
+	order []mfa.AttemptID // by end, soonest first; may name answered ones
 	wake  chan struct{}
 }
 
-type waiting struct {
-	expires time.Time
-	handle  []byte
-	verdict *mfa.Attempt
-}
-
-func (u *unanswered) add(expires time.Time, handle []byte, v *mfa.Attempt) {
+func (u *unanswered) add(a mfa.Asked) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.byID == nil {
-		u.byID = make(map[mfa.AttemptID]waiting)
+		u.byID = make(map[mfa.AttemptID]mfa.Asked)
 	}
 	if len(u.byID) >= openMax {
 		return
 	}
-	u.byID[v.ID] = waiting{expires: expires, handle: handle, verdict: v}
-	u.order = append(u.order, v.ID)
+	u.byID[a.Attempt.ID] = a
+	u.order = append(u.order, a.Attempt.ID)
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -51,16 +47,16 @@ func (u *unanswered) remove(id mfa.AttemptID) {
 }
 
 // expired takes out those whose time is over at now, and says when the next one's will be.
-func (u *unanswered) expired(now time.Time) (due []waiting, next time.Time) {
+func (u *unanswered) expired(now time.Time) (due []mfa.Asked, next time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.order) > 0 {
-		w, ok := u.byID[u.order[0]]
-		if ok && now.Before(w.expires) {
-			return due, w.expires
+		a, ok := u.byID[u.order[0]]
+		if ok && now.Before(a.Until) {
+			return due, a.Until
 		}
 		if ok {
-			due = append(due, w)
+			due = append(due, a)
 			delete(u.byID, u.order[0])
 		}
 		u.order = u.order[1:]
@@ -69,22 +65,24 @@ func (u *unanswered) expired(now time.Time) (due []waiting, next time.Time) {
 	return due, time.Time{}
 }
 
+// Resume watches challenges that an earlier run of this server asked and that have no
+// verdict in its trail, soonest over first. It is called before Run.
+func (e *Engine) Resume(open []mfa.Asked) {
+	for _, a := range open {
+		e.open.add(a)
+	}
+}
+
+// together is how many unanswered challenges are recorded in one append.
+const together = 256
+
 // Run records the challenges that nobody answered, until ctx is done.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
 		due, next := e.open.expired(e.Now())
-		for _, w := range due {
-			if e.answeredElsewhere(ctx, w) {
-				continue
-			}
-			v := *w.verdict
-			v.Time, v.Verdict, v.Reason = e.Now(), mfa.Reject, mfa.ChallengeUnanswered
-			v.Duration = v.Time.Sub(w.verdict.Time) + w.verdict.Duration
-			if err := e.append(ctx, []mfa.Record{{Attempt: &v}}); err != nil {
+		for some := range slices.Chunk(due, together) {
+			if err := e.recordUnanswered(ctx, some); err != nil {
 				return err
-			}
-			if e.Observe != nil {
-				e.Observe(&v)
 			}
 		}
 		var timer <-chan time.Time
@@ -100,12 +98,34 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// answeredElsewhere reports whether another server finished the attempt.
-func (e *Engine) answeredElsewhere(ctx context.Context, w waiting) bool {
-	h, err := e.Handles.Open(w.handle)
-	if err != nil {
-		return false
+func (e *Engine) recordUnanswered(ctx context.Context, over []mfa.Asked) error {
+	var records []mfa.Record
+	for _, a := range over {
+		if e.answeredElsewhere(ctx, a) {
+			continue
+		}
+		v := a.Attempt
+		v.Time, v.Verdict, v.Reason = e.Now(), mfa.Reject, mfa.ChallengeUnanswered
+		v.Duration += v.Time.Sub(a.Attempt.Time)
+		records = append(records, mfa.Record{Attempt: &v})
 	}
-	acct, err := e.Store.Account(ctx, h.User, false)
-	return err == nil && acct.Record.Spent(h.Nonce)
+	if err := e.append(ctx, records); err != nil {
+		return err
+	}
+	if e.Observe != nil {
+		for _, r := range records {
+			e.Observe(r.Attempt)
+		}
+	}
+	return nil
+}
+
+// answeredElsewhere reports whether the attempt was finished by another server, or settled by
+// this one and never recorded, which the start does.
+func (e *Engine) answeredElsewhere(ctx context.Context, a mfa.Asked) bool {
+	acct, err := e.Store.Account(ctx, a.Attempt.User, false)
+	return err == nil && (acct.Record.Spent(a.Nonce) ||
+		slices.ContainsFunc(acct.Record.Legs, func(l settlement.Leg) bool {
+			return l.Attempt == a.Attempt.ID && l.Time.After(a.Attempt.Time) // not the wrong answer that was followed by this challenge
+		}))
 }

@@ -8,6 +8,7 @@ type Record struct {
 	Attempt *Attempt `json:"attempt,omitempty"`
 	Act     *Act     `json:"act,omitempty"`
 	Change  *Change  `json:"change,omitempty"`
+	Asked   *Asked   `json:"asked,omitempty"`
 }
 
 // How durable a settlement is.
@@ -78,6 +79,14 @@ type Attempt struct {
 	Degraded    bool          `json:"degraded"`
 	Duration    time.Duration `json:"duration_ns"`
 	Trace       []string      `json:"trace,omitempty"` // what was decided on the way; kept for tests of an administrator
+}
+
+// Asked says that an attempt goes on with a challenge. Its verdict is still to come: by an
+// answer, on whatever server, or as ChallengeUnanswered on the one that asked.
+type Asked struct {
+	Nonce   uint64    `json:"nonce"`   // of the handle; spent by an answer
+	Until   time.Time `json:"until"`   // when the challenge is over
+	Attempt Attempt   `json:"attempt"` // what is known of it so far
 }
 
 // Act is one administrative act.

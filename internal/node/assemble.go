@@ -44,6 +44,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
 		Observe: s.metrics.observe, Log: s.log.Logger("authn"),
 	})
+	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
 		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,

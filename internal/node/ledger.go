@@ -63,6 +63,8 @@ type ledger struct {
 	last    mark        // taken at the previous pass; touched by run alone
 	behind  bool        // recover is still to be done: there was no master at the start; touched by run alone
 	began   time.Time   // when this run began to settle, if behind
+	asked   asked
+	open    []mfa.Asked // challenges that an earlier run asked and nobody has answered, found by the start
 }
 
 // mark is a place in the trail up to which it and the database agree. Legs settled at or
@@ -70,6 +72,7 @@ type ledger struct {
 type mark struct {
 	Position trail.Position `json:"position"`
 	Time     time.Time      `json:"time"`
+	Open     trail.Position `json:"open,omitzero"` // where challenges begin that may have no verdict yet; zero: behind Position
 }
 
 func (m mark) marshal() []byte {
@@ -83,6 +86,7 @@ func (m mark) marshal() []byte {
 // Append passes records on to the trail and notes entries that have to be merged.
 func (l *ledger) Append(ctx context.Context, records ...mfa.Record) error {
 	for _, r := range records {
+		l.asked.see(r)
 		if r.Settled != nil && r.Settled.State != mfa.Committed && r.Settled.Number == 0 {
 			l.pending.Store(true) // first, so that no mark passes the entry unseen
 		}
@@ -111,10 +115,19 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	legs := map[mfa.LegID]bool{}
 	var own []mfa.Record                     // numbered
 	if m.Position.Seq > l.trail.Head().Seq { // its tail was cut off; told by checkHead
-		m.Position = trail.Position{}
+		m.Position, m.Open = trail.Position{}, trail.Position{}
+	}
+	from, unanswered := m.Position, open{}
+	if m.Open != (trail.Position{}) && m.Open.Seq < from.Seq {
+		from = m.Open
 	}
 	b := boundary{mark{Position: m.Position, Time: l.now().Truncate(time.Second)}, false}
-	err = l.trail.Replay(m.Position, func(p trail.Position, rec mfa.Record) error {
+	err = l.trail.Replay(from, func(p trail.Position, rec mfa.Record) error {
+		l.asked.see(rec)
+		unanswered.see(rec)
+		if p.Seq <= m.Position.Seq {
+			return nil
+		}
 		r.read++
 		b.see(p, rec)
 		switch {
@@ -143,6 +156,7 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return r, fmt.Errorf("ledger: read the trail back: %w", err)
 	}
+	l.found(from, unanswered)
 	if err := errors.Join(l.store.Restore(ctx, own), l.store.Merge(ctx)); err != nil {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
@@ -165,8 +179,11 @@ func (l *ledger) isolated(ctx context.Context) (recovered, error) {
 	l.last = mark{Position: l.trail.Merged()}
 	var r recovered
 	var all []mfa.Record
+	unanswered := open{}
 	err := l.trail.Replay(l.last.Position, func(_ trail.Position, rec mfa.Record) error {
 		r.read++
+		l.asked.see(rec)
+		unanswered.see(rec)
 		switch {
 		case rec.Attempt != nil:
 			r.last = latest(r.last, rec.Attempt.Time)
@@ -181,10 +198,21 @@ func (l *ledger) isolated(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return r, fmt.Errorf("ledger: read the trail back: %w", err)
 	}
+	l.found(l.last.Position, unanswered)
 	if err := l.store.Restore(ctx, all); err != nil {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
 	return r, nil
+}
+
+// found keeps what the start read from a place on. Later, when there is a master again, the
+// engine knows more than the trail.
+func (l *ledger) found(from trail.Position, unanswered open) {
+	if l.asked.places != nil {
+		return
+	}
+	l.asked.pass(from, time.Time{})
+	l.open = unanswered.list()
 }
 
 // bothSides records that a code was used here and on another server.
@@ -342,6 +370,7 @@ func (l *ledger) pass(ctx context.Context) error {
 	if head == l.last.Position {
 		return nil
 	}
+	l.asked.pass(head, l.now())
 	if err := l.store.Merge(ctx); err != nil { // what was settled alone before the previous pass was there for it to see
 		return err
 	}
@@ -387,6 +416,7 @@ func (l *ledger) close(ctx context.Context) error {
 }
 
 func (l *ledger) keep(ctx context.Context, m mark) error {
+	m.Open = l.asked.from(l.now(), l.settings().Handle.Duration())
 	if err := l.save(ctx, m); err != nil {
 		return err
 	}

@@ -33,8 +33,12 @@ func appendRecord(dst []byte, r mfa.Record) ([]byte, error) {
 		set++
 		dst = appendChange(append(dst, `"change":`...), r.Change)
 	}
+	if r.Asked != nil {
+		set++
+		dst = appendAsked(append(dst, `"asked":`...), r.Asked)
+	}
 	if set != 1 {
-		return dst[:start], fmt.Errorf("trail: a record has %d of settled, attempt, act and change set, want 1: %w", set, mfa.ErrInvalid)
+		return dst[:start], fmt.Errorf("trail: a record has %d of settled, attempt, act, change and asked set, want 1: %w", set, mfa.ErrInvalid)
 	}
 	if len(dst)-start > maxLine-lineOverhead {
 		return dst[:start], fmt.Errorf("trail: a record of %d bytes is longer than %d: %w", len(dst)-start, maxLine-lineOverhead, mfa.ErrInvalid)
@@ -130,6 +134,12 @@ func appendAttempt(dst []byte, a *mfa.Attempt) []byte {
 		dst = append(dst, ']')
 	}
 	return append(dst, '}')
+}
+
+func appendAsked(dst []byte, a *mfa.Asked) []byte {
+	dst = strconv.AppendUint(append(dst, `{"nonce":`...), a.Nonce, 10)
+	dst = appendTime(append(dst, `,"until":`...), a.Until)
+	return append(appendAttempt(append(dst, `,"attempt":`...), &a.Attempt), '}')
 }
 
 func appendAct(dst []byte, a *mfa.Act) []byte {

@@ -18,6 +18,7 @@ const (
 	isAct     = 2
 	isSettled = 3
 	isChange  = 4
+	isAsked   = 5
 )
 
 // block sums up the times of neighbouring records, so that a query for a time looks at
@@ -140,6 +141,8 @@ func row(r mfa.Record) indexed {
 		x.kind, x.user, x.reason, x.attempt = isSettled, string(s.User), int64(s.Reason), attemptKey(s.Attempt)
 	case r.Change != nil:
 		x.kind, x.user = isChange, string(r.Change.User)
+	case r.Asked != nil:
+		x.kind, x.user, x.attempt = isAsked, string(r.Asked.Attempt.User), attemptKey(r.Asked.Attempt.ID)
 	}
 	return x
 }
@@ -152,6 +155,8 @@ func recordTime(r mfa.Record) time.Time {
 		return r.Settled.Time
 	case r.Change != nil:
 		return r.Change.Time
+	case r.Asked != nil:
+		return r.Asked.Attempt.Time
 	}
 	return r.Act.Time
 }

@@ -34,6 +34,7 @@ const (
 	kindAttempt = "attempt"
 	kindAct     = "act"
 	kindChange  = "change"
+	kindAsked   = "asked"
 )
 
 // Hash is the chain hash of a line.
@@ -157,7 +158,7 @@ func parseLine(b []byte) (line, error) {
 		}
 		l.synced = true
 	}
-	for _, kind := range [...]string{kindSettled, kindAttempt, kindAct, kindChange, kindSegment, kindRemoved} {
+	for _, kind := range [...]string{kindSettled, kindAttempt, kindAct, kindChange, kindAsked, kindSegment, kindRemoved} {
 		if len(rest) > len(kind)+4 && rest[0] == '"' && string(rest[1:len(kind)+1]) == kind && string(rest[len(kind)+1:len(kind)+4]) == `":{` {
 			l.kind, l.body = kind, rest[len(kind)+3:len(rest)-1]
 			return l, nil
@@ -181,7 +182,7 @@ func cutNumber(b []byte) (n uint64, rest []byte, ok bool) {
 	return n, b[i+1:], n < 1<<63
 }
 
-// record decodes the body of a settled, attempt, act or change line; ok is false for others.
+// record decodes the body of a settled, attempt, act, change or asked line; ok is false for others.
 func (l line) record() (r mfa.Record, ok bool, err error) {
 	switch l.kind {
 	case kindSettled:
@@ -196,6 +197,9 @@ func (l line) record() (r mfa.Record, ok bool, err error) {
 	case kindChange:
 		r.Change = new(mfa.Change)
 		err = json.Unmarshal(l.body, r.Change)
+	case kindAsked:
+		r.Asked = new(mfa.Asked)
+		err = json.Unmarshal(l.body, r.Asked)
 	default:
 		return mfa.Record{}, false, nil
 	}

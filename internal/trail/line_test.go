@@ -37,6 +37,8 @@ func TestEncode(t *testing.T) {
 			Block: &mfa.Block{Until: start, Reason: nasty, By: "b", Since: start}}},
 		"change, for good": {Change: &mfa.Change{What: mfa.ChangeBlock, Block: &mfa.Block{By: nasty, Since: start}}},
 		"attempt, nasty":   {Attempt: &mfa.Attempt{Login: nasty, Application: nasty, Trace: []string{nasty}}},
+		"asked, zero":      {Asked: &mfa.Asked{}},
+		"asked":            {Asked: &mfa.Asked{Nonce: 1<<64 - 1, Until: start, Attempt: *full[1].Attempt}},
 		"act, nasty":       {Act: &mfa.Act{Detail: nasty}},
 	}
 	for name, r := range tests {
@@ -90,7 +92,7 @@ func TestEncodeKnowsEveryField(t *testing.T) {
 	for _, tt := range []struct {
 		v any
 		n int
-	}{{mfa.Settled{}, 17}, {mfa.Attempt{}, 16}, {mfa.Act{}, 6}, {mfa.Change{}, 9}, {mfa.Block{}, 4}, {mfa.Floor{}, 3}, {mfa.Record{}, 4}} {
+	}{{mfa.Settled{}, 17}, {mfa.Attempt{}, 16}, {mfa.Act{}, 6}, {mfa.Change{}, 9}, {mfa.Block{}, 4}, {mfa.Floor{}, 3}, {mfa.Record{}, 5}, {mfa.Asked{}, 3}} {
 		if got := reflect.TypeOf(tt.v).NumField(); got != tt.n {
 			t.Errorf("%T has %d fields, want %d: write and read the new one in encode.go", tt.v, got, tt.n)
 		}

@@ -269,7 +269,7 @@ func (v *verifier) line(e entry) {
 	}
 	v.report.Lines++
 	switch e.kind {
-	case kindSettled, kindAttempt, kindAct, kindChange:
+	case kindSettled, kindAttempt, kindAct, kindChange, kindAsked:
 		v.report.Records++
 		v.newest.kind, v.newest.body = e.kind, append(v.newest.body[:0], e.body...)
 	case kindRemoved:
