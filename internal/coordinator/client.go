@@ -3,6 +3,7 @@ package coordinator
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"countersign/internal/group"
@@ -68,24 +68,47 @@ func (c *Client) CertificatePEM() []byte {
 
 // Preview asks what a code admits to.
 func (c *Client) Preview(ctx context.Context, r group.Request) (p group.Preview, err error) {
-	return p, c.post(ctx, PathPreview, r, &p)
+	err = c.ask(ctx, http.MethodPost, PathPreview, r, &p)
+	return p, advise(err)
 }
 
 // Activate asks for admission. After an error whose outcome is open the same request may
 // have been granted: then a new code for the same machine admits it again.
 func (c *Client) Activate(ctx context.Context, r group.Request) (g group.Grant, err error) {
-	return g, c.post(ctx, PathActivate, r, &g)
+	err = c.ask(ctx, http.MethodPost, PathActivate, r, &g)
+	return g, advise(err)
 }
 
-// post asks one address after the other until one of them decides.
-func (c *Client) post(ctx context.Context, path string, in, out any) error {
-	b, err := json.Marshal(in)
-	if err != nil {
-		return err
+// Master asks who the master is. Who answers is a server of the group, by its certificate;
+// key returns the key that the server which signed the answer is known by. known is false
+// for one that key does not know: it came into the group later.
+func (c *Client) Master(ctx context.Context, key func(server string) ed25519.PublicKey) (st Standing, known bool, err error) {
+	var s Signed
+	if err := c.ask(ctx, http.MethodGet, PathMaster, nil, &s); err != nil {
+		return Standing{}, false, err
 	}
-	var tried []string
+	if err := json.Unmarshal(s.Standing, &st); err != nil {
+		return Standing{}, false, fmt.Errorf("%w: standing: %w", mfa.ErrInvalid, err)
+	}
+	if key(st.By) == nil {
+		return st, false, nil
+	}
+	st, err = s.Open(key)
+	return st, err == nil, err
+}
+
+// ask sends in (nil: nothing) to one address after the other until one of them decides.
+func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	var tried error
 	for _, a := range c.addresses {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+a+path, bytes.NewReader(b))
+		r, err := http.NewRequestWithContext(ctx, method, "https://"+a+path, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -96,10 +119,26 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 				return err
 			}
 		}
-		tried = append(tried, fmt.Sprintf("%s: %v", a, err))
+		if err = fmt.Errorf("%s: %w", a, err); tried != nil {
+			err = fmt.Errorf("%w; %w", tried, err)
+		}
+		tried = err
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return fmt.Errorf("no coordinator of the group decided (%s): check that this machine reaches one of these addresses, and that the group has a master", strings.Join(tried, "; "))
+	return undecided{tried}
+}
+
+// undecided says that none of the addresses decided.
+type undecided struct{ error }
+
+func (u undecided) Unwrap() error { return u.error }
+
+// advise says what to do about that.
+func advise(err error) error {
+	if u := (undecided{}); errors.As(err, &u) {
+		return fmt.Errorf("no coordinator of the group decided (%w): check that this machine reaches one of these addresses, and that the group has a master", err)
+	}
+	return err
 }

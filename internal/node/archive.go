@@ -32,7 +32,7 @@ const (
 	snapshotName = "snapshot.db"
 
 	manifestVersion = 1
-	maxManifest     = 64 << 10
+	maxManifest     = 256 << 10
 	maxKeyset       = 1 << 20
 )
 
@@ -47,6 +47,9 @@ type manifest struct {
 	Version  string    `json:"version"` // of the program
 	Size     int64     `json:"size"`    // of the snapshot, bytes
 	SHA256   string    `json:"sha256"`  // of the snapshot, hexadecimal
+
+	Members []mfa.Member `json:"members,omitempty"` // servers of the group, to be asked before a restore
+	CA      []byte       `json:"ca,omitempty"`      // SHA-256 of the certificate of the group's CA (DER)
 }
 
 // scryptWork is the base-2 logarithm of what a guess at the passphrase costs: about a second.
