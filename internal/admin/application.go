@@ -59,7 +59,7 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	}
 	a := mfa.Application{ID: mfa.ApplicationID(mfa.NewID(nil)), FirstFactor: mfa.FirstFactorLocal, Passcode: mfa.PasscodePrompt,
 		DegradedAllow: true, MA: mfa.MALearn, Created: s.Now(), Changed: s.Now()}
-	if _, err := s.applyApplication(&a, c); err != nil {
+	if err := s.applyApplication(&a, c); err != nil {
 		return Application{}, err
 	}
 	if err := s.undisputed(a); err != nil {
@@ -69,7 +69,7 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	if err != nil {
 		return Application{}, err
 	}
-	if err := s.record(ctx, by, "application add", made.Name, fields(difference(Application{}, s.application(made), true))); err != nil {
+	if err := s.record(ctx, by, "application add", made.Name, fields(contents(s.application(made)))); err != nil {
 		return Application{}, err
 	}
 	return s.application(made), nil
@@ -85,7 +85,7 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 		return Application{}, invalid("the kind of an application cannot change; add another one")
 	}
 	probe := found
-	if _, err := s.applyApplication(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
+	if err := s.applyApplication(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
 		return Application{}, err
 	}
 	if c.Addresses != nil || c.Disabled != nil {
@@ -96,14 +96,13 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	var before Application
 	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
 		before = s.application(*a)
-		_, err := s.applyApplication(a, c)
 		a.Changed = s.Now()
-		return err
+		return s.applyApplication(a, c)
 	})
 	if err != nil {
 		return Application{}, err
 	}
-	detail := difference(before, s.application(changed), false)
+	detail := difference(before, s.application(changed))
 	if c.Secret != nil {
 		detail = append(detail, "secret")
 	}
@@ -122,43 +121,43 @@ func (s *Service) RemoveApplication(ctx context.Context, by, name string) error 
 	if err := s.Applications.RemoveApplication(ctx, a.ID); err != nil {
 		return err
 	}
-	return s.record(ctx, by, "application remove", a.Name, "id "+string(a.ID))
+	return s.record(ctx, by, "application remove", a.Name, gone(string(a.ID), contents(s.application(a))))
 }
 
-// applyApplication changes a and returns the names of the fields that were given.
-func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) ([]string, error) {
-	var done changes
-	set(&done, "name", &a.Name, c.Name, objectName)
-	set(&done, "kind", &a.Kind, c.Kind, oneOf(mfa.KindRADIUS, mfa.KindLDAP, mfa.KindWeb, mfa.KindOIDC, mfa.KindAPI))
-	set(&done, "addresses", &a.Addresses, c.Addresses, each(256, network))
-	set(&done, "secret", &a.Secret, c.Secret, radiusSecret)
-	set(&done, "first_factor", &a.FirstFactor, c.FirstFactor, s.parseFirstFactor)
-	set(&done, "methods", &a.Methods, c.Methods, each(16, oneOf(methods...)))
-	set(&done, "passcode", &a.Passcode, c.Passcode, oneOf(mfa.PasscodePrompt, mfa.PasscodeAppend, mfa.PasscodeEither))
-	set(&done, "unknown_users", &a.UnknownPass, c.UnknownUsers, yes("pass", "deny"))
-	set(&done, "unknown_users_until", &a.UnknownUntil, c.UnknownUsersUntil, s.unknownEnd)
-	set(&done, "degraded", &a.DegradedAllow, c.Degraded, yes("allow", "refuse"))
-	set(&done, "exempt", &a.Exempt, c.Exempt, each(256, network))
-	set(&done, "message_authenticator", &a.MA, c.MessageAuthenticator, oneOf(mfa.MALearn, mfa.MAWarn, mfa.MARequire))
-	set(&done, "rate", &a.Rate, c.Rate, between(0, 1000000))
-	set(&done, "retries", &a.Retries, c.Retries, between(0, 10))
-	set(&done, "reply", &a.Reply, c.Reply, replyRules)
-	set(&done, "disabled", &a.Disabled, c.Disabled, same[bool])
-	if done.err != nil {
-		return nil, done.err
+// applyApplication changes a as c says, or says what is bad about c.
+func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) error {
+	var bad error
+	set(&bad, "name", &a.Name, c.Name, objectName)
+	set(&bad, "kind", &a.Kind, c.Kind, oneOf(mfa.KindRADIUS, mfa.KindLDAP, mfa.KindWeb, mfa.KindOIDC, mfa.KindAPI))
+	set(&bad, "addresses", &a.Addresses, c.Addresses, each(256, network))
+	set(&bad, "secret", &a.Secret, c.Secret, radiusSecret)
+	set(&bad, "first_factor", &a.FirstFactor, c.FirstFactor, s.parseFirstFactor)
+	set(&bad, "methods", &a.Methods, c.Methods, each(16, oneOf(methods...)))
+	set(&bad, "passcode", &a.Passcode, c.Passcode, oneOf(mfa.PasscodePrompt, mfa.PasscodeAppend, mfa.PasscodeEither))
+	set(&bad, "unknown_users", &a.UnknownPass, c.UnknownUsers, yes("pass", "deny"))
+	set(&bad, "unknown_users_until", &a.UnknownUntil, c.UnknownUsersUntil, s.unknownEnd)
+	set(&bad, "degraded", &a.DegradedAllow, c.Degraded, yes("allow", "refuse"))
+	set(&bad, "exempt", &a.Exempt, c.Exempt, each(256, network))
+	set(&bad, "message_authenticator", &a.MA, c.MessageAuthenticator, oneOf(mfa.MALearn, mfa.MAWarn, mfa.MARequire))
+	set(&bad, "rate", &a.Rate, c.Rate, between(0, 1000000))
+	set(&bad, "retries", &a.Retries, c.Retries, between(0, 10))
+	set(&bad, "reply", &a.Reply, c.Reply, replyRules)
+	set(&bad, "disabled", &a.Disabled, c.Disabled, same[bool])
+	if bad != nil {
+		return bad
 	}
 	switch {
 	case !a.UnknownPass && c.UnknownUsersUntil != nil:
-		return nil, invalid("unknown_users_until without unknown_users pass")
+		return invalid("unknown_users_until without unknown_users pass")
 	case !a.UnknownPass:
 		a.UnknownUntil = time.Time{}
 	case a.UnknownUntil.IsZero():
 		a.UnknownUntil = s.Now().Add(unknownDefault).Truncate(time.Second)
 	}
 	if a.Kind == mfa.KindRADIUS && (len(a.Addresses) == 0 || a.Secret.Empty()) {
-		return nil, invalid("a radius application needs the addresses of its clients and a shared secret")
+		return invalid("a radius application needs the addresses of its clients and a shared secret")
 	}
-	return done.names, nil
+	return nil
 }
 
 // For how long unknown users pass: unless told otherwise, and at most. What was once set is

@@ -11,25 +11,18 @@ import (
 	"countersign/internal/mfa"
 )
 
-// changes collects the names of the fields that a change touches; the first bad value
-// ends it.
-type changes struct {
-	names []string
-	err   error
-}
-
-// set parses *from into *to if the field is given.
-func set[From, To any](c *changes, name string, to *To, from *From, parse func(From) (To, error)) {
-	if from == nil || c.err != nil {
+// set parses *from into *to if the field is given. The first bad value stays in bad and ends
+// it.
+func set[From, To any](bad *error, name string, to *To, from *From, parse func(From) (To, error)) {
+	if from == nil || *bad != nil {
 		return
 	}
 	v, err := parse(*from)
 	if err != nil {
-		c.err = fmt.Errorf("%w: %s: %w", mfa.ErrInvalid, name, err)
+		*bad = fmt.Errorf("%w: %s: %w", mfa.ErrInvalid, name, err)
 		return
 	}
 	*to = v
-	c.names = append(c.names, name)
 }
 
 // same takes a value as it is.

@@ -43,14 +43,14 @@ func (s *Service) AddDirectory(ctx context.Context, by string, c DirectoryChange
 		return Directory{}, invalid("name is missing")
 	}
 	d := mfa.Directory{Kind: "ldap", UserFilter: "(uid={login})", Created: s.Now(), Changed: s.Now()}
-	if _, err := applyDirectory(&d, c); err != nil {
+	if err := applyDirectory(&d, c); err != nil {
 		return Directory{}, err
 	}
 	made, err := s.Directories.CreateDirectory(ctx, d)
 	if err != nil {
 		return Directory{}, err
 	}
-	if err := s.record(ctx, by, "directory add", made.Name, strings.Join(made.URLs, " ")); err != nil {
+	if err := s.record(ctx, by, "directory add", made.Name, fields(contents(directory(made), longFields...))); err != nil {
 		return Directory{}, err
 	}
 	return directory(made), nil
@@ -61,35 +61,38 @@ func (s *Service) SetDirectory(ctx context.Context, by, name string, c Directory
 	if c.Name != nil && *c.Name != name {
 		return Directory{}, invalid("the name of a directory cannot change; add another one")
 	}
-	probe, err := s.Directories.Directory(name)
-	if err != nil {
-		return Directory{}, err
-	}
-	if _, err := applyDirectory(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
-		return Directory{}, err
-	}
-	var names []string
+	var before Directory
 	changed, err := s.Directories.UpdateDirectory(ctx, name, func(d *mfa.Directory) error {
-		var err error
-		names, err = applyDirectory(d, c)
+		before = directory(*d)
 		d.Changed = s.Now()
-		return err
+		return applyDirectory(d, c)
 	})
 	if err != nil {
 		return Directory{}, err
 	}
-	if err := s.record(ctx, by, "directory set", name, fields(names)); err != nil {
+	detail := difference(before, directory(changed), longFields...)
+	if c.BindPassword != nil {
+		detail = append(detail, "bind_password")
+	}
+	if err := s.record(ctx, by, "directory set", name, fields(detail)); err != nil {
 		return Directory{}, err
 	}
 	return directory(changed), nil
 }
 
+// longFields of a directory would fill the trail with certificates.
+var longFields = []string{"ca_pem"}
+
 // RemoveDirectory deletes a directory that nothing names any more.
 func (s *Service) RemoveDirectory(ctx context.Context, by, name string) error {
+	d, err := s.Directories.Directory(name)
+	if err != nil {
+		return err
+	}
 	if err := s.Directories.RemoveDirectory(ctx, name); err != nil {
 		return err
 	}
-	return s.record(ctx, by, "directory remove", name, "")
+	return s.record(ctx, by, "directory remove", name, fields(contents(directory(d), longFields...)))
 }
 
 // TestDirectory tries a directory step by step. It changes nothing, but it may send a
@@ -113,34 +116,34 @@ func checkList(checks []Check) CheckList {
 	return CheckList{OK: !bad, Checks: list(checks)}
 }
 
-// applyDirectory changes d and returns the names of the fields that were given.
-func applyDirectory(d *mfa.Directory, c DirectoryChange) ([]string, error) {
-	var done changes
-	set(&done, "name", &d.Name, c.Name, directoryName)
-	set(&done, "kind", &d.Kind, c.Kind, oneOf("ldap"))
-	set(&done, "urls", &d.URLs, c.URLs, each(8, ldapURL))
-	set(&done, "start_tls", &d.StartTLS, c.StartTLS, same[bool])
-	set(&done, "ca_pem", &d.CAs, c.CAs, certificates)
-	set(&done, "bind_dn", &d.BindDN, c.BindDN, line(1024))
-	set(&done, "bind_password", &d.BindPassword, c.BindPassword, func(w secret.Wire) (secret.Text, error) { return w.Text, nil })
-	set(&done, "base_dn", &d.BaseDN, c.BaseDN, line(1024))
-	set(&done, "user_filter", &d.UserFilter, c.UserFilter, userFilter)
-	set(&done, "group_attribute", &d.GroupAttr, c.GroupAttribute, line(64))
-	set(&done, "upn_suffix", &d.UPNSuffix, c.UPNSuffix, line(253))
-	set(&done, "timeout_seconds", &d.Timeout, c.TimeoutSeconds, func(n int) (time.Duration, error) {
+// applyDirectory changes d as c says, or says what is bad about c.
+func applyDirectory(d *mfa.Directory, c DirectoryChange) error {
+	var bad error
+	set(&bad, "name", &d.Name, c.Name, directoryName)
+	set(&bad, "kind", &d.Kind, c.Kind, oneOf("ldap"))
+	set(&bad, "urls", &d.URLs, c.URLs, each(8, ldapURL))
+	set(&bad, "start_tls", &d.StartTLS, c.StartTLS, same[bool])
+	set(&bad, "ca_pem", &d.CAs, c.CAs, certificates)
+	set(&bad, "bind_dn", &d.BindDN, c.BindDN, line(1024))
+	set(&bad, "bind_password", &d.BindPassword, c.BindPassword, func(w secret.Wire) (secret.Text, error) { return w.Text, nil })
+	set(&bad, "base_dn", &d.BaseDN, c.BaseDN, line(1024))
+	set(&bad, "user_filter", &d.UserFilter, c.UserFilter, userFilter)
+	set(&bad, "group_attribute", &d.GroupAttr, c.GroupAttribute, line(64))
+	set(&bad, "upn_suffix", &d.UPNSuffix, c.UPNSuffix, line(253))
+	set(&bad, "timeout_seconds", &d.Timeout, c.TimeoutSeconds, func(n int) (time.Duration, error) {
 		n, err := between(0, 60)(n)
 		return time.Duration(n) * time.Second, err
 	})
-	if done.err != nil {
-		return nil, done.err
+	if bad != nil {
+		return bad
 	}
 	if len(d.URLs) == 0 || d.BaseDN == "" {
-		return nil, invalid("an ldap directory needs at least one url and a base_dn")
+		return invalid("an ldap directory needs at least one url and a base_dn")
 	}
 	if d.BindDN != "" && d.BindPassword.Empty() {
-		return nil, invalid("bind_dn without bind_password: that would be an anonymous bind")
+		return invalid("bind_dn without bind_password: that would be an anonymous bind")
 	}
-	return done.names, nil
+	return nil
 }
 
 func directoryName(s string) (string, error) {

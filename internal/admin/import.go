@@ -197,7 +197,7 @@ func (im *importer) parse(row map[string]string) (mfa.NewUser, error) {
 	}
 	s := im.s
 	u := mfa.User{ID: mfa.UserID(mfa.NewID(nil)), State: mfa.StateProtected, Created: s.Now(), Changed: s.Now()}
-	if _, err := s.applyUser(&u, c); err != nil {
+	if err := s.applyUser(&u, c); err != nil {
 		return mfa.NewUser{}, err
 	}
 	n := mfa.NewUser{User: u}

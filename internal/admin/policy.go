@@ -24,11 +24,9 @@ func (s *Service) Policy(context.Context) (Policy, error) {
 
 // SetPolicy changes those defaults that the JSON object names.
 func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (Policy, error) {
-	var given map[string]json.RawMessage
-	if err := json.Unmarshal(object, &given); err != nil {
-		return Policy{}, invalid("policy: want a JSON object of settings")
-	}
+	var before, after policy.Settings
 	if err := s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
+		before = *p
 		p.Domains = slices.Clone(p.Domains) // decoding writes into it, and others hold it
 		d := json.NewDecoder(bytes.NewReader(object))
 		d.DisallowUnknownFields()
@@ -41,16 +39,12 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (Poli
 		if err := p.Check(); err != nil {
 			return invalid("%v", err)
 		}
+		after = *p
 		return nil
 	}); err != nil {
 		return Policy{}, err
 	}
-	var detail []string
-	for name, v := range given {
-		detail = append(detail, name+" = "+clip(string(v)))
-	}
-	slices.Sort(detail)
-	if err := s.record(ctx, by, "policy set", "group", fields(detail)); err != nil {
+	if err := s.record(ctx, by, "policy set", "group", fields(difference(before, after))); err != nil {
 		return Policy{}, err
 	}
 	return s.Policy(ctx)

@@ -62,13 +62,17 @@ func (s *Service) CreateAPIToken(ctx context.Context, by string, r APITokenReque
 	if err != nil {
 		return APIToken{}, err
 	}
-	detail := strings.Join(scopes, " and ") + ", until " + made.Expires.UTC().Format(time.RFC3339)
-	if err := s.record(ctx, by, "api-token create", name, detail); err != nil {
+	if err := s.record(ctx, by, "api-token create", name, describeToken(made)); err != nil {
 		return APIToken{}, err
 	}
 	v := apiToken(made)
 	v.Token = &secret.Wire{Text: text}
 	return v, nil
+}
+
+// describeToken tells a token for the trail.
+func describeToken(t mfa.APIToken) string {
+	return "id " + t.ID + ", " + strings.Join(t.Scopes, " and ") + ", until " + t.Expires.UTC().Format(time.RFC3339)
 }
 
 // RevokeAPIToken ends a token at once; name may also be its id.
@@ -78,7 +82,7 @@ func (s *Service) RevokeAPIToken(ctx context.Context, by, name string) error {
 			if err := s.APITokens.RemoveAPIToken(ctx, t.ID); err != nil {
 				return err
 			}
-			return s.record(ctx, by, "api-token revoke", t.Name, "id "+t.ID)
+			return s.record(ctx, by, "api-token revoke", t.Name, describeToken(t))
 		}
 	}
 	return fmt.Errorf("api token %q: %w", name, mfa.ErrNotFound)

@@ -98,7 +98,7 @@ func (s *Service) AddUser(ctx context.Context, by string, c UserChange) (User, e
 		return User{}, invalid("login is missing")
 	}
 	u := mfa.User{ID: mfa.UserID(mfa.NewID(nil)), State: mfa.StateProtected, Created: s.Now(), Changed: s.Now()}
-	if _, err := s.applyUser(&u, c); err != nil {
+	if err := s.applyUser(&u, c); err != nil {
 		return User{}, err
 	}
 	if err := s.unclaimed(ctx, u); err != nil {
@@ -116,11 +116,14 @@ func (s *Service) AddUser(ctx context.Context, by string, c UserChange) (User, e
 	if err != nil {
 		return User{}, err
 	}
-	if err := s.record(ctx, by, "user add", made.Login, "state "+made.State.String()); err != nil {
+	if err := s.record(ctx, by, "user add", made.Login, fields(contents(s.user(made), personal...))); err != nil {
 		return User{}, err
 	}
 	return s.user(made), nil
 }
+
+// personal are the fields of a user of which the trail tells no value.
+var personal = []string{"aliases", "name", "email", "phone", "block"}
 
 // SetUser changes a user.
 func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (User, error) {
@@ -129,7 +132,7 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 		return User{}, err
 	}
 	probe := a.User
-	if _, err := s.applyUser(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
+	if err := s.applyUser(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
 		return User{}, err
 	}
 	if c.Login != nil || c.Aliases != nil {
@@ -137,26 +140,24 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 			return User{}, err
 		}
 	}
-	var names []string
+	var before User
 	changed, err := s.Users.UpdateUser(ctx, a.User.ID, func(u *mfa.User) error {
-		before := u.State
-		var err error
-		if names, err = s.applyUser(u, c); err == nil && u.State != before {
-			names = append(names, "state "+before.String()+" to "+u.State.String())
-		}
+		before = s.user(*u)
 		u.Changed = s.Now()
-		return err
+		return s.applyUser(u, c)
 	})
 	if err != nil {
 		return User{}, err
 	}
+	detail := difference(before, s.user(changed), personal...)
 	if c.Password != nil {
-		if err := s.setPassword(ctx, by, a, c.Password.Text); err != nil {
+		did, err := s.setPassword(ctx, by, a, c.Password.Text)
+		if err != nil {
 			return User{}, err
 		}
-		names = append(names, "password")
+		detail = append(detail, "password "+did)
 	}
-	if err := s.record(ctx, by, "user set", a.User.Login, fields(names)); err != nil {
+	if err := s.record(ctx, by, "user set", a.User.Login, fields(detail)); err != nil {
 		return User{}, err
 	}
 	return s.user(changed), nil
@@ -179,21 +180,21 @@ func (s *Service) unclaimed(ctx context.Context, u mfa.User) error {
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
-// applyUser changes u and returns the names of the fields that were given.
-func (s *Service) applyUser(u *mfa.User, c UserChange) ([]string, error) {
-	var done changes
-	set(&done, "login", &u.Login, c.Login, parseLogin)
-	set(&done, "aliases", &u.Aliases, c.Aliases, each(32, parseLogin))
-	set(&done, "name", &u.Name, c.Name, line(256))
-	set(&done, "email", &u.Email, c.Email, parseEmail)
-	set(&done, "phone", &u.Phone, c.Phone, parsePhone)
-	set(&done, "directory", &u.Directory, c.Directory, s.parseDirectory)
-	set(&done, "tags", &u.Tags, c.Tags, each(64, objectName))
-	set(&done, "state", &u.State, c.State, parseState)
+// applyUser changes u as c says, or says what is bad about c.
+func (s *Service) applyUser(u *mfa.User, c UserChange) error {
+	var bad error
+	set(&bad, "login", &u.Login, c.Login, parseLogin)
+	set(&bad, "aliases", &u.Aliases, c.Aliases, each(32, parseLogin))
+	set(&bad, "name", &u.Name, c.Name, line(256))
+	set(&bad, "email", &u.Email, c.Email, parseEmail)
+	set(&bad, "phone", &u.Phone, c.Phone, parsePhone)
+	set(&bad, "directory", &u.Directory, c.Directory, s.parseDirectory)
+	set(&bad, "tags", &u.Tags, c.Tags, each(64, objectName))
+	set(&bad, "state", &u.State, c.State, parseState)
 	if c.Password != nil && c.Password.Len() > maxPassword {
-		done.err = invalid("password: longer than %d bytes, which RADIUS cannot carry", maxPassword)
+		bad = invalid("password: longer than %d bytes, which RADIUS cannot carry", maxPassword)
 	}
-	return done.names, done.err
+	return bad
 }
 
 func parseLogin(s string) (string, error) {
@@ -254,27 +255,28 @@ func (s *Service) passwordHash(by string, user mfa.UserID, hash secret.Text) mfa
 		Created: s.Now(), By: by}
 }
 
-// setPassword replaces the local password; an empty one removes it.
-func (s *Service) setPassword(ctx context.Context, by string, a settlement.Account, p secret.Text) error {
+// setPassword replaces the local password, or removes it for an empty one, and says what it
+// did.
+func (s *Service) setPassword(ctx context.Context, by string, a settlement.Account, p secret.Text) (did string, err error) {
 	i := slices.IndexFunc(a.Credentials, func(c mfa.Credential) bool { return c.Method == mfa.MethodPassword })
 	switch {
 	case p.Empty() && i < 0:
-		return nil
+		return "absent", nil
 	case p.Empty():
-		return s.Credentials.RemoveCredential(ctx, a.User.ID, a.Credentials[i].ID)
+		return "removed", s.Credentials.RemoveCredential(ctx, a.User.ID, a.Credentials[i].ID)
 	}
 	made, err := s.password(ctx, by, a.User.ID, p)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if i < 0 {
-		return s.Credentials.AddCredential(ctx, made)
+		return "set", s.Credentials.AddCredential(ctx, made)
 	}
 	_, err = s.Credentials.UpdateCredential(ctx, a.User.ID, a.Credentials[i].ID, func(c *mfa.Credential) error {
 		c.Secret, c.Created, c.By = made.Secret, made.Created, made.By
 		return nil
 	})
-	return err
+	return "replaced", err
 }
 
 // BlockUser keeps a user out until the block expires or is lifted.
@@ -287,21 +289,32 @@ func (s *Service) BlockUser(ctx context.Context, by, typed string, r BlockReques
 		return User{}, invalid("a block lasts at most ten years, or until it is lifted")
 	}
 	return s.editUser(ctx, by, "user block", typed, func(u *mfa.User) string {
+		was := blocked(u.Block)
 		u.Block = &mfa.Block{Reason: reason, By: by, Since: s.Now()}
-		detail := "until lifted"
 		if r.Seconds > 0 {
 			u.Block.Until = s.Now().Add(time.Duration(r.Seconds) * time.Second)
-			detail = "until " + u.Block.Until.UTC().Format(time.RFC3339)
 		}
-		return strings.TrimSuffix(detail+": "+reason, ": ")
+		return strings.TrimSuffix(was+" -> "+blocked(u.Block)+": "+reason, ": ")
 	})
+}
+
+// blocked tells a block for the trail.
+func blocked(b *mfa.Block) string {
+	switch {
+	case b == nil:
+		return "not blocked"
+	case b.Until.IsZero():
+		return "blocked until lifted"
+	}
+	return "blocked until " + b.Until.UTC().Format(time.RFC3339)
 }
 
 // UnblockUser lifts a block; there need be none.
 func (s *Service) UnblockUser(ctx context.Context, by, typed string) (User, error) {
 	return s.editUser(ctx, by, "user unblock", typed, func(u *mfa.User) string {
+		was := blocked(u.Block)
 		u.Block = nil
-		return ""
+		return "was " + was
 	})
 }
 
@@ -355,5 +368,5 @@ func (s *Service) RemoveUser(ctx context.Context, by, typed string) error {
 	if err := s.Users.RemoveUser(ctx, u.ID); err != nil {
 		return err
 	}
-	return s.record(ctx, by, "user remove", u.Login, "id "+string(u.ID))
+	return s.record(ctx, by, "user remove", u.Login, gone(string(u.ID), contents(s.user(u), personal...)))
 }

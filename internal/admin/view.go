@@ -259,5 +259,10 @@ func or[T ~string](s, otherwise T) string {
 	return string(s)
 }
 
-// fields joins the names of what a change touched.
-func fields(names []string) string { return strings.Join(names, ", ") }
+// fields joins what an act tells.
+func fields(told []string) string { return strings.Join(told, ", ") }
+
+// gone tells what was removed.
+func gone(id string, contents []string) string {
+	return fields(append([]string{"id " + id}, contents...))
+}

@@ -90,14 +90,16 @@ func (s *Service) Disable(ctx context.Context, by, login, id string, disabled bo
 	if err != nil {
 		return Credential{}, err
 	}
+	var before bool
 	if c, err = s.Store.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error {
+		before = c.Disabled
 		c.Disabled = disabled
 		return nil
 	}); err != nil {
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)
 	}
 	verb := map[bool]string{true: "credential disable", false: "credential enable"}[disabled]
-	return view(c, a.Record.Floors[c.ID]), s.record(ctx, by, verb, a.User, describe(c))
+	return view(c, a.Record.Floors[c.ID]), s.record(ctx, by, verb, a.User, fmt.Sprintf("%s, disabled %t -> %t", describe(c), before, disabled))
 }
 
 // Remove deletes a credential.

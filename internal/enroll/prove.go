@@ -53,6 +53,7 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", c.ID, a.User.Login, err)
 	}
 	release = release && c.Hold != mfa.ReasonNone
+	held := c.Hold
 	if c.Confirmed.IsZero() || release {
 		if c, err = s.Store.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error {
 			if c.Confirmed.IsZero() {
@@ -66,5 +67,9 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 			return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)
 		}
 	}
-	return view(c, floor), s.record(ctx, by, verb, a.User, describe(c))
+	detail := describe(c)
+	if release {
+		detail += fmt.Sprintf(", hold %s -> none", held)
+	}
+	return view(c, floor), s.record(ctx, by, verb, a.User, detail)
 }

@@ -22,6 +22,7 @@ import (
 type Memory struct {
 	Fail error
 
+	changing sync.Mutex // one change at a time; held while its function runs, which may read
 	mu       sync.Mutex
 	users    map[mfa.UserID]settlement.Account
 	apps     map[mfa.ApplicationID]mfa.Application
@@ -150,7 +151,7 @@ func (m *Memory) UpdateUser(_ context.Context, id mfa.UserID, change func(*mfa.U
 			return err
 		}
 		for _, f := range forms(u) {
-			if other := m.byForm(f); other != "" && other != id {
+			if other, err := m.UserByForm(context.Background(), f); err == nil && other != id {
 				return fmt.Errorf("%q: %w", f, mfa.ErrExists)
 			}
 		}
@@ -161,21 +162,11 @@ func (m *Memory) UpdateUser(_ context.Context, id mfa.UserID, change func(*mfa.U
 }
 
 func (m *Memory) update(id mfa.UserID, change func(*settlement.Account) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a, ok := m.users[id]
-	switch {
-	case m.Fail != nil:
-		return m.Fail
-	case !ok:
-		return mfa.ErrNotFound
-	}
-	a.Credentials = slices.Clone(a.Credentials)
-	if err := change(&a); err != nil {
-		return err
-	}
-	m.users[id] = a
-	return nil
+	_, err := edit(m, m.users, id, func(a *settlement.Account) error {
+		a.Credentials = slices.Clone(a.Credentials)
+		return change(a)
+	})
+	return err
 }
 
 // RemoveUser implements admin.Users.
@@ -390,19 +381,18 @@ func put[K comparable, V any](m *Memory, in map[K]V, key K, v V) error {
 }
 
 func edit[K comparable, V any](m *Memory, in map[K]V, key K, change func(*V) error) (V, error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	v, ok := in[key]
+	m.mu.Unlock()
 	if !ok {
 		return v, mfa.ErrNotFound
 	}
 	if err := change(&v); err != nil {
 		return v, err
 	}
-	if m.Fail == nil {
-		in[key] = v
-	}
-	return v, m.Fail
+	return v, put(m, in, key, v)
 }
 
 func remove[K comparable, V any](m *Memory, in map[K]V, key K) error {
