@@ -102,6 +102,7 @@ func TestSettlementsStandOnWhatIs(t *testing.T) {
 		ring := newRing(t)
 		ctx := t.Context()
 		run, stop := context.WithCancel(ctx)
+		defer stop()
 		var servers []*store.Store
 		for range 2 {
 			s, done := start(r, run, w, ring, store.Options{})
