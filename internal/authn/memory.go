@@ -64,6 +64,10 @@ type repeatKey [16]byte
 // repeatTime is how long a wrong answer is remembered.
 const repeatTime = time.Minute
 
+// sweepEvery is how often a full memory is looked through for room: a flood must not pay for
+// itself with our time.
+const sweepEvery = time.Second
+
 // repeatMax bounds the memory: beyond it nothing more is remembered until some expire.
 const repeatMax = 100_000
 
@@ -103,7 +107,7 @@ func (r *repeats) seen(k repeatKey, now time.Time) bool {
 func (r *repeats) add(k repeatKey, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now.Sub(r.swept) > repeatTime || len(r.until) >= repeatMax {
+	if since := now.Sub(r.swept).Abs(); since > repeatTime || len(r.until) >= repeatMax && since >= sweepEvery {
 		for old, until := range r.until {
 			if !now.Before(until) {
 				delete(r.until, old)
@@ -124,6 +128,7 @@ const throttleMax = 100_000
 type throttle struct {
 	mu    sync.Mutex
 	level map[string]gauge
+	swept time.Time
 }
 
 type gauge struct {
@@ -155,7 +160,11 @@ func (t *throttle) count(source string, limit int, now time.Time) {
 	if t.level == nil {
 		t.level = make(map[string]gauge)
 	}
-	if len(t.level) >= throttleMax {
+	if _, known := t.level[source]; !known && len(t.level) >= throttleMax {
+		if now.Sub(t.swept).Abs() < sweepEvery {
+			return
+		}
+		t.swept = now
 		for s, g := range t.level {
 			if g.drained(limit, now) == 0 {
 				delete(t.level, s)

@@ -186,10 +186,9 @@ func (g *guesses) forget(who repeatKey) {
 	delete(g.by, who)
 }
 
-// full reports whether there is no room for another name. It looks for room once a second
-// at most, so that a flood does not pay for itself with our time.
+// full reports whether there is no room for another name.
 func (g *guesses) full(now time.Time) bool {
-	if len(g.by) >= guessesMax && now.Sub(g.swept).Abs() >= time.Second {
+	if len(g.by) >= guessesMax && now.Sub(g.swept).Abs() >= sweepEvery {
 		maps.DeleteFunc(g.by, func(_ repeatKey, c guessed) bool { return !now.Before(c.forget) })
 		g.swept = now
 	}

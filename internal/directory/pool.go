@@ -28,6 +28,8 @@ type pool struct {
 	log     *slog.Logger
 	servers []*server
 
+	pretending chan struct{} // one in it for each pretend at work
+
 	mu      sync.Mutex
 	refused error // of the service bind, until:
 	until   time.Time
@@ -45,7 +47,7 @@ type server struct {
 }
 
 func newPool(s *settings, now func() time.Time, log *slog.Logger) *pool {
-	p := &pool{settings: s, now: now, log: log}
+	p := &pool{settings: s, now: now, log: log, pretending: make(chan struct{}, maxPretended)}
 	for _, a := range s.addresses {
 		p.servers = append(p.servers, &server{address: a, service: newConns(), user: newConns()})
 	}

@@ -190,6 +190,10 @@ const (
 	nobodysPassword = "no password of anybody"
 )
 
+// maxPretended is how many are asked for nobody's sake at once. Further ones are not: a flood
+// of made-up names must leave the connections to those who are somebody.
+const maxPretended = maxConns / 4
+
 // pretend asks the directory what a check would, with a name and a password that are
 // nobody's: whoever is unknown here is not guessed at.
 func (p *pool) pretend(ctx context.Context, typed string, password secret.Text) {
@@ -197,6 +201,12 @@ func (p *pool) pretend(ctx context.Context, typed string, password secret.Text) 
 	defer cancel()
 	who, err := identify(typed)
 	if err != nil || sendable(password) != nil {
+		return
+	}
+	select {
+	case p.pretending <- struct{}{}:
+		defer func() { <-p.pretending }()
+	default:
 		return
 	}
 	name := "CN=" + nobodysName + "," + p.BaseDN

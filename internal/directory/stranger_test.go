@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -156,4 +157,27 @@ func TestPretendAsksAsACheckDoes(t *testing.T) {
 			t.Errorf("bind with %q: want a password, and nobody's", b.password)
 		}
 	}
+}
+
+// A flood of made-up names leaves connections to those who are somebody.
+func TestPretendLeavesConnections(t *testing.T) {
+	f := newFake(t, hangs)
+	c, _, _ := checker(t, corp(f.url))
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	ended := make(chan struct{}, 100)
+	for range 100 {
+		all.Go(func() {
+			c.Pretend(ctx, "corp", "eve", secret.FromString("typed"))
+			ended <- struct{}{}
+		})
+	}
+	for range 100 - maxPretended {
+		<-ended
+	}
+	if got := f.conns.Load(); got > maxPretended {
+		t.Errorf("%d connections, want at most %d", got, maxPretended)
+	}
+	cancel()
+	all.Wait()
 }
