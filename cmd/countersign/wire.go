@@ -89,7 +89,9 @@ func (w wiring) server(ctx context.Context, g cli.Globals, demo bool) error {
 		if err != nil {
 			return err
 		}
-		return node.Run(ctx, w.options(c))
+		o := w.options(c)
+		o.Ready = func(node.Addresses) { giveBackMemory() }
+		return node.Run(ctx, o)
 	}
 	c, err := w.read(g, node.DemoConfig)
 	if err != nil {
