@@ -107,7 +107,7 @@ func TestFullDisk(t *testing.T) {
 				case !errors.Is(err, errSilent):
 					t.Error(err)
 				}
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond) // a pace at which the codes last until the disk is full
 			}
 		})
 	}

@@ -245,7 +245,7 @@ func TestStartRefused(t *testing.T) {
 // runs as nobody.
 func TestStartUnwritableFolder(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root to become another user")
+		mfatest.Missing(t, "root, to become another user")
 	}
 	s := prepare(t, "")
 	for _, d := range []string{s.dir, s.data} {

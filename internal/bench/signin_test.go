@@ -102,7 +102,7 @@ func BenchmarkSignIn(b *testing.B) {
 			for _, c := range codes {
 				s.codes.giveBack(c)
 			}
-			time.Sleep(left + margin)
+			time.Sleep(left + margin) // for codes of the next time step, with the timer stopped
 			continue
 		}
 		v, err := newClosedVolley(radius, dl, codes, reference)
