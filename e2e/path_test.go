@@ -28,12 +28,18 @@ const (
 func newPathServer(t testing.TB) *server {
 	t.Helper()
 	s := newServer(t)
+	s.applications()
+	return s
+}
+
+// applications adds one for each way of asking for the code.
+func (s *server) applications() {
+	s.t.Helper()
 	s.application("prompt", atPrompt, "--passcode", "prompt")
 	s.application("append", atAppend, "--passcode", "append")
 	s.application("either", atEither, "--passcode", "either")
 	s.application("none", atNone, "--first-factor", "none")
 	s.application("other", atOther, "--passcode", "prompt")
-	return s
 }
 
 // last returns the newest verdict in the trail.
