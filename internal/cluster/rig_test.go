@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +38,6 @@ type testServer struct {
 	config *tls.Config
 
 	*Node
-	peers    atomic.Pointer[http.Handler]
 	http     *http.Server
 	requests sync.WaitGroup
 	stopRun  context.CancelFunc

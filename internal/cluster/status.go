@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
@@ -35,11 +36,9 @@ func (n *Node) Status() (Status, error) {
 	if last := n.contact.Load(); last != nil {
 		s.LastContact = *last
 	}
-	switch err := n.enter(); err {
-	case nil:
-	case errStopped:
+	if err := n.enter(); errors.Is(err, errStopped) {
 		return s, nil
-	default:
+	} else if err != nil {
 		return Status{}, err
 	}
 	defer n.ops.Done()

@@ -113,7 +113,7 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) erro
 			return err
 		}
 		r.Header.Set("Content-Type", "application/json")
-		resp, err := c.http.Do(r)
+		resp, err := c.http.Do(r) //nolint:bodyclose // ReadAnswer closes it
 		if err == nil {
 			if err = group.ReadAnswer(resp, out); err == nil || !errors.Is(err, mfa.ErrUnavailable) {
 				return err

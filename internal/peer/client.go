@@ -62,7 +62,7 @@ func (c *Client) Call(ctx context.Context, address, method, path string, in, out
 		return err
 	}
 	c.Sign(r)
-	resp, err := c.http.Do(r)
+	resp, err := c.http.Do(r) //nolint:bodyclose // ReadAnswer closes it
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,7 @@ func (o *overlay) add(it owed) *localUser {
 		o.tokens[it.change.Token] = true
 		return nil
 	}
-	id := mfa.UserID("")
+	var id mfa.UserID
 	if it.settled != nil {
 		id = it.settled.User
 	} else {
