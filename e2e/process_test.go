@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"countersign/internal/mfatest"
 )
 
 // patience bounds every wait for something that has to come. It is no measure of speed:
@@ -110,22 +111,7 @@ func (p *process) alive() bool {
 }
 
 // log is what a program wrote so far.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type log = mfatest.Output
 
 // await waits until ok holds.
 func await(t testing.TB, what string, ok func() bool) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"countersign/internal/mfa"
+	"countersign/internal/mfatest"
 	"countersign/internal/secret"
 )
 
@@ -22,29 +22,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var alice = mfa.User{ID: "user", Login: "alice"}
 
 // checker checks against d; its connections are closed when the test ends.
-func checker(t *testing.T, d mfa.Directory) (*Checker, *one, *clock) {
+func checker(t *testing.T, d mfa.Directory) (*Checker, *one, *mfatest.Clock) {
 	t.Helper()
-	dirs, clock := &one{d: d}, &clock{now: now}
+	dirs, clock := &one{d: d}, mfatest.NewClock(now)
 	c := New(dirs, Options{Now: clock.Now})
 	t.Cleanup(c.closeAll)
 	return c, dirs, clock
-}
-
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 func check(ctx context.Context, c *Checker, u mfa.User, password string) ([]string, error) {

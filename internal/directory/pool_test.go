@@ -28,7 +28,7 @@ func TestConnectionsAreKept(t *testing.T) {
 		t.Errorf("%d connections and %d binds for 10 checks, want 2 and 11", n, binds)
 	}
 
-	clock.add(idleFor + time.Second)
+	clock.Add(idleFor + time.Second)
 	sweep(t, c)
 	p := c.pools["corp"]
 	if n := len(p.servers[0].service.idle) + len(p.servers[0].user.idle); n != 0 {
@@ -183,13 +183,13 @@ func TestDeadServerIsSkippedUntilItAnswers(t *testing.T) {
 	if n := first.conns.Load(); n != 1 {
 		t.Errorf("%d connections: tried again at once, want after %v", n, probeEvery)
 	}
-	clock.add(probeEvery)
+	clock.Add(probeEvery)
 	sweep(t, c)
 	if n := first.conns.Load(); n != 2 || !c.pools["corp"].servers[0].dead {
 		t.Errorf("%d connections, want a second one that fails", n)
 	}
 	first.set(wellBehaved)
-	clock.add(time.Minute)
+	clock.Add(time.Minute)
 	sweep(t, c)
 	before := second.finds.Load()
 	if _, err := check(t.Context(), c, alice, "r1ght"); err != nil {
@@ -238,7 +238,7 @@ func TestRefusedServiceBindIsNotRepeated(t *testing.T) {
 	if n := f.binds.Load(); n != 1 {
 		t.Errorf("%d service binds for 3 checks, want 1", n)
 	}
-	clock.add(refuseFor)
+	clock.Add(refuseFor)
 	_, _ = check(t.Context(), c, alice, "r1ght")
 	if n := f.binds.Load(); n != 2 {
 		t.Errorf("%d service binds after %v, want 2", n, refuseFor)

@@ -1,7 +1,6 @@
 package mfatest
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"os/exec"
@@ -14,7 +13,7 @@ import (
 // Daemon is a program of a rig that runs until the test ends.
 type Daemon struct {
 	cmd  *exec.Cmd
-	out  output
+	out  Output
 	done chan struct{} // closed when it has ended
 	stop sync.Once
 }
@@ -118,22 +117,4 @@ func run(t testing.TB, program string, args ...string) {
 	if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil { //nolint:gosec // a rig's own words
 		t.Fatalf("rig: %s: %v\n%s", program, err, out)
 	}
-}
-
-// output is a buffer for several writers.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"countersign/internal/config"
+	"countersign/internal/mfatest"
 )
 
 func TestMain(m *testing.M) {
@@ -28,22 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // buffer is written by many.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
+type buffer = mfatest.Output
 
 // options are those of a server on free ports of the loopback, in dir.
 func options(dir string) Options {

@@ -45,7 +45,7 @@ func TestRetransmit(t *testing.T) {
 			t.Fatalf("retransmit %d got %x, want %x", n, again, answer)
 		}
 	}
-	r.clock.add(keepAnswers - time.Nanosecond)
+	r.clock.Add(keepAnswers - time.Nanosecond)
 	p.send(raw)
 	if again := p.read(); !bytes.Equal(again, answer) {
 		t.Fatalf("just before 30 s: got %x, want %x", again, answer)
@@ -53,7 +53,7 @@ func TestRetransmit(t *testing.T) {
 	if n := len(r.engine.requests()); n != 1 {
 		t.Fatalf("the engine was asked %d times, want once", n)
 	}
-	r.clock.add(time.Nanosecond)
+	r.clock.Add(time.Nanosecond)
 	p.send(raw)
 	if again := <-asked; again.Leg != first.Leg {
 		t.Error("after 30 s the engine was asked with another leg id")

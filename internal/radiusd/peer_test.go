@@ -135,7 +135,7 @@ func TestRatchetHoldsWhenItCannotBeRecorded(t *testing.T) {
 	if n := r.nases.writes; n != 1 {
 		t.Errorf("%d writes, want none more before the retry is due", n)
 	}
-	r.clock.add(recordRetry)
+	r.clock.Add(recordRetry)
 	r.savePeers(t.Context())
 	known, ok := r.nases.NAS("id-of-vpn", netip.MustParseAddr("127.0.0.1"))
 	if !ok || known.Proven.IsZero() {
@@ -176,7 +176,7 @@ func TestUnsignedIsRecordedHourly(t *testing.T) {
 		if r.nases.writes != want {
 			t.Errorf("after request %d: %d writes, want %d", i, r.nases.writes, want)
 		}
-		r.clock.add(20 * time.Minute)
+		r.clock.Add(20 * time.Minute)
 	}
 	known, _ := r.nases.NAS(c.app.ID, addr)
 	if !known.FirstSeen.Equal(start) || !known.Without.Equal(start.Add(time.Hour)) || !known.Proven.IsZero() {

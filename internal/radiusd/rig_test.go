@@ -1,7 +1,6 @@
 package radiusd
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"countersign/internal/mfa"
+	"countersign/internal/mfatest"
 	"countersign/internal/radius"
 	"countersign/internal/secret"
 )
@@ -180,41 +180,8 @@ func (o *outcomesSeen) until(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// clock is an injected clock.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // lines is a log that can be searched.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type lines = mfatest.Output
 
 // rig is a server with fakes around it.
 type rig struct {
@@ -223,7 +190,7 @@ type rig struct {
 	apps   *applications
 	nases  *nases
 	seen   *outcomesSeen
-	clock  *clock
+	clock  *mfatest.Clock
 	log    *lines
 }
 
@@ -238,7 +205,7 @@ func app(name string, addresses ...string) mfa.Application {
 // newRig returns a server that knows 127.0.0.1 and ::1 and does not run yet.
 func newRig() *rig {
 	r := &rig{engine: &authenticator{}, apps: &applications{}, nases: &nases{}, seen: &outcomesSeen{},
-		clock: &clock{now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}, log: &lines{}}
+		clock: mfatest.NewClock(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)), log: &lines{}}
 	r.apps.set(app("vpn", "127.0.0.1/32", "::1/128"))
 	r.Server = &Server{
 		Auth: []string{"127.0.0.1:0"}, Acct: []string{"127.0.0.1:0"},

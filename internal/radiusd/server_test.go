@@ -32,7 +32,7 @@ func TestUnknownClientsGetNothing(t *testing.T) {
 	}
 	r.apps.set(app("vpn", "127.0.0.0/8")) // and from now on it is known: the first answer is to this
 	stranger.silent()
-	r.clock.add(noiseWindow)
+	r.clock.Add(noiseWindow)
 	r.noise.roll(r.clock.Now())
 	r.logged(t, "suppressed=4")
 }
@@ -129,7 +129,7 @@ func TestRateLimitedPacketsAreDropped(t *testing.T) {
 	}
 	r.seen.wait(t, RateLimited, 1)
 	r.logged(t, "raise the application's rate")
-	r.clock.add(time.Second)
+	r.clock.Add(time.Second)
 	p.silent()
 }
 
@@ -279,7 +279,7 @@ func TestNoiseIsBounded(t *testing.T) {
 	if n := strings.Count(r.log.String(), "msg=trouble"); n != noiseLines {
 		t.Errorf("%d lines in one window, want %d", n, noiseLines)
 	}
-	r.clock.add(noiseWindow)
+	r.clock.Add(noiseWindow)
 	r.complain(0, "kind", netip.Addr{}, "trouble")
 	r.logged(t, "suppressed=2")
 	r.logged(t, fmt.Sprintf("suppressed=%d", 3*(1000-noiseLines)))
