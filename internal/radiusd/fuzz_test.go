@@ -50,6 +50,12 @@ func (r *rig) deliver(k *socket, from netip.AddrPort, b []byte) {
 	r.handlers.Wait()
 }
 
+// end ends the goroutines that rest.
+func (r *rig) end() {
+	close(r.todo)
+	r.workers.Wait()
+}
+
 // genuine says, with the standard library alone, whether b may be answered on a port.
 func genuine(b []byte, acct bool) bool {
 	if len(b) < 20 {
@@ -125,6 +131,7 @@ func FuzzDatagram(f *testing.F) {
 			return d, nil
 		}
 		r.prepare()
+		defer r.end()
 		b := append([]byte{code, 7, byte(len(attributes) >> 8), byte(len(attributes)), 4: 1, 19: 2}, attributes...)
 		if fix&2 != 0 {
 			b = append(b[:20:20], append(append([]byte{80, 18}, make([]byte, 16)...), attributes...)...)

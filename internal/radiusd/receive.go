@@ -81,8 +81,7 @@ func (s *Server) access(j *job) (handed bool) {
 		s.drop(j, Overloaded, nil)
 		return false
 	}
-	s.handlers.Add(1)
-	go s.handle(j)
+	s.dispatch(j)
 	return true
 }
 
