@@ -26,13 +26,14 @@ type contact struct {
 // Contact reports whether the group has a master that answers, and when it last did; zero:
 // never since this store was opened. A server alone is always in contact.
 func (s *Store) Contact() (last time.Time, now bool) {
-	if !s.grouped() {
-		return s.now(), true
-	}
 	c := &s.contact
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last, !c.last.IsZero() && !c.lost
+	last, now = c.last, !c.last.IsZero() && !c.lost
+	c.mu.Unlock()
+	if now || s.grouped() { // each sign-in asks; to look at the members is dear, and this way seldom needed
+		return last, now
+	}
+	return s.now(), true
 }
 
 func (s *Store) grouped() bool { return s.o.Group != nil && s.o.Group() }
