@@ -78,6 +78,9 @@ func part(s string) (string, error) {
 	if strings.ContainsAny(s, "\\\x00") {
 		return "", mfa.InvalidLogin
 	}
+	if ascii(s) { // most are; what follows makes lower case of it and nothing else
+		return strings.ToLower(s), nil
+	}
 	// Twice: case mapping can leave a form that normalises once more; what is not stable then is refused.
 	p, err := precis.UsernameCaseMapped.String(s)
 	if err != nil || p == "" {
@@ -87,6 +90,17 @@ func part(s string) (string, error) {
 		return "", mfa.InvalidLogin
 	}
 	return p, nil
+}
+
+// ascii reports whether s is of printing ASCII characters, at least one. PRECIS allows all of
+// them in a user name.
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // String returns the normalised form.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/secure/precis"
+
 	"countersign/internal/mfa"
 )
 
@@ -84,6 +86,23 @@ func TestParseDomain(t *testing.T) {
 	for _, bad := range []string{"", "CORP", "=corp.example", "CORP=", `A\B=c`, "A@B=c"} {
 		if _, err := ParseDomain(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+// The short way for ASCII comes to what PRECIS says.
+func TestASCII(t *testing.T) {
+	for a := range 128 {
+		for b := range 128 {
+			s := string([]byte{byte(a), byte(b), 'x'})
+			if strings.Contains(s, `\`) || !ascii(s) {
+				continue
+			}
+			got, err := part(s)
+			want, wantErr := precis.UsernameCaseMapped.String(s)
+			if got != want || err != nil || wantErr != nil {
+				t.Errorf("%q: %q, %v; PRECIS says %q, %v", s, got, err, want, wantErr)
+			}
 		}
 	}
 }
