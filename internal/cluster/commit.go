@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -42,8 +41,6 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 	if err := n.reach(ctx); err != nil {
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.o.Timeout)
-	defer cancel()
 	o := n.queue.do(ctx, p)
 	if o.err != nil {
 		return 0, false, fmt.Errorf("write: %w", o.err)
@@ -128,12 +125,16 @@ func newProposal(ifRev map[string]int64, puts map[string][]byte, deletes []strin
 			TargetUnion: &pb.Compare_ModRevision{ModRevision: rev},
 		})
 	}
-	for _, key := range slices.Sorted(maps.Keys(puts)) { // one order on every run, for whoever reads events
+	p.writes = make([]string, 0, len(puts)+len(deletes))
+	for key := range puts {
+		p.writes = append(p.writes, key)
+	}
+	slices.Sort(p.writes) // one order on every run, for whoever reads events
+	for _, key := range p.writes {
 		value := puts[key]
 		if key == "" || len(value) == 0 {
 			return nil, fmt.Errorf("put of key %q with %d bytes: want both not empty: %w", key, len(value), mfa.ErrInvalid)
 		}
-		p.writes = append(p.writes, key)
 		p.size += len(key) + len(value) + 16
 		p.req.Success = append(p.req.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
 			RequestPut: &pb.PutRequest{Key: []byte(key), Value: value}}})

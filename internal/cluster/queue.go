@@ -27,7 +27,7 @@ const (
 type queue struct {
 	send    func(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error)
 	base    context.Context // of the batches; ends with the node
-	timeout time.Duration   // of one batch
+	timeout time.Duration   // of one batch, and of a commit from when it is handed in
 	lanes   int             // batches in flight
 	limit   int             // commits in a batch
 
@@ -38,7 +38,7 @@ type queue struct {
 	wg      sync.WaitGroup
 }
 
-// do hands p in and waits for its outcome or ctx.
+// do hands p in and waits for its outcome, at most timeout, or for ctx.
 func (q *queue) do(ctx context.Context, p *proposal) outcome {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, p)
@@ -47,19 +47,24 @@ func (q *queue) do(ctx context.Context, p *proposal) outcome {
 		q.wg.Go(q.lane)
 	}
 	q.mu.Unlock()
+	late := time.NewTimer(q.timeout)
+	defer late.Stop()
+	why := context.DeadlineExceeded
 	select {
 	case o := <-p.done:
 		return o
+	case <-late.C:
 	case <-ctx.Done():
+		why = context.Cause(ctx)
 	}
 	if q.withdraw(p) {
-		return outcome{err: fmt.Errorf("%w: not sent in time (%w)", mfa.ErrUnavailable, context.Cause(ctx))}
+		return outcome{err: fmt.Errorf("%w: not sent in time (%w)", mfa.ErrUnavailable, why)}
 	}
 	select {
 	case o := <-p.done:
 		return o
 	default:
-		return outcome{err: fmt.Errorf("%w: no answer in time (%w)", mfa.ErrUnknownOutcome, context.Cause(ctx))}
+		return outcome{err: fmt.Errorf("%w: no answer in time (%w)", mfa.ErrUnknownOutcome, why)}
 	}
 }
 

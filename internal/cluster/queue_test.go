@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/mfa"
@@ -191,6 +192,28 @@ func TestCallerThatGivesUp(t *testing.T) {
 	if o := <-stays; !o.ok {
 		t.Errorf("stays: %+v", o)
 	}
+}
+
+// A commit that nobody answers is given up after the queue's own time, whatever its context allows.
+func TestCommitThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, sends := heldQueue(t, 64)
+		q.timeout = time.Second
+		began := time.Now()
+		flying := make(chan outcome, 1)
+		go func() { flying <- q.do(t.Context(), proposalOf(t, "", "flying")) }()
+		<-sends
+		waiting := enqueue(t.Context(), q, proposalOf(t, "", "waiting"))
+		if o := <-flying; !errors.Is(o.err, mfa.ErrUnknownOutcome) || !errors.Is(o.err, context.DeadlineExceeded) {
+			t.Errorf("sent already: %+v, want unknown outcome", o)
+		}
+		if o := <-waiting; o.err == nil {
+			t.Errorf("behind it: %+v, want an error", o)
+		}
+		if took := time.Since(began); took < time.Second || took > 2*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
 }
 
 func TestDrain(t *testing.T) {
