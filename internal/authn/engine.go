@@ -102,8 +102,11 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 			return mfa.Decision{}, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.set.Attempt.Duration())
-	defer cancel()
+	if end, ok := ctx.Deadline(); !ok || end.Sub(a.begun) > a.set.Attempt.Duration() { // the front-end's own is enough, and this one dear
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.set.Attempt.Duration())
+		defer cancel()
+	}
 
 	d, again, err := e.guarded(ctx, a)
 	if err != nil && len(a.ledger) > 0 { // settled perhaps: the ledger has to know, whatever the client is told

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"io"
 	"strings"
 	"sync"
@@ -74,7 +75,7 @@ const repeatMax = 100_000
 // repeats remembers wrong answers for a minute, so that a saved wrong password is
 // counted once. Only keyed digests are kept, in memory, under a key of this process.
 type repeats struct {
-	secret secret.Text
+	macs   sync.Pool // of hash.Hash: HMAC under the key
 	mu     sync.Mutex
 	until  map[repeatKey]time.Time
 	swept  time.Time
@@ -85,16 +86,20 @@ func (r *repeats) init(random io.Reader) {
 	if _, err := io.ReadFull(random, k[:]); err != nil {
 		panic("authn: no randomness: " + err.Error())
 	}
-	r.secret = secret.New(k[:])
+	key := secret.New(k[:])
+	r.macs.New = func() any { return hmac.New(sha256.New, expose(key)) } // to key one costs as much as to use it
 	r.until = make(map[repeatKey]time.Time)
 }
 
 // key digests an answer of one user; another revision of the user is another key.
 func (r *repeats) key(id mfa.UserID, rev int64, kind string, answer secret.Text) (k repeatKey) {
-	m := hmac.New(sha256.New, expose(r.secret))
-	m.Write(binary.BigEndian.AppendUint64(append([]byte(id+" "), kind...), uint64(rev)))
+	m := r.macs.Get().(hash.Hash)
+	m.Reset()
+	var room [64]byte
+	m.Write(binary.BigEndian.AppendUint64(append(append(append(room[:0], id...), ' '), kind...), uint64(rev)))
 	m.Write(expose(answer))
-	copy(k[:], m.Sum(nil))
+	copy(k[:], m.Sum(room[:0]))
+	r.macs.Put(m)
 	return k
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -23,8 +22,10 @@ const maxID = 64
 var errFormat = errors.New("settlement record: damaged")
 
 // MarshalBinary encodes r: equal records give equal bytes.
-func (r Record) MarshalBinary() ([]byte, error) {
-	b := make([]byte, 0, 256)
+func (r Record) MarshalBinary() ([]byte, error) { return r.encode(make([]byte, 0, 256)) }
+
+// encode appends the encoding to b, which is empty.
+func (r Record) encode(b []byte) ([]byte, error) {
 	b = append(b, version)
 	for _, c := range []Count{r.Fails, r.First} {
 		b = binary.AppendUvarint(b, uint64(c.N))
@@ -32,7 +33,13 @@ func (r Record) MarshalBinary() ([]byte, error) {
 		b = appendTime(b, c.Until)
 	}
 	b = binary.AppendUvarint(b, uint64(len(r.Floors)))
-	for _, id := range slices.Sorted(maps.Keys(r.Floors)) {
+	var room [8]mfa.CredentialID
+	ids := room[:0]
+	for id := range r.Floors {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
 		if id == "" || len(id) > maxID {
 			return nil, fmt.Errorf("settlement record: credential id of %d bytes", len(id))
 		}
@@ -62,7 +69,8 @@ func (r Record) MarshalBinary() ([]byte, error) {
 
 // size returns the encoded length, or more than MaxSize if r cannot be encoded.
 func (r Record) size() int {
-	b, err := r.MarshalBinary()
+	var room [512]byte
+	b, err := r.encode(room[:0])
 	if err != nil {
 		return MaxSize + 1
 	}

@@ -57,7 +57,7 @@ func (c *chain) step(raw rawLine) (l line, head *header, t trust, what string) {
 		return line{}, nil, broken, errNotALine.Error()
 	}
 	last := *c
-	follows := chainHash(c.h, last.hash, l.payload) == l.hash
+	follows := chainHash(c.h, last.hash, l.payload, nil) == l.hash
 	if l.seq > last.seq || (follows && last.bad) {
 		c.hash, c.seq, c.lost, c.bad = l.hash, l.seq, false, true
 	}

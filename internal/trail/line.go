@@ -116,16 +116,19 @@ func appendLine(dst []byte, h hash.Hash, prev Hash, seq uint64, synced bool, bod
 	}
 	dst = append(dst, ',')
 	dst = append(dst, body...)
-	sum := chainHash(h, prev, dst[start+payloadAt:])
+	sum := chainHash(h, prev, dst[start+payloadAt:], dst)
 	hex.Encode(dst[start+len(hashOpen):], sum[:])
 	return append(dst, '\n'), sum
 }
 
-func chainHash(h hash.Hash, prev Hash, payload []byte) (sum Hash) {
+// chainHash hashes a line. What room has behind its end is overwritten: arrays of our own
+// would go to the heap.
+func chainHash(h hash.Hash, prev Hash, payload, room []byte) (sum Hash) {
+	b := append(room[len(room):], prev[:]...)
 	h.Reset()
-	h.Write(prev[:])
+	h.Write(b)
 	h.Write(payload)
-	h.Sum(sum[:0])
+	copy(sum[:], h.Sum(b[:0]))
 	return sum
 }
 
