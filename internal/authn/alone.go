@@ -31,7 +31,7 @@ func (e *Engine) settleAlone(ctx context.Context, a *attempt, decide func(settle
 		state = mfa.Unknown
 	}
 	for range rounds {
-		acct, err := e.Store.Account(ctx, a.acct.User.ID, false)
+		acct, err := e.Store.Standing(ctx, a.acct.User.ID, false)
 		if err != nil {
 			return false, mfa.ReasonNone, errors.Join(gone(err), open)
 		}

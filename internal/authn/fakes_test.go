@@ -76,6 +76,16 @@ func (s *memStore) Account(_ context.Context, id mfa.UserID, fresh bool) (settle
 	return a, nil
 }
 
+func (s *memStore) Standing(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
+	a, err := s.Account(ctx, id, fresh)
+	u := &a.User
+	u.Login, u.Aliases, u.Name, u.Email, u.Phone = "", nil, "", "", ""
+	if b := u.Block; b != nil {
+		u.Block = &mfa.Block{Until: b.Until, By: b.By, Since: b.Since}
+	}
+	return a, err
+}
+
 func (s *memStore) Settle(_ context.Context, a settlement.Account, used []mfa.CredentialID, next settlement.Record) (int64, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,6 +248,8 @@ func (d *directory) Check(_ context.Context, name string, u mfa.User, _ []mfa.Cr
 	switch {
 	case d.err != nil:
 		return nil, d.err
+	case u.ID != "" && u.Login == "":
+		return nil, errors.New("the directory is not told whom it is about")
 	case p.Empty():
 		return nil, mfa.EmptyPassword
 	case !p.Equal(secret.FromString("right")):

@@ -32,7 +32,7 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", id, err)
 	}
 	defer unlock()
-	if a.acct, err = e.Store.Account(ctx, id, false); err != nil {
+	if a.acct, err = e.Store.Standing(ctx, id, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}
 	if l, ok := e.earlier(a, a.acct.Record); ok {
@@ -176,8 +176,12 @@ func (e *Engine) firstFactor(ctx context.Context, a *attempt, ways []policy.Spli
 	if e.repeats.seen(key, e.Now()) {
 		return policy.Split{}, mfa.RepeatedWrongPassword
 	}
+	full, err := e.Store.Account(ctx, a.acct.User.ID, false)
+	if err != nil {
+		return policy.Split{}, gone(err)
+	}
 	for _, w := range ways {
-		groups, err := e.First.Check(ctx, where, a.acct.User, a.acct.Credentials, w.Password)
+		groups, err := e.First.Check(ctx, where, full.User, a.acct.Credentials, w.Password)
 		if errors.Is(err, mfa.WrongPassword) {
 			continue
 		}
@@ -253,9 +257,13 @@ func (e *Engine) again(ctx context.Context, a *attempt, l settlement.Leg) (mfa.D
 	needsGroups := slices.ContainsFunc(a.app.Reply, func(r mfa.ReplyRule) bool { return r.Group != "" })
 	if needsGroups && a.handle == nil && a.app.FirstFactor != mfa.FirstFactorNone {
 		ways, err := e.readings(ctx, a, true)
+		var full settlement.Account
+		if err == nil {
+			full, err = e.Store.Account(ctx, a.acct.User.ID, false)
+		}
 		if err == nil {
 			var groups []string
-			groups, err = e.First.Check(ctx, e.directory(a), a.acct.User, a.acct.Credentials, ways[0].Password)
+			groups, err = e.First.Check(ctx, e.directory(a), full.User, a.acct.Credentials, ways[0].Password)
 			a.groups = policy.RuleGroups(a.app, groups)
 		}
 		if err != nil {

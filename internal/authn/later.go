@@ -29,7 +29,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", h.User, err)
 	}
 	defer unlock()
-	if a.acct, err = e.Store.Account(ctx, h.User, false); err != nil {
+	if a.acct, err = e.Store.Standing(ctx, h.User, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}
 	if err := e.sameUser(ctx, a, h.User); err != nil {

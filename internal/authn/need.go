@@ -20,6 +20,9 @@ type Store interface {
 	UserByForm(ctx context.Context, form string) (mfa.UserID, error)
 	// Account returns what a decision about the user is made from, or mfa.ErrNotFound.
 	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
+	// Standing is Account without the user's names, mail address, phone number and the reason
+	// of a block. It costs less, and only a first factor needs them.
+	Standing(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
 	// Settle writes next as a's user's record if the record, the user and the credentials
 	// in used are still at the revisions in a, and reports whether they were. With an
 	// error that wraps mfa.ErrUnknownOutcome the write may or may not have happened.

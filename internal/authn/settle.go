@@ -30,7 +30,7 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 	}()
 	for range rounds {
 		if fresh {
-			if acct, err = e.Store.Account(ctx, a.acct.User.ID, true); e.alone(a, err) {
+			if acct, err = e.Store.Standing(ctx, a.acct.User.ID, true); e.alone(a, err) {
 				return e.settleAlone(ctx, a, decide, open)
 			} else if err != nil {
 				return false, mfa.ReasonNone, errors.Join(gone(err), open)

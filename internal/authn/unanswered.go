@@ -123,7 +123,7 @@ func (e *Engine) recordUnanswered(ctx context.Context, over []mfa.Asked) error {
 // answeredElsewhere reports whether the attempt was finished by another server, or settled by
 // this one and never recorded, which the start does.
 func (e *Engine) answeredElsewhere(ctx context.Context, a mfa.Asked) bool {
-	acct, err := e.Store.Account(ctx, a.Attempt.User, false)
+	acct, err := e.Store.Standing(ctx, a.Attempt.User, false)
 	return err == nil && (acct.Record.Spent(a.Nonce) ||
 		slices.ContainsFunc(acct.Record.Legs, func(l settlement.Leg) bool {
 			return l.Attempt == a.Attempt.ID && l.Time.After(a.Attempt.Time) // not the wrong answer that was followed by this challenge

@@ -34,22 +34,35 @@ func (s *Store) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
 // A user that is not here yet is read through as well.
 func (s *Store) Account(ctx context.Context, id mfa.UserID, fresh bool) (a settlement.Account, err error) {
 	err = s.withKeys(ctx, func() error {
-		a, err = s.readAccount(ctx, id, fresh)
+		a, err = s.readAccount(ctx, id, fresh, (*Store).openUser)
 		return err
 	})
 	return a, err
 }
 
+// Standing is Account without what is sealed of the profile: names, mail address, phone
+// number and the reason of a block. To open that is dear, and few sign-ins need it.
+func (s *Store) Standing(ctx context.Context, id mfa.UserID, fresh bool) (a settlement.Account, err error) {
+	err = s.withKeys(ctx, func() error {
+		a, err = s.readAccount(ctx, id, fresh, (*Store).plainUser)
+		return err
+	})
+	return a, err
+}
+
+// profileReader makes a user of a profile as the view keeps it.
+type profileReader func(s *Store, id mfa.UserID, data string) (mfa.User, error)
+
 // readAccount reads what the database has of the user, and adds what only this server has.
-func (s *Store) readAccount(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
-	a, err := s.readDatabase(ctx, id, fresh)
+func (s *Store) readAccount(ctx context.Context, id mfa.UserID, fresh bool, profile profileReader) (settlement.Account, error) {
+	a, err := s.readDatabase(ctx, id, fresh, profile)
 	if err != nil {
 		return settlement.Account{}, err
 	}
 	return s.overlay.show(a, s.settingsOf, s.now()), nil
 }
 
-func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error) {
+func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool, profile profileReader) (settlement.Account, error) {
 	raw, ok := parseID(id)
 	if !ok {
 		return settlement.Account{}, fmt.Errorf("user %q: %w", id, mfa.ErrNotFound)
@@ -60,7 +73,7 @@ func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool) (se
 			return settlement.Account{}, err
 		}
 		if e.profile.rev != 0 {
-			a, err := s.account(id, e)
+			a, err := s.account(id, e, profile)
 			a.Whole = whole
 			return a, err
 		}
@@ -73,7 +86,7 @@ func (s *Store) readDatabase(ctx context.Context, id mfa.UserID, fresh bool) (se
 		}
 		return settlement.Account{}, fmt.Errorf("read user %s: %w", id, err)
 	}
-	return s.account(id, e)
+	return s.account(id, e, profile)
 }
 
 // entryOf returns a copy of what the view has of a user; nothing of it is changed later.
@@ -159,14 +172,14 @@ func (v *view) keysOf(id rawID, prefix string) []string {
 	return keys
 }
 
-// account decodes and opens what e holds.
-func (s *Store) account(id mfa.UserID, e entry) (settlement.Account, error) {
+// account decodes and opens what e holds, the profile as far as profile does.
+func (s *Store) account(id mfa.UserID, e entry, profile profileReader) (settlement.Account, error) {
 	if e.profile.rev == 0 {
 		return settlement.Account{}, fmt.Errorf("user %s: %w", id, mfa.ErrNotFound)
 	}
 	a := settlement.Account{UserRev: e.profile.rev, RecordRev: e.record.rev}
 	var err error
-	if a.User, err = s.openUser(id, e.profile.data); err != nil {
+	if a.User, err = profile(s, id, e.profile.data); err != nil {
 		return settlement.Account{}, err
 	}
 	if e.record.rev != 0 {
@@ -188,16 +201,29 @@ func (s *Store) account(id mfa.UserID, e entry) (settlement.Account, error) {
 	return a, nil
 }
 
-// openUser decodes a profile as the view keeps it.
-func (s *Store) openUser(id mfa.UserID, data string) (mfa.User, error) {
+// readUser decodes a profile as the view keeps it.
+func readUser(id mfa.UserID, data string) (userRecord, error) {
 	r, err := unpackUser(data)
 	if strings.HasPrefix(data, "{") {
 		r, err = parseUser(userKey(id), []byte(data))
 	}
 	if err != nil {
-		return mfa.User{}, fmt.Errorf("user %s: %w", id, err)
+		return userRecord{}, fmt.Errorf("user %s: %w", id, err)
+	}
+	return r, nil
+}
+
+func (s *Store) openUser(id mfa.UserID, data string) (mfa.User, error) {
+	r, err := readUser(id, data)
+	if err != nil {
+		return mfa.User{}, err
 	}
 	return r.open(s.ring, id)
+}
+
+func (s *Store) plainUser(id mfa.UserID, data string) (mfa.User, error) {
+	r, err := readUser(id, data)
+	return r.plain(id), err
 }
 
 // openCred decodes a credential as the view keeps it.

@@ -157,7 +157,7 @@ func (m *merging) record(ctx context.Context, id mfa.UserID) (*mergedRecord, err
 	if r := m.records[id]; r != nil {
 		return r, nil
 	}
-	a, err := m.s.readDatabase(ctx, id, m.fresh)
+	a, err := m.s.readDatabase(ctx, id, m.fresh, (*Store).openUser)
 	r := &mergedRecord{account: a, next: a.Record, gone: err != nil}
 	switch {
 	case errors.Is(err, mfa.ErrNotFound):

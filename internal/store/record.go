@@ -98,9 +98,18 @@ func sealUser(ring *keyring.Ring, u mfa.User) (userRecord, error) {
 	return r, err
 }
 
-func (r userRecord) open(ring *keyring.Ring, id mfa.UserID) (mfa.User, error) {
+// plain returns what is not sealed.
+func (r userRecord) plain(id mfa.UserID) mfa.User {
 	u := mfa.User{ID: id, Directory: r.Directory, Tags: r.Tags, Created: r.Created, Changed: r.Changed}
 	u.State, _ = mfa.ParseState(r.State)
+	if b := r.Block; b != nil {
+		u.Block = &mfa.Block{Until: b.Until, By: b.By, Since: b.Since}
+	}
+	return u
+}
+
+func (r userRecord) open(ring *keyring.Ring, id mfa.UserID) (mfa.User, error) {
+	u := r.plain(id)
 	plain, err := ring.Open("user", string(id), userKey(id), r.Sealed)
 	if err != nil {
 		return mfa.User{}, fmt.Errorf("record %s: %w", userKey(id), err)
@@ -111,8 +120,8 @@ func (r userRecord) open(ring *keyring.Ring, id mfa.UserID) (mfa.User, error) {
 	if err := p.err(); err != nil {
 		return mfa.User{}, fmt.Errorf("record %s, sealed part: %w", userKey(id), err)
 	}
-	if b := r.Block; b != nil {
-		u.Block = &mfa.Block{Until: b.Until, Reason: reason, By: b.By, Since: b.Since}
+	if u.Block != nil {
+		u.Block.Reason = reason
 	}
 	return u, nil
 }

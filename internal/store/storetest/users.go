@@ -36,6 +36,12 @@ func userLife(t *testing.T, r *rig) {
 		}
 		same(t, fmt.Sprintf("account, fresh %v", fresh), a, settlement.Account{User: want, Credentials: []mfa.Credential{cred},
 			UserRev: a.UserRev, CredRevs: map[mfa.CredentialID]int64{cred.ID: a.UserRev}})
+		a.User.Login, a.User.Aliases, a.User.Name, a.User.Email, a.User.Phone, a.User.Block.Reason = "", nil, "", "", "", ""
+		standing, err := r.Standing(ctx, u.ID, fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, fmt.Sprintf("standing, fresh %v", fresh), standing, a)
 	}
 	forms := func(want map[string]bool) {
 		t.Helper()
