@@ -75,10 +75,10 @@ const repeatMax = 100_000
 // repeats remembers wrong answers for a minute, so that a saved wrong password is
 // counted once. Only keyed digests are kept, in memory, under a key of this process.
 type repeats struct {
-	macs   sync.Pool // of hash.Hash: HMAC under the key
-	mu     sync.Mutex
-	until  map[repeatKey]time.Time
-	swept  time.Time
+	macs  sync.Pool // of hash.Hash: HMAC under the key
+	mu    sync.Mutex
+	until map[repeatKey]time.Time
+	swept time.Time
 }
 
 func (r *repeats) init(random io.Reader) {
