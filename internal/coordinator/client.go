@@ -16,6 +16,7 @@ import (
 
 	"countersign/internal/group"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 )
 
 // callTimeout bounds one request to one coordinator.
@@ -28,11 +29,12 @@ type Client struct {
 	http      *http.Client
 	ca        *x509.Certificate // of the last handshake
 	digest    [32]byte
+	secret    secret.Text // the code's; answers to it prove that they come from who made it
 }
 
 // NewClient returns a client for the coordinators of an activation code.
 func NewClient(a group.Activation) *Client {
-	c := &Client{addresses: a.Coordinators, digest: a.CA}
+	c := &Client{addresses: a.Coordinators, digest: a.CA, secret: a.Secret}
 	c.http = &http.Client{Timeout: callTimeout, Transport: &http.Transport{
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, VerifyConnection: c.verify}, // verify does it, against the code's CA
 		TLSHandshakeTimeout: 5 * time.Second,
@@ -68,15 +70,22 @@ func (c *Client) CertificatePEM() []byte {
 
 // Preview asks what a code admits to.
 func (c *Client) Preview(ctx context.Context, r group.Request) (p group.Preview, err error) {
-	err = c.ask(ctx, http.MethodPost, PathPreview, r, &p)
-	return p, advise(err)
+	return p, c.proven(ctx, PathPreview, r, group.KindPreview, &p)
 }
 
 // Activate asks for admission. After an error whose outcome is open the same request may
 // have been granted: then a new code for the same machine admits it again.
 func (c *Client) Activate(ctx context.Context, r group.Request) (g group.Grant, err error) {
-	err = c.ask(ctx, http.MethodPost, PathActivate, r, &g)
-	return g, advise(err)
+	return g, c.proven(ctx, PathActivate, r, group.KindGrant, &g)
+}
+
+// proven sends r and reads an answer that only who made the code can give.
+func (c *Client) proven(ctx context.Context, path string, r group.Request, kind string, out any) error {
+	var p group.Proven
+	if err := c.ask(ctx, http.MethodPost, path, r, &p); err != nil {
+		return advise(err)
+	}
+	return p.Open(c.secret, &r, kind, out)
 }
 
 // Master asks who the master is. Who answers is a server of the group, by its certificate;

@@ -96,20 +96,20 @@ func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Dur
 	return a.String(), expires, s.record(ctx, by, "activation create", a.ID, role)
 }
 
-// Preview says what the code of r admits to. On the master only.
-func (s *Service) Preview(ctx context.Context, r Request) (Preview, error) {
-	if err := r.check(); err != nil {
-		return Preview{}, err
+// Preview says what the code of r admits to: a proven Preview. On the master only.
+func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
+	if err := r.Check(); err != nil {
+		return Proven{}, err
 	}
 	if !s.Cluster.Leads() {
-		return Preview{}, ErrNotMaster
+		return Proven{}, ErrNotMaster
 	}
 	code, err := s.Store.JoinCode(ctx, r.Code)
 	if errors.Is(err, mfa.ErrNotFound) {
-		return Preview{}, errUsed
+		return Proven{}, errUsed
 	}
 	if err != nil {
-		return Preview{}, err
+		return Proven{}, err
 	}
 	var before *mfa.Member
 	for _, m := range s.Store.Members() {
@@ -118,9 +118,9 @@ func (s *Service) Preview(ctx context.Context, r Request) (Preview, error) {
 		}
 	}
 	if err := s.admissible(&r, code, before); err != nil {
-		return Preview{}, err
+		return Proven{}, err
 	}
-	return s.preview(code), nil
+	return Prove(code.Secret, &r, KindPreview, s.preview(code))
 }
 
 func (s *Service) preview(c Code) Preview {
@@ -134,22 +134,22 @@ func (s *Service) preview(c Code) Preview {
 
 var errUsed = fmt.Errorf("%w: this activation code is not known: it was used, or it has expired; make another with `countersign group activation create`", mfa.ErrInvalid)
 
-// Activate admits a server: its record, the keyset wrapped to its key, a certificate. On
-// the master only. The code is used up by it.
-func (s *Service) Activate(ctx context.Context, r Request) (Grant, error) {
-	if err := r.check(); err != nil {
-		return Grant{}, err
+// Activate admits a server: its record, the keyset wrapped to its key, a certificate; the
+// answer is a proven Grant. On the master only. The code is used up by it.
+func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
+	if err := r.Check(); err != nil {
+		return Proven{}, err
 	}
 	if !s.Cluster.Leads() {
-		return Grant{}, ErrNotMaster
+		return Proven{}, ErrNotMaster
 	}
 	ca, err := s.CA(ctx)
 	if err != nil {
-		return Grant{}, err
+		return Proven{}, err
 	}
 	cert, err := ca.IssueFor(subject(&r), r.PublicKey, s.Now())
 	if err != nil {
-		return Grant{}, fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+		return Proven{}, fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
 	}
 	m := r.member(pki.KeyDigest(r.PublicKey), "activation "+r.Code)
 	m.Joined = s.Now().UTC().Truncate(time.Second)
@@ -159,17 +159,18 @@ func (s *Service) Activate(ctx context.Context, r Request) (Grant, error) {
 		return s.admissible(&r, c, before)
 	})
 	if errors.Is(err, mfa.ErrNotFound) {
-		return Grant{}, errUsed
+		return Proven{}, errUsed
 	}
 	if err != nil {
-		return Grant{}, err
+		return Proven{}, err
 	}
 	s.Log.Info("a server was admitted to the group", "server", r.Name, "peer", r.Peer, "code", r.Code, "code_by", used.By)
 	g := Grant{Preview: s.preview(used), Certificate: cert, Members: s.Store.Members()}
 	if !slices.ContainsFunc(g.Members, func(o mfa.Member) bool { return o.Name == m.Name }) {
 		g.Members = append(g.Members, m) // the view is a moment behind
 	}
-	return g, s.record(ctx, used.By, "server admit", r.Name, "by activation code "+r.Code)
+	answer, err := Prove(used.Secret, &r, KindGrant, g)
+	return answer, errors.Join(err, s.record(ctx, used.By, "server admit", r.Name, "by activation code "+r.Code))
 }
 
 // admissible checks that the code admits r.
@@ -192,8 +193,8 @@ func (s *Service) admissible(r *Request, c Code, before *mfa.Member) error {
 	return nil
 }
 
-// check refuses what is not even a request.
-func (r *Request) check() error {
+// Check refuses what is not even a request.
+func (r *Request) Check() error {
 	bad := func(what string) error { return fmt.Errorf("%w: %s", mfa.ErrInvalid, what) }
 	switch {
 	case len(r.Code) != 2*codeIDSize || strings.Trim(r.Code, "0123456789abcdef") != "":
