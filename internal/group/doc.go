@@ -74,20 +74,34 @@ type Recorder interface {
 	Append(ctx context.Context, records ...mfa.Record) error
 }
 
-// Report is what a server tells the others about itself.
+// Report is what a server tells the others and the coordinator about itself.
 type Report struct {
-	Name     string    `json:"name"`
-	Version  string    `json:"version"`
-	Role     string    `json:"role"` // master, replica, joining, removed
-	Voter    bool      `json:"voter"`
-	Master   string    `json:"master"`
-	MemberID string    `json:"member_id"`
-	Epoch    uint64    `json:"epoch"`
-	Revision int64     `json:"revision"`
-	Lag      uint64    `json:"lag"`
-	Quorum   bool      `json:"quorum"`
-	Since    time.Time `json:"since"`
-	Time     time.Time `json:"time"` // on its clock
+	Name      string     `json:"name"`
+	Group     string     `json:"group"`
+	Instance  string     `json:"instance"` // of this run of the program, random
+	Version   string     `json:"version"`
+	Role      string     `json:"role"` // master, replica, joining, removed
+	Voter     bool       `json:"voter"`
+	Master    string     `json:"master"`
+	MemberID  string     `json:"member_id"`
+	Epoch     uint64     `json:"epoch"`
+	ClusterID string     `json:"cluster_id"`
+	Revision  int64      `json:"revision"`
+	Lag       uint64     `json:"lag"`
+	Quorum    bool       `json:"quorum"`
+	Since     time.Time  `json:"since"`               // it runs
+	Time      time.Time  `json:"time"`                // on its clock
+	Expires   time.Time  `json:"expires,omitzero"`    // the certificate of its peer port
+	Listeners []Listener `json:"listeners,omitempty"` // its front-ends
+	Users     int        `json:"users"`
+	SignIns   uint64     `json:"sign_ins"` // verdicts since it runs
+	Unmerged  int        `json:"unmerged"` // what it settled without a master and has not merged yet
+}
+
+// Listener is one front-end.
+type Listener struct {
+	Kind    string `json:"kind"`
+	Address string `json:"address"`
 }
 
 // Peers tells what other servers last said.
