@@ -34,6 +34,7 @@ var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 // is safe for concurrent use.
 type Service struct {
 	Server  string // this server's name
+	Witness bool   // this server is one: it has no keys, and admits nobody
 	Store   Store
 	Cluster Cluster
 	Peers   Peers
@@ -64,8 +65,11 @@ type Grant struct {
 
 // CreateCode makes a single-use code that admits one server. Any server may make it.
 func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Duration) (text string, expires time.Time, err error) {
-	if role != mfa.RoleServer {
-		return "", expires, fmt.Errorf("%w: role %q: only %q can be activated", mfa.ErrInvalid, role, mfa.RoleServer)
+	if role != mfa.RoleServer && role != mfa.RoleWitness {
+		return "", expires, fmt.Errorf("%w: role %q: want %q or %q", mfa.ErrInvalid, role, mfa.RoleServer, mfa.RoleWitness)
+	}
+	if s.Witness {
+		return "", expires, errWitness
 	}
 	if life <= 0 || life > MaxCodeLife {
 		return "", expires, fmt.Errorf("%w: a code lives for at most %s", mfa.ErrInvalid, MaxCodeLife)
@@ -96,6 +100,9 @@ func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Dur
 	return a.String(), expires, s.record(ctx, by, "activation create", a.ID, role)
 }
 
+// errWitness: only a server with the group's keys opens codes, and issues certificates.
+var errWitness = fmt.Errorf("this server is a witness and has none of the group's keys; ask one of the group's other servers, or try again in a moment: %w", mfa.ErrUnavailable)
+
 // Preview says what the code of r admits to: a proven Preview. On the master only.
 func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
 	if err := r.Check(); err != nil {
@@ -103,6 +110,9 @@ func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
 	}
 	if !s.Cluster.Leads() {
 		return Proven{}, ErrNotMaster
+	}
+	if s.Witness {
+		return Proven{}, errWitness
 	}
 	code, err := s.Store.JoinCode(ctx, r.Code)
 	if errors.Is(err, mfa.ErrNotFound) {
@@ -142,6 +152,9 @@ func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
 	}
 	if !s.Cluster.Leads() {
 		return Proven{}, ErrNotMaster
+	}
+	if s.Witness {
+		return Proven{}, errWitness
 	}
 	ca, err := s.CA(ctx)
 	if err != nil {
@@ -207,6 +220,10 @@ func (r *Request) Check() error {
 		return bad("peer: want host:port as the other servers reach it")
 	case r.HTTPS != "" && !address(r.HTTPS), r.Coordinator != "" && !address(r.Coordinator):
 		return bad("https or coordinator: want host:port")
+	case (r.Role == mfa.RoleWitness) != (r.Wrap == ""):
+		return bad("wrap: a server names the key that the group's keys are wrapped to, a witness none")
+	case r.Role == mfa.RoleWitness && r.HTTPS != "":
+		return bad("https: a witness has no such port")
 	case len(r.PublicKey) > 1024, len(r.Wrap) > 256, len(r.Version) > 64:
 		return bad("a field is too long")
 	}

@@ -89,6 +89,9 @@ func (s *Service) Forget(ctx context.Context, by, name string) error {
 	if name == s.Server {
 		return s.handOver(ctx, nodes)
 	}
+	if err := s.keepsKeys(m); err != nil {
+		return err
+	}
 	for _, n := range nodes {
 		if n.Name == name || n.Peer == m.Peer {
 			if err := s.Cluster.Remove(ctx, n.ID); err != nil {
@@ -103,11 +106,32 @@ func (s *Service) Forget(ctx context.Context, by, name string) error {
 	return s.record(ctx, by, "group forget", name, "")
 }
 
+// keepsKeys refuses to take out the last server that has the group's keys: the witnesses
+// that would be left could not read what they hold.
+func (s *Service) keepsKeys(leaver mfa.Member) error {
+	if leaver.Role == mfa.RoleWitness {
+		return nil
+	}
+	for _, m := range s.Store.Members() {
+		if m.Role != mfa.RoleWitness && m.Name != leaver.Name {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s is the only server of the group that has its keys; a witness cannot go on alone. Activate another server first, or take the witness out before", mfa.ErrInvalid, leaver.Name)
+}
+
 // handOver makes another server the master, which can then forget this one: it returns
 // ErrNotMaster, so that the caller asks there.
 func (s *Service) handOver(ctx context.Context, nodes []Node) error {
+	witness := map[string]bool{}
+	for _, m := range s.Store.Members() {
+		witness[m.Name] = m.Role == mfa.RoleWitness
+	}
 	for _, voters := range []bool{true, false} {
 		for _, n := range nodes {
+			if witness[n.Name] {
+				continue // has no keys: it could not lead
+			}
 			if r, ok := s.Peers.Heard(n.Name); n.Master || n.Name == "" || n.Voter != voters || !ok || s.Cluster.Revision()-r.Revision > behindMax {
 				continue
 			}

@@ -66,18 +66,31 @@ func Next(members []Member) Step {
 			ready = append(ready, m)
 		}
 	}
+	if step := handOver(voters); step.Action != Nothing {
+		return step // before all else: a vote taken away must not be that of the one who is to lead
+	}
 	want := Voters(len(members))
 	switch {
 	case len(voters) < want && odd(len(voters)+len(ready), want) > len(voters) && healthy(voters):
 		return Step{Promote, ready[0].Name, "the group has members enough for " + count(want)}
 	case len(voters) > want && len(voters) > 1 && healthy(voters):
 		for _, m := range slices.Backward(voters) {
-			if !m.Master {
+			if !m.Master && (m.Witness || servers(voters) > 1) {
 				return Step{Demote, m.Name, "the group has members for " + count(want) + " only"}
 			}
 		}
 	}
-	return handOver(voters)
+	return Step{}
+}
+
+// servers counts those that are no witnesses.
+func servers(list []Member) (n int) {
+	for _, m := range list {
+		if !m.Witness {
+			n++
+		}
+	}
+	return n
 }
 
 // handOver moves the lead from a witness to a server as soon as one has caught up: a

@@ -46,6 +46,11 @@ func TestNext(t *testing.T) {
 		{"a witness leads", "a:v b:v w:vmw", "move master a"},
 		{"a witness leads, the first is behind", "a:vb b:v w:vmw", "move master b"},
 		{"a witness leads, nobody ready", "a:vb b:vx w:vmw", ""},
+		{"a witness leads and a server has left", "a:v w:vmw", "move master a"},
+		{"a witness leads, a server has left, the other is away", "a:vx w:vmw", ""},
+		{"a witness leads, a server has left, the other is behind", "a:vb w:vmw", ""},
+		{"a server has left, the other leads", "a:vm w:vw", "demote w"},
+		{"two witnesses", "a:vm v:lw w:lw", "promote v"},
 		{"empty", "", ""},
 	}
 	for _, tt := range tests {

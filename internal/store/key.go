@@ -27,9 +27,16 @@ const (
 	prefixSealed    = "x/"        // x/NAME: sealed blob of another part
 	prefixMember    = "m/"        // m/NAME: server of the group
 	prefixJoin      = "j/"        // j/ID: joining code that nobody has used yet
+	prefixGroup     = "g/"        // g/NAME: what the group is agreed on
 	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings     = "p/settings"
 )
+
+// ofServers reports whether key is of what servers know of each other; nothing in it is
+// sealed.
+func ofServers(key string) bool {
+	return strings.HasPrefix(key, prefixMember) || strings.HasPrefix(key, prefixGroup)
+}
 
 // idSize is the length of an id in bytes; as text it has 16 characters.
 const idSize = 10

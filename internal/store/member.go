@@ -186,7 +186,7 @@ func (s *Store) joinCode(ctx context.Context, t *tx, id string) (JoinCode, error
 }
 
 // Admit makes m a server of the group by a code: in one commit the code is used up, the
-// record of m is written, and the keyset is wrapped to m.Wrap. check sees the code and
+// record of m is written, and the keyset is wrapped to m.Wrap (a witness gets none). check sees the code and
 // what is recorded of a server of that name (nil: nothing), and may run more than once.
 func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(JoinCode, *mfa.Member) error) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -209,7 +209,9 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 		if err := check(code, before); err != nil {
 			return err
 		}
-		if err := s.wrapTo(ctx, t, m.Name, m.Wrap); err != nil {
+		if m.Role == mfa.RoleWitness {
+			t.del(prefixKeyset + m.Name) // of an earlier server of that name
+		} else if err := s.wrapTo(ctx, t, m.Name, m.Wrap); err != nil {
 			return err
 		}
 		t.del(prefixJoin + id)

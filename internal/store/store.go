@@ -26,6 +26,10 @@ type Options struct {
 	Keep      func(ctx context.Context, r mfa.Record) error
 	BothSides func(s mfa.Settled, detail string)
 
+	// Witness, on a server without the group's keyset: the view holds what servers know of
+	// each other, and nothing that is sealed can be read or written.
+	Witness bool
+
 	Now    func() time.Time
 	Random io.Reader // of ids; nil: crypto/rand
 	Log    *slog.Logger
@@ -54,13 +58,16 @@ func Open(_ context.Context, kv KV, ring *keyring.Ring, o Options) (*Store, erro
 	if o.Now == nil || o.Log == nil {
 		return nil, fmt.Errorf("store: Now and Log must be set: %w", mfa.ErrInvalid)
 	}
-	if ring.Keyset().Empty() {
-		return nil, fmt.Errorf("store: the keyset is empty: %w", mfa.ErrInvalid)
+	if ring.Keyset().Empty() != o.Witness {
+		return nil, fmt.Errorf("store: a server has a keyset, a witness none: %w", mfa.ErrInvalid)
 	}
 	s := &Store{kv: kv, ring: ring, o: o, view: newView(), overlay: newOverlay()}
 	s.view.decode = s.decodeSmall
 	s.view.keyset = s.follow
 	s.view.ksKey = prefixKeyset + o.Server
+	if o.Witness {
+		s.view.only = ofServers
+	}
 	return s, nil
 }
 

@@ -38,6 +38,7 @@ type view struct {
 	decode func(c *catalog, key string, value []byte) error // of the small records, by kind
 	keyset func(value []byte)                               // told of this server's wrapped keyset
 	ksKey  string                                           // its key
+	only   func(key string) bool                            // what the view holds; nil: everything
 }
 
 // change is one key's change; a nil value deletes.
@@ -63,6 +64,7 @@ func (v *view) follow() func(key string, value []byte, rev int64) bool {
 			v.complete(batch, rev)
 			clear(batch)
 			batch = batch[:0]
+		case v.only != nil && !v.only(key):
 		default:
 			batch = append(batch, change{key, value, rev})
 			if len(batch) == 64 && v.fill(batch) { // the copy at the start is large; readers wait meanwhile
