@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -27,11 +26,11 @@ var ErrDamaged = errors.New("the parked copy is damaged")
 // process when it cannot.
 const parkedRoom = 64 << 20
 
-// Parked is a copy of the group's database that counts no more, because its epoch ended
+// ParkedReader is a copy of the group's database that counts no more, because its epoch ended
 // while this server was away, opened to be read. Nobody can reach it, and it writes nothing
 // of ours. It stays as it is while it is open. Methods may be called from any goroutine
 // until Close.
-type Parked struct {
+type ParkedReader struct {
 	node *Node
 	rev  int64
 }
@@ -45,7 +44,7 @@ type Parked struct {
 // This process must hold the folder, by an open Node. The error wraps ErrDamaged if the
 // copy cannot be read, now or ever, and mfa.ErrUnavailable if the disk is too full to try.
 // etcd ends the process for some kinds of damage: note before that it is being tried.
-func OpenParked(ctx context.Context, o Options, copy string) (*Parked, error) {
+func OpenParked(ctx context.Context, o Options, copy string) (*ParkedReader, error) {
 	o, err := o.complete()
 	if err != nil {
 		return nil, err
@@ -71,7 +70,7 @@ func OpenParked(ctx context.Context, o Options, copy string) (*Parked, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
 	}
-	p := &Parked{node: n}
+	p := &ParkedReader{node: n}
 	if err := p.settle(ctx, known); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("open the parked copy %s: %w", dir, err)
@@ -120,7 +119,7 @@ func lastCommit(walDir string) (last uint64, err error) {
 }
 
 // settle waits until the copy shows everything that it can know.
-func (p *Parked) settle(ctx context.Context, known uint64) error {
+func (p *ParkedReader) settle(ctx context.Context, known uint64) error {
 	n := p.node
 	if n.alone() {
 		return n.linearUntil(ctx)
@@ -150,14 +149,14 @@ func (n *Node) alone() bool {
 }
 
 // Revision is the last revision of the copy.
-func (p *Parked) Revision() int64 { return p.rev }
+func (p *ParkedReader) Revision() int64 { return p.rev }
 
 // ClusterID names the epoch that the copy is of.
-func (p *Parked) ClusterID() string { return p.node.ClusterID() }
+func (p *ParkedReader) ClusterID() string { return p.node.ClusterID() }
 
 // Scan calls yield for each key under prefix, in order, with the revision that put it, until
 // it returns false.
-func (p *Parked) Scan(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) bool) error {
+func (p *ParkedReader) Scan(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) bool) error {
 	if err := p.node.enter(); err != nil {
 		return err
 	}
@@ -168,7 +167,7 @@ func (p *Parked) Scan(ctx context.Context, prefix string, yield func(key string,
 
 // At returns what key held at a revision, and the revision that put it; 0: it was absent.
 // known is false if the history does not reach back so far.
-func (p *Parked) At(ctx context.Context, key string, at int64) (value []byte, rev int64, known bool, err error) {
+func (p *ParkedReader) At(ctx context.Context, key string, at int64) (value []byte, rev int64, known bool, err error) {
 	if err := p.node.enter(); err != nil {
 		return nil, 0, false, err
 	}
@@ -186,16 +185,4 @@ func (p *Parked) At(ctx context.Context, key string, at int64) (value []byte, re
 }
 
 // Close closes the copy. It stays where it is.
-func (p *Parked) Close() { p.node.shut() }
-
-// DropParked removes a parked copy for good; one that is gone already is no error.
-func DropParked(dataDir, copy string) error {
-	if !copyRE.MatchString(copy) {
-		return fmt.Errorf("parked copy %q: not the name of a database: %w", copy, mfa.ErrInvalid)
-	}
-	dir := copyDir(dataDir, copy)
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove the parked copy %s: %w", dir, err)
-	}
-	return syncDir(filepath.Dir(dir))
-}
+func (p *ParkedReader) Close() { p.node.shut() }

@@ -140,17 +140,3 @@ func TestParkedDamaged(t *testing.T) {
 		})
 	}
 }
-
-func TestDropParked(t *testing.T) {
-	n := newNode(t)
-	n.Close()
-	for range 2 {
-		must(t, DropParked(n.o.DataDir, "epoch-1.1"))
-	}
-	if _, err := os.Stat(copyDir(n.o.DataDir, "epoch-1.1")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("still there: %v", err)
-	}
-	if err := DropParked(n.o.DataDir, "../keys"); err == nil {
-		t.Error("a path outside was taken")
-	}
-}
