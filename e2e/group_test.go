@@ -61,7 +61,9 @@ func (s *server) code(flags ...string) string {
 // activate admits a machine that has no server yet.
 func (s *server) activate(code string) {
 	s.t.Helper()
-	if r := countersign(s.t, nil, code, "activate", "-", "--yes", "--config", s.config); r.code != 0 {
+	var r result
+	within(s.t, s.ns, func() { r = countersign(s.t, nil, code, "activate", "-", "--yes", "--config", s.config) })
+	if r.code != 0 {
 		s.t.Fatalf("activate: exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -67,8 +67,14 @@ type process struct {
 // launch starts the program that serves; what it writes goes to out.
 func launch(t testing.TB, out *log, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(racer, args...), out: out, done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50")
+	return launchAs(t, racer, nil, out, args...)
+}
+
+// launchAs is launch with another build of the program and more environment.
+func launchAs(t testing.TB, binary string, env []string, out *log, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(binary, args...), out: out, done: make(chan struct{})}
+	p.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=50"), env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +30,9 @@ type server struct {
 	acct    string
 	https   string
 	metrics string
+	ns      string   // network namespace; "": this one
+	binary  string   // "": the program under test
+	env     []string // of it, besides ours
 	log     *log
 	proc    *process // of the last start
 }
@@ -101,8 +106,14 @@ func (s *server) found() {
 // start starts the server and waits until it decides sign-ins.
 func (s *server) start() {
 	s.t.Helper()
-	s.proc = launch(s.t, s.log, "server", "--config", s.config)
+	s.launch()
 	s.ready()
+}
+
+// launch starts the server where it is at home.
+func (s *server) launch() {
+	s.t.Helper()
+	within(s.t, s.ns, func() { s.proc = launchAs(s.t, cmp.Or(s.binary, racer), s.env, s.log, "server", "--config", s.config) })
 }
 
 // ready waits until a running server decides sign-ins.
@@ -124,7 +135,11 @@ func (s *server) ready() {
 
 // get reads from the metrics listener; 0 if it does not answer.
 func (s *server) get(path string) (int, string) {
-	c := &http.Client{Timeout: 5 * time.Second}
+	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			within(s.t, s.ns, func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) })
+			return conn, err
+		}}}
 	r, err := c.Get("http://" + s.metrics + path)
 	if err != nil {
 		return 0, err.Error()
