@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"countersign/internal/group"
+	"countersign/internal/mfa"
 	"countersign/internal/peer"
 )
 
@@ -24,8 +26,10 @@ const (
 
 // heard is what the other servers of the group last said.
 type heard struct {
-	mu  sync.Mutex
-	all map[string]word
+	group.Heartbeats // what they said, asked or not
+
+	mu      sync.Mutex
+	answers map[string]word // what they answered: only that proves that this server reaches them
 }
 
 type word struct {
@@ -37,20 +41,32 @@ type word struct {
 func (h *heard) Heard(name string) (group.Report, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w, ok := h.all[name]
+	w, ok := h.answers[name]
 	return w.report, ok && time.Since(w.at) < heardFor
 }
 
-func (h *heard) set(name string, r group.Report) {
+// answered notes an answer of the server with that name at address.
+func (h *heard) answered(name, group, address string, r group.Report, offset time.Duration) {
+	now := time.Now()
+	h.Beat(name, group, address, r, offset, now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.all == nil {
-		h.all = map[string]word{}
+	if h.answers == nil {
+		h.answers = map[string]word{}
 	}
-	h.all[name] = word{r, time.Now()}
+	h.answers[name] = word{r, now}
 }
 
-// hear asks every other server each second what it is, until ctx is done.
+// called notes a report that the server of that name has sent from address.
+func (h *heard) called(name, group, address string, r group.Report, offset time.Duration) {
+	if last, ok := h.Last(name); ok && last.Report.Instance == r.Instance {
+		address = last.Address // where it is called is the better one
+	}
+	h.Beat(name, group, address, r, offset, time.Now())
+}
+
+// hear tells every other server each second what this one is, and hears the same of it,
+// until ctx is done.
 func (s *server) hear(ctx context.Context) error {
 	tick := time.NewTicker(hearEvery)
 	defer tick.Stop()
@@ -80,15 +96,22 @@ func (s *server) hearOnce(ctx context.Context) (refused bool) {
 	ctx, cancel := context.WithTimeout(ctx, hearTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, m := range s.peers.members() {
+	own := s.report()
+	members := s.peers.members()
+	s.heard.Forget(func(name string) bool {
+		return slices.ContainsFunc(members, func(m mfa.Member) bool { return m.Name == name })
+	})
+	for _, m := range members {
 		if m.Name == s.Config.Name {
 			continue
 		}
 		wg.Go(func() {
 			var r group.Report
-			err := s.peers.client.Call(ctx, m.Peer, http.MethodGet, peer.PathReport, nil, &r)
+			asked, began := s.Now(), time.Now()
+			err := s.peers.client.Call(ctx, m.Peer, http.MethodPost, peer.PathReport, own, &r)
 			if err == nil && r.Name == m.Name {
-				s.heard.set(m.Name, r)
+				half := asked.Add(time.Since(began) / 2)
+				s.heard.answered(m.Name, s.node.Group(), m.Peer, r, r.Time.Sub(half))
 				yes.Store(true)
 			}
 			if errors.Is(err, group.ErrNotMember) {
@@ -100,9 +123,18 @@ func (s *server) hearOnce(ctx context.Context) (refused bool) {
 	return no.Load() && !yes.Load()
 }
 
+// beat takes a report that another server, who calls from address, has sent: its heartbeat.
+func (s *server) beat(caller, address string, r group.Report) {
+	s.heard.called(caller, s.node.Group(), address, r, r.Time.Sub(s.Now()))
+}
+
 // report is what this server says of itself.
 func (s *server) report() group.Report {
-	r := group.Report{Name: s.Config.Name, Version: s.Version, Role: "joining", Since: s.started, Time: s.Now()}
+	r := group.Report{Name: s.Config.Name, Instance: s.instance, Version: s.Version, Role: "joining", Since: s.started, Time: s.Now(),
+		Expires: s.peers.cert.Load().Leaf.NotAfter}
+	if open := s.fronts.Load(); open != nil {
+		r.Listeners = *open
+	}
 	n := s.peers.live.Load()
 	if n == nil {
 		return r
@@ -112,6 +144,9 @@ func (s *server) report() group.Report {
 		return r
 	}
 	r.Role, r.Voter, r.Master, r.MemberID, r.Epoch = st.Role, st.Voter, st.Master, st.MemberID, st.Epoch
-	r.Revision, r.Lag, r.Quorum = st.Revision, st.Lag, st.Quorum
+	r.Group, r.ClusterID, r.Revision, r.Lag, r.Quorum = n.Group(), st.ClusterID, st.Revision, st.Lag, st.Quorum
+	if records := s.peers.records.Load(); records != nil {
+		r.Users, r.Unmerged, r.SignIns = records.CountUsers(), records.Unmerged(), s.metrics.verdicts.Load()
+	}
 	return r
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ type metrics struct {
 	radius   []prometheus.Counter // by outcome
 	attempts *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	verdicts atomic.Uint64
 }
 
 func newMetrics() *metrics {
@@ -43,6 +45,7 @@ func (m *metrics) RADIUS(o radiusd.Outcome) {
 
 // observe counts a verdict.
 func (m *metrics) observe(a *mfa.Attempt) {
+	m.verdicts.Add(1)
 	verdict := a.Verdict.String()
 	m.attempts.WithLabelValues(a.Application, a.FrontEnd, verdict, a.Reason.String(), string(a.Method)).Inc()
 	m.seconds.WithLabelValues(a.FrontEnd, verdict).Observe(a.Duration.Seconds())

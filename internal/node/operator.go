@@ -9,6 +9,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/config"
+	"countersign/internal/group"
 	"countersign/internal/secret"
 )
 
@@ -35,10 +36,18 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("server %s does not answer at %s: is it running, and does the network let this server reach it?", m.Name, m.Peer))
 		}
 	}
+	for _, l := range s.listeners() {
+		a.Fronts = append(a.Fronts, admin.FrontEnd{Kind: l.Kind, Address: l.Address, OK: true})
+	}
+	return a, nil
+}
+
+// listeners are the front-ends of this server.
+func (s *server) listeners() (all []group.Listener) {
 	front := func(kind string, addresses ...string) {
 		for _, address := range addresses {
 			if address != "" {
-				a.Fronts = append(a.Fronts, admin.FrontEnd{Kind: kind, Address: address, OK: true})
+				all = append(all, group.Listener{Kind: kind, Address: address})
 			}
 		}
 	}
@@ -48,7 +57,7 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	front("peer", s.bound.Peer)
 	front("coordinator", s.bound.Coordinator)
 	front("metrics", s.bound.Metrics)
-	return a, nil
+	return all
 }
 
 // SetLogLevel implements admin.Node.

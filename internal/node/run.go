@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -54,13 +55,14 @@ type Addresses struct {
 // server is a running server, as far as it has been started.
 type server struct {
 	Options
-	levels  *logging.Levels
-	log     *logging.Log
-	own     *slog.Logger // of this package
-	id      identity
-	started time.Time
-	small   bool // a demo or a test: no reserve on disk
-	work    int  // of a backup's passphrase; 0: scryptWork
+	levels   *logging.Levels
+	log      *logging.Log
+	own      *slog.Logger // of this package
+	id       identity
+	started  time.Time
+	instance string // names this run of the program, at random
+	small    bool   // a demo or a test: no reserve on disk
+	work     int    // of a backup's passphrase; 0: scryptWork
 
 	node     *cluster.Node
 	ring     *keyring.Ring
@@ -80,6 +82,7 @@ type server struct {
 	cutTrail bool // the trail is not what the database knew of it at the start
 	radius   *radiusd.Server
 	bound    Addresses
+	fronts   atomic.Pointer[[]group.Listener] // what listens, once all of it does
 
 	peers       *peering // nil: no peer port
 	heard       heard
@@ -109,7 +112,7 @@ func Run(ctx context.Context, o Options) error {
 
 // run is Run; prepare, if not nil, is called when everything works and nothing is served.
 func (s *server) run(ctx context.Context, prepare func(context.Context) error) (err error) {
-	s.started = s.Now()
+	s.started, s.instance = s.Now(), rand.Text()
 	if err := s.openLog(); err != nil {
 		return err
 	}
@@ -232,6 +235,8 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 		return err
 	}
 	running.push(edges.stop)
+	open := s.listeners()
+	s.fronts.Store(&open)
 	api := adminapi.New(s.admin, s.enroll, s.Version, s.log.Logger("api"))
 	web := http.NewServeMux()
 	web.Handle(adminapi.Prefix+"/", api)

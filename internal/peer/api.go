@@ -24,11 +24,20 @@ type Join struct {
 	Was string `json:"was,omitempty"` // the id of an earlier membership that ended
 }
 
-// API serves our own calls. report tells what this server is; more serves everything else.
-func API(g *group.Service, report func() group.Report, more http.Handler) http.Handler {
+// API serves our own calls. report tells what this server is; beat takes what another one,
+// who calls from address, says of itself; more serves everything else.
+func API(g *group.Service, report func() group.Report, beat func(caller, address string, r group.Report), more http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+PathReport, func(w http.ResponseWriter, _ *http.Request) {
 		group.WriteAnswer(w, report(), nil)
+	})
+	mux.HandleFunc("POST "+PathReport, func(w http.ResponseWriter, r *http.Request) {
+		var in group.Report
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			beat(Caller(r.Context()), r.RemoteAddr, in)
+		}
+		group.WriteAnswer(w, report(), err)
 	})
 	mux.HandleFunc("POST "+PathJoin, func(w http.ResponseWriter, r *http.Request) {
 		var in Join
