@@ -61,6 +61,9 @@ type Grant struct {
 	Preview
 	Certificate []byte       `json:"certificate"` // PEM
 	Members     []mfa.Member `json:"members"`
+	// Coordinators are the addresses (host:port) of the independent coordinator that the
+	// group uses; none: the group is its own.
+	Coordinators []string `json:"coordinators,omitempty"`
 }
 
 // CreateCode makes a single-use code that admits one server. Any server may make it.

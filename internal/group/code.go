@@ -27,6 +27,18 @@ const (
 // ErrCode: a text that is no activation code, or was changed in copying.
 var ErrCode = errors.New("not an activation code, or not all of it: copy it again, with all its groups")
 
+// RoleFounder is the role in a code that founds a group.
+const RoleFounder = "founder"
+
+// ValidName reports whether s can name a group or a server.
+func ValidName(s string) bool { return nameRE.MatchString(s) }
+
+// CodeDigest is all that an independent coordinator knows of a joining code.
+func CodeDigest(id string) string {
+	d := sha256.Sum256([]byte("countersign activation code id\n" + id))
+	return hex.EncodeToString(d[:])
+}
+
 // Activation is an activation code as the operator carries it to the new server.
 type Activation struct {
 	ID           string // 16 hexadecimal digits

@@ -1,0 +1,192 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"countersign/internal/keyring"
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+)
+
+const (
+	schema       = 1
+	keyCA        = "ca"
+	prefixGroup  = "g/"
+	prefixServer = "s/"
+	prefixFound  = "f/"
+	prefixJoin   = "j/"
+)
+
+// Group is what a coordinator knows of a group.
+type Group struct {
+	V         int       `json:"v"`
+	Name      string    `json:"name"`
+	Created   time.Time `json:"created"`
+	By        string    `json:"by"` // who made its founding code
+	Epoch     uint64    `json:"epoch"`
+	Highest   uint64    `json:"highest"` // epoch heard, granted or skipped; at least Epoch
+	Master    string    `json:"master,omitempty"`
+	Since     time.Time `json:"since,omitzero"` // of Master, as first heard here
+	DecidedBy string    `json:"decided_by,omitempty"`
+	Granted   *Grant    `json:"granted,omitempty"` // the last one
+}
+
+// Server is a server of a group.
+type Server struct {
+	V         int       `json:"v"`
+	Group     string    `json:"group"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	Key       string    `json:"key"`             // pki.KeyDigest of its certificate's key
+	Hosts     []string  `json:"hosts,omitempty"` // that its certificate holds, but for loopback
+	Addresses []string  `json:"addresses,omitempty"`
+	Added     time.Time `json:"added"`
+	By        string    `json:"by"`
+}
+
+// founding is f/ID.
+type founding struct {
+	V       int       `json:"v"`
+	Group   string    `json:"group"`
+	Expires time.Time `json:"expires"`
+	By      string    `json:"by"`
+	Secret  []byte    `json:"secret"` // sealed
+}
+
+// joining is j/DIGEST.
+type joining struct {
+	V       int       `json:"v"`
+	Group   string    `json:"group"`
+	Expires time.Time `json:"expires"`
+	Server  string    `json:"server"` // that made it
+}
+
+func groupKey(name string) string         { return prefixGroup + name }
+func serverKey(group, name string) string { return prefixServer + group + "/" + name }
+
+// read reads a record; revision 0 if it is not there.
+func read[T any](ctx context.Context, s *Service, key string, version func(*T) int) (v T, rev int64, err error) {
+	b, rev, err := s.KV.Get(ctx, key)
+	if err != nil || rev == 0 {
+		return v, rev, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, 0, fmt.Errorf("record %s is damaged: %w", key, err)
+	}
+	if got := version(&v); got != schema {
+		return v, 0, fmt.Errorf("record %s has version %d, this program knows %d: run the version that wrote it", key, got, schema)
+	}
+	return v, rev, nil
+}
+
+func (s *Service) group(ctx context.Context, name string) (Group, int64, error) {
+	return read(ctx, s, groupKey(name), func(g *Group) int { return g.V })
+}
+
+func (s *Service) server(ctx context.Context, group, name string) (Server, int64, error) {
+	return read(ctx, s, serverKey(group, name), func(m *Server) int { return m.V })
+}
+
+// errUnchanged ends an update that has nothing to write.
+var errUnchanged = errors.New("unchanged")
+
+// updateGroup changes a group's record by compare-and-swap: change sees the newest one, and
+// nothing comes between that and the write. It returns the record as it stands.
+func (s *Service) updateGroup(ctx context.Context, name string, change func(*Group) error) (Group, error) {
+	for {
+		g, rev, err := s.group(ctx, name)
+		if err != nil {
+			return Group{}, err
+		}
+		if rev == 0 {
+			return Group{}, fmt.Errorf("no group named %s uses this coordinator: %w", name, mfa.ErrNotFound)
+		}
+		if err := change(&g); errors.Is(err, errUnchanged) {
+			return g, nil
+		} else if err != nil {
+			return Group{}, err
+		}
+		g.Highest = max(g.Highest, g.Epoch)
+		b, err := json.Marshal(g)
+		if err != nil {
+			return Group{}, err
+		}
+		_, ok, err := s.KV.Commit(ctx, map[string]int64{groupKey(name): rev}, map[string][]byte{groupKey(name): b}, nil)
+		if err != nil || ok {
+			return g, err
+		}
+	}
+}
+
+// scan reads all records under prefix.
+func scan[T any](ctx context.Context, s *Service, prefix string) (all []T, err error) {
+	var bad error
+	_, err = s.KV.Scan(ctx, prefix, func(key string, value []byte, _ int64) bool {
+		var v T
+		if err := json.Unmarshal(value, &v); err != nil {
+			bad = fmt.Errorf("record %s is damaged: %w", key, err)
+			return false
+		}
+		all = append(all, v)
+		return true
+	})
+	return all, errors.Join(err, bad)
+}
+
+// Groups returns the records of all groups.
+func (s *Service) Groups(ctx context.Context) ([]Group, error) {
+	return scan[Group](ctx, s, prefixGroup)
+}
+
+// Servers returns the records of a group's servers; of all groups if group is "".
+func (s *Service) Servers(ctx context.Context, group string) ([]Server, error) {
+	prefix := prefixServer
+	if group != "" {
+		prefix += group + "/"
+	}
+	return scan[Server](ctx, s, prefix)
+}
+
+// EnsureCA returns the authority of the coordinators called name, and makes it if there is none.
+func EnsureCA(ctx context.Context, kv KV, ring *keyring.Ring, name string, now time.Time) (pki.CA, error) {
+	for {
+		b, rev, err := kv.Get(ctx, keyCA)
+		if err != nil {
+			return pki.CA{}, err
+		}
+		if rev != 0 {
+			text, err := ring.Open(keyCA, "", "", b)
+			if err != nil {
+				return pki.CA{}, fmt.Errorf("the coordinator's CA: %w", err)
+			}
+			return pki.ParseCA(text)
+		}
+		ca, err := pki.NewCA(name, now)
+		if err != nil {
+			return pki.CA{}, err
+		}
+		text, err := ca.Marshal()
+		if err != nil {
+			return pki.CA{}, err
+		}
+		sealed, err := ring.Seal(keyCA, "", "", text.Expose())
+		if err != nil {
+			return pki.CA{}, err
+		}
+		if _, ok, err := kv.Commit(ctx, map[string]int64{keyCA: 0}, map[string][]byte{keyCA: sealed}, nil); err != nil || ok {
+			return ca, err
+		}
+	}
+}
+
+func (s *Service) record(ctx context.Context, by, verb, object, detail string) error {
+	act := mfa.Act{Time: s.Now(), Server: s.Name, By: by, Verb: verb, Object: object, Detail: detail}
+	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
+		return fmt.Errorf("%s %s was done, but could not be recorded in the trail: %w", verb, object, err)
+	}
+	return nil
+}
