@@ -74,6 +74,10 @@ func (n *Node) standing() (member, voter bool) {
 	return m != nil, m != nil && !m.IsLearner
 }
 
+// MasterChanged is closed when this member next hears of another master, or of one after
+// there was none.
+func (n *Node) MasterChanged() <-chan struct{} { return n.srv.LeaderChangedNotify() }
+
 // Removed is closed when the database has stopped because this server was removed from
 // the group, or is about to for another reason that the log tells.
 func (n *Node) Removed() <-chan struct{} { return n.srv.StoppingNotify() }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"countersign/internal/mfa"
@@ -42,6 +43,8 @@ type Service struct {
 	Trail   Recorder
 	Now     func() time.Time
 	Log     *slog.Logger
+
+	changing sync.Mutex // held while votes are given or taken
 }
 
 // Preview is what an activation code admits to, shown before it is used.

@@ -32,6 +32,11 @@ type Store interface {
 	UpdateMember(ctx context.Context, name string, change func(*mfa.Member) error) error
 	RemoveMember(ctx context.Context, name string) error
 	CountUsers() int
+	// Swap reads the planned promotion that is on its way at the master, or returns
+	// mfa.ErrNotFound. BeginSwap returns mfa.ErrExists while there is one, EndSwap removes it.
+	Swap(ctx context.Context) (mfa.Swap, error)
+	BeginSwap(ctx context.Context, p mfa.Swap) error
+	EndSwap(ctx context.Context, p mfa.Swap) error
 }
 
 // Node is one member of the group's database.
@@ -62,6 +67,10 @@ type Cluster interface {
 	Promote(ctx context.Context, id string) error
 	Remove(ctx context.Context, id string) error
 	MoveMaster(ctx context.Context, id string) error
+	// Barrier returns once the master has answered.
+	Barrier(ctx context.Context) (rev int64, err error)
+	// MasterChanged is closed when this server next hears of another master, or of one at all.
+	MasterChanged() <-chan struct{}
 	Leads() bool // this server is the master
 	Master() string
 	Revision() int64
@@ -89,6 +98,7 @@ type Report struct {
 	Revision  int64      `json:"revision"`
 	Lag       uint64     `json:"lag"`
 	Quorum    bool       `json:"quorum"`
+	ReadOnly  string     `json:"read_only,omitempty"` // why it could take no changes if it were the master
 	Since     time.Time  `json:"since"`               // it runs
 	Time      time.Time  `json:"time"`                // on its clock
 	Expires   time.Time  `json:"expires,omitzero"`    // the certificate of its peer port

@@ -87,7 +87,7 @@ func (s *Service) Forget(ctx context.Context, by, name string) error {
 		return err
 	}
 	if name == s.Server {
-		return s.handOver(ctx, nodes)
+		return s.handOver(ctx)
 	}
 	if err := s.keepsKeys(m); err != nil {
 		return err
@@ -122,46 +122,40 @@ func (s *Service) keepsKeys(leaver mfa.Member) error {
 
 // handOver makes another server the master, which can then forget this one: it returns
 // ErrNotMaster, so that the caller asks there.
-func (s *Service) handOver(ctx context.Context, nodes []Node) error {
-	witness := map[string]bool{}
-	for _, m := range s.Store.Members() {
-		witness[m.Name] = m.Role == mfa.RoleWitness
+func (s *Service) handOver(ctx context.Context) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	_, c, err := s.preflight(ctx, "")
+	if err != nil {
+		return fmt.Errorf("%w; the last server of a group cannot leave it: stop it and remove its data folder", err)
 	}
-	for _, voters := range []bool{true, false} {
-		for _, n := range nodes {
-			if witness[n.Name] {
-				continue // has no keys: it could not lead
-			}
-			if r, ok := s.Peers.Heard(n.Name); n.Master || n.Name == "" || n.Voter != voters || !ok || s.Cluster.Revision()-r.Revision > behindMax {
-				continue
-			}
-			if err := s.Cluster.Promote(ctx, n.ID); err != nil {
-				return err
-			}
-			if err := s.Cluster.MoveMaster(ctx, n.ID); err != nil {
-				return err
-			}
-			return ErrNotMaster
-		}
+	if err := s.Cluster.Promote(ctx, c.node.ID); err != nil {
+		return err
 	}
-	return fmt.Errorf("%w: no other server of the group is reachable and up to date, so nobody can take over from %s; the last server of a group cannot leave it: stop it and remove its data folder", mfa.ErrInvalid, s.Server)
+	if err := s.Cluster.MoveMaster(ctx, c.node.ID); err != nil {
+		return err
+	}
+	return ErrNotMaster
 }
 
-// Run keeps the number of votes right while this server is the master, until ctx is done.
+// Run keeps the number of votes right while this server is the master, and carries on with
+// a planned promotion that was begun, until ctx is done.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(balanceEvery)
 	defer tick.Stop()
-	last := ""
+	last, changed := "", s.Cluster.MasterChanged()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-changed:
+			changed = s.Cluster.MasterChanged()
 		case <-tick.C:
 		}
 		if !s.Cluster.Leads() {
 			continue
 		}
-		step, err := s.balance(ctx)
+		step, err := s.look(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			if text := err.Error(); text != last {
@@ -170,12 +164,22 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		case err == nil && step.Action != membership.Nothing:
 			last = ""
-			s.Log.Info("the number of votes was changed", "step", string(step.Action), "server", step.Name, "because", step.Why)
+			s.Log.Info("the group's members were changed", "step", string(step.Action), "server", step.Name, "because", step.Why)
 		}
 	}
 }
 
-// balance makes one step.
+// look makes one step.
+func (s *Service) look(ctx context.Context) (membership.Step, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if done, step, err := s.carryOn(ctx); !done || err != nil {
+		return step, err
+	}
+	return s.balance(ctx)
+}
+
+// balance makes one step towards the right number of votes.
 func (s *Service) balance(ctx context.Context) (membership.Step, error) {
 	nodes, err := s.Cluster.Nodes()
 	if err != nil {

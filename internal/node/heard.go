@@ -148,5 +148,8 @@ func (s *server) report() group.Report {
 	if records := s.peers.records.Load(); records != nil {
 		r.Users, r.Unmerged, r.SignIns = records.CountUsers(), records.Unmerged(), s.metrics.verdicts.Load()
 	}
+	if st.ReadOnly != nil {
+		r.ReadOnly = st.ReadOnly.Error()
+	}
 	return r
 }

@@ -30,6 +30,7 @@ const (
 	prefixGroup     = "g/"        // g/NAME: what the group is agreed on
 	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings     = "p/settings"
+	keySwap         = "g/promotion" // planned promotion of a server, on its way
 )
 
 // ofServers reports whether key is of what servers know of each other; nothing in it is

@@ -132,3 +132,25 @@ func admitWhileRotating(t *testing.T, r *rig) {
 		t.Error("a removed server is listed")
 	}
 }
+
+func swaps(t *testing.T, r *rig) {
+	ctx := t.Context()
+	_, err := r.Swap(ctx)
+	is(t, "none on its way", err, mfa.ErrNotFound)
+	one := mfa.Swap{From: "n1", To: "n2", Epoch: 3, By: "root", Since: noon.Truncate(time.Second)}
+	is(t, "end of none", r.EndSwap(ctx, one), nil)
+	is(t, "begin", r.BeginSwap(ctx, one), nil)
+	if got, err := r.Swap(ctx); err != nil || got != one {
+		t.Errorf("recorded: %+v, %v", got, err)
+	}
+	is(t, "a second one", r.BeginSwap(ctx, mfa.Swap{From: "n1", To: "n3"}), mfa.ErrExists)
+	other := one
+	other.Since = other.Since.Add(time.Second)
+	is(t, "end of another", r.EndSwap(ctx, other), nil)
+	if _, err := r.Swap(ctx); err != nil {
+		t.Errorf("the end of another one ended it: %v", err)
+	}
+	is(t, "end", r.EndSwap(ctx, one), nil)
+	_, err = r.Swap(ctx)
+	is(t, "after the end", err, mfa.ErrNotFound)
+}

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"sealed blobs":                           blobs,
 		"keys rotate under load":                 rotation,
 		"members and their codes":                members,
+		"a planned promotion is recorded once":   swaps,
 		"a server is admitted while keys rotate": admitWhileRotating,
 		"another server sees it all":             otherServer,
 	} {
