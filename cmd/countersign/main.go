@@ -11,5 +11,7 @@ import (
 var version = "dev"
 
 func main() {
-	os.Exit(cli.Main(os.Args[1:], wire(cli.OS(version))))
+	d := cli.OS(version)
+	d.Now = clock()
+	os.Exit(cli.Main(os.Args[1:], wire(d)))
 }
