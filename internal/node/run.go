@@ -238,6 +238,7 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	open := s.listeners()
 	s.fronts.Store(&open)
 	api := adminapi.New(s.admin, s.enroll, s.Version, s.log.Logger("api"))
+	api.Coordinator(s.overview)
 	web := http.NewServeMux()
 	web.Handle(adminapi.Prefix+"/", api)
 	httpLog := s.log.Logger("http")
