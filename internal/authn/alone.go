@@ -36,8 +36,7 @@ func (e *Engine) settleAlone(ctx context.Context, a *attempt, decide func(settle
 			return false, mfa.ReasonNone, errors.Join(gone(err), open)
 		}
 		if l, ok := acct.Record.Result(a.Leg); ok {
-			a.acct = acct
-			return true, l.Reason, nil
+			return e.already(a, acct, l), l.Reason, nil
 		}
 		c, used, err := decide(acct)
 		if err != nil {

@@ -83,6 +83,7 @@ type attempt struct {
 	cred   mfa.CredentialID
 	ledger []mfa.Record
 	alone  bool // settled, or to be settled, by this server alone
+	theirs bool // another server settled this very leg meanwhile, and has its record
 	trace  []string
 }
 
@@ -192,6 +193,9 @@ func (a *attempt) source() string {
 // record writes the ledger entries of this leg and its verdict, or that the attempt goes on
 // with a challenge, in one append. Without it there is no answer.
 func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
+	if a.theirs {
+		return e.append(ctx, a.ledger)
+	}
 	v := e.verdict(a, d.Verdict, d.Reason)
 	if d.Verdict == mfa.Challenge {
 		asked := mfa.Asked{Nonce: a.asked, Until: d.Expires, Attempt: *v}

@@ -516,6 +516,36 @@ func TestParallelPasswordGuessesStopAtTheLimit(t *testing.T) {
 	}
 }
 
+// The same packet at two servers at once, the second with a copy that is behind: one attempt,
+// one record, by the one that settled.
+func TestSameLegAtAnotherServer(t *testing.T) {
+	for _, answer := range []bool{false, true} {
+		g := newRig(t)
+		here, there := g.engine(), g.engine()
+		there.Server = "s2"
+		r := firstLeg("plain", "alice", code(0))
+		if answer {
+			r = answerTo("vpn", "alice", ask(t, here, firstLeg("vpn", "alice", "right")), "000000")
+		}
+		r.Leg = mfa.LegID{8}
+		old, err := g.store.Account(t.Context(), "alice", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := ask(t, here, r)
+		g.store.mu.Lock()
+		g.store.stale["alice"] = old
+		g.store.mu.Unlock()
+		second := ask(t, there, r)
+		if first.Verdict != second.Verdict || first.Attempt != second.Attempt {
+			t.Errorf("one leg: %s %s at one server, %s %s at the other", first.Verdict, first.Attempt, second.Verdict, second.Attempt)
+		}
+		if v := g.trail.verdicts(); len(v) != 1 || v[0].ID != first.Attempt {
+			t.Errorf("verdicts: %+v; want one, of %s", v, first.Attempt)
+		}
+	}
+}
+
 func TestUnansweredChallengeIsRecorded(t *testing.T) {
 	g := newRig(t)
 	e := g.engine()

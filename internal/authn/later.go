@@ -59,7 +59,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return d, false, err
 	}
 	d, err := e.prove(ctx, a, a.Answer)
-	if err != nil || d.Verdict == mfa.Accept || int(h.Wrong) >= a.app.Retries || !retriable(d.Reason) {
+	if err != nil || a.theirs || d.Verdict == mfa.Accept || int(h.Wrong) >= a.app.Retries || !retriable(d.Reason) {
 		return d, false, err
 	}
 	if policy.Gate(a.acct.User, a.acct.Record, false, e.Now()) != mfa.ReasonNone {

@@ -36,11 +36,10 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 				return false, mfa.ReasonNone, errors.Join(gone(err), open)
 			}
 			if l, ok := e.earlier(a, acct.Record); ok {
-				a.acct = acct
 				if open != nil {
 					e.book(a, l.Reason, settlement.Change{}, acct.RecordRev, mfa.Committed)
 				}
-				return true, l.Reason, nil
+				return e.already(a, acct, l), l.Reason, nil
 			}
 		}
 		c, used, err := decide(acct)
@@ -78,6 +77,16 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 func (e *Engine) earlier(a *attempt, r settlement.Record) (settlement.Leg, bool) {
 	l, ok := r.Result(a.Leg)
 	return l, ok && e.Now().Sub(l.Time) <= settlement.LegKeep
+}
+
+// already takes over the result of this very leg. If another server settled it, because the
+// client turned to both, the attempt is that server's and recorded there.
+func (e *Engine) already(a *attempt, acct settlement.Account, l settlement.Leg) (earlier bool) {
+	a.acct = acct
+	if l.Server != settlement.TagOf(e.Server) {
+		a.id, a.theirs = l.Attempt, true
+	}
+	return true
 }
 
 // book adds the ledger entry of a settlement to the leg's records.
