@@ -15,6 +15,7 @@
 //	DATA/lock                   held while a process has the folder open
 //	DATA/epoch.json             which database counts: group, epoch, cluster id, signed
 //	DATA/db/epoch-N.COPY/       etcd's own files; COPY counts up, no folder is used twice
+//	DATA/db/epoch-N.COPY.parked  there once a later epoch has taken that copy's place
 //	DATA/joining                there while a new copy is being filled: its name
 //	DATA/snapshots/             local snapshots, one an hour
 //	DATA/ballast                reserve that is given up when the disk runs full

@@ -31,6 +31,15 @@ type epochFile struct {
 	Highest   uint64    `json:"highest_epoch_seen"` // at least Epoch
 	Since     time.Time `json:"since"`              // of the epoch, UTC
 	DecidedBy string    `json:"decided_by"`         // "init", "restore", an operator, a coordinator
+
+	// Of an epoch that was forked from another one.
+	Previous    string          `json:"previous_cluster_id,omitempty"` // the cluster that it was forked from
+	Fork        int64           `json:"fork_revision,omitempty"`       // of the copy that it was made of
+	Unconfirmed bool            `json:"unconfirmed,omitempty"`         // no coordinator granted it
+	Receipt     json.RawMessage `json:"receipt,omitempty"`             // whoever forked it keeps here what it has to remember
+
+	Rival string `json:"rival_cluster_id,omitempty"` // another database of the same epoch, once it was met
+
 	Signature []byte    `json:"signature"`
 }
 
@@ -64,6 +73,12 @@ func (f epochFile) check() error {
 		return fmt.Errorf("copy %q is no folder of epoch %d", f.Copy, f.Epoch)
 	case f.Since.IsZero():
 		return errors.New("since is not set")
+	case f.Previous != "" && !clusterIDRE.MatchString(f.Previous):
+		return fmt.Errorf("previous_cluster_id %q: want 16 hexadecimal digits", f.Previous)
+	case f.Rival != "" && (!clusterIDRE.MatchString(f.Rival) || f.Rival == f.ClusterID):
+		return fmt.Errorf("rival_cluster_id %q: want 16 hexadecimal digits of another cluster", f.Rival)
+	case f.Fork < 0:
+		return fmt.Errorf("fork_revision %d", f.Fork)
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (n *Node) CatchUp(ctx context.Context, progress func(Progress)) error {
 const progressEvery = 500 * time.Millisecond
 
 // countThis makes the new copy the one that counts, and removes the one before if that is
-// of the same epoch: this one holds all of it.
+// of the same epoch: this one holds all of it. That of another epoch is parked.
 func (n *Node) countThis() error {
 	dir := copyDir(n.o.DataDir, n.file.Copy)
 	if err := syncDirs(filepath.Join(dir, "member", "snap"), filepath.Join(dir, "member"), dir, filepath.Dir(dir), n.o.DataDir); err != nil {
@@ -247,6 +247,11 @@ func (n *Node) countThis() error {
 	old, err := readEpochFile(n.o.DataDir, n.o.Verify)
 	if err == nil {
 		n.file.Highest = max(n.file.Highest, old.Highest)
+	}
+	if err == nil && old.ClusterID != n.file.ClusterID {
+		if err := park(n.o, old, n.file); err != nil {
+			return err
+		}
 	}
 	if err := n.file.write(n.o.DataDir, n.o.Sign); err != nil {
 		return err

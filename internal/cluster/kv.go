@@ -168,8 +168,12 @@ func (n *Node) reach(ctx context.Context) error {
 	return n.linearUntil(ctx)
 }
 
-// lost reports that the probe has given the master up: then nobody waits for it.
+// lost reports that the probe has given the master up: then nobody waits for it. Behind a
+// fence there is none.
 func (n *Node) lost() error {
+	if why := n.fence.Load(); why != nil {
+		return fmt.Errorf("%w (%w)", mfa.ErrUnavailable, *why)
+	}
 	if n.misses.Load() >= lostAfter {
 		return fmt.Errorf("the master has not answered for %d probes: %w", n.misses.Load(), mfa.ErrUnavailable)
 	}

@@ -24,7 +24,7 @@ import (
 type Node struct {
 	o    Options
 	log  *slog.Logger
-	file epochFile
+	file epochFile // Highest and Rival under filing
 	lock *folderLock
 	etcd *embed.Etcd
 	srv  *etcdserver.EtcdServer
@@ -42,7 +42,10 @@ type Node struct {
 	looking sync.Mutex                // held while somebody asks how far others have come
 	reached atomic.Pointer[reached]   // the answer
 	foreign atomic.Int64              // requests that PeerHandler refused
+	fence   atomic.Pointer[error]     // why nothing is decided with this database any more; nil: it is
 	misses  atomic.Int32              // probes in a row that found no master; Run counts
+
+	filing sync.Mutex // held while the epoch file is changed
 
 	ctx    context.Context // ends when the node closes
 	cancel context.CancelFunc
@@ -176,6 +179,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		lock.undo()
 		return nil, err
 	}
+	dropForkFiles(o.DataDir)
 	n, err := start(o, f, lock, boot{})
 	if err != nil {
 		lock.release()

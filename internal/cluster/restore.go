@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,9 @@ type Restore struct {
 	Snapshot  string // path of a file written by Node.Snapshot
 	Epoch     uint64 // the new epoch; above every epoch known to the folder
 	DecidedBy string // "restore", an operator, a coordinator; into the epoch file
+
+	Unconfirmed bool            // no coordinator granted it; into the epoch file
+	Receipt     json.RawMessage // what the new epoch has to remember, at most 8 KiB; Folder has it
 }
 
 // RestoreInto starts a new epoch in the data folder from a snapshot. Keys keep their values
@@ -65,10 +69,12 @@ func RestoreInto(ctx context.Context, o Options, r Restore) error {
 	if err := lock.claim(); err != nil {
 		return err
 	}
-	return restore(ctx, o, r)
+	return restore(ctx, o, r, epochFile{})
 }
 
-func restore(ctx context.Context, o Options, r Restore) (err error) {
+// restore makes the new copy and then the epoch file, which says of what it was forked as
+// from does (zero: of nothing that is known).
+func restore(ctx context.Context, o Options, r Restore, from epochFile) (err error) {
 	name, err := nextCopy(o.DataDir, r.Epoch)
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
@@ -100,6 +106,7 @@ func restore(ctx context.Context, o Options, r Restore) (err error) {
 	f := epochFile{
 		V: epochFileVersion, Group: o.Group, Epoch: r.Epoch, Highest: r.Epoch, ClusterID: id, Copy: name,
 		Server: o.Name, Since: o.Now().UTC().Truncate(time.Second), DecidedBy: r.DecidedBy,
+		Previous: from.ClusterID, Fork: from.Fork, Unconfirmed: r.Unconfirmed, Receipt: r.Receipt,
 	}
 	return f.write(o.DataDir, o.Sign)
 }

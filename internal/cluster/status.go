@@ -18,7 +18,7 @@ type Status struct {
 	ClusterID   string
 	Revision    int64     // of the local copy
 	Lag         uint64    // entries that the group has decided and the local copy does not show yet, as far as this server knows
-	Quorum      bool      // a master answers, by our own probe
+	Quorum      bool      // a master answers, by our own probe; false behind a fence
 	LastContact time.Time // when the master last answered a read or write; zero: not since the start
 	DBSize      int64     // bytes of the file
 	DBInUse     int64     // bytes of it that are in use
@@ -44,7 +44,7 @@ func (n *Node) Status() (Status, error) {
 	defer n.ops.Done()
 	leader := n.srv.Leader()
 	s.Revision, s.DBSize, s.DBInUse = n.srv.KV().Rev(), n.srv.Backend().Size(), n.srv.Backend().SizeInUse()
-	s.Quorum = leader != 0 && n.misses.Load() < lostAfter
+	s.Quorum = leader != 0 && n.misses.Load() < lostAfter && n.fence.Load() == nil
 	s.ReadOnly = n.writable(true)
 	if committed, applied := n.srv.CommittedIndex(), n.srv.AppliedIndex(); committed > applied {
 		s.Lag = committed - applied
