@@ -40,7 +40,7 @@ type epochFile struct {
 
 	Rival string `json:"rival_cluster_id,omitempty"` // another database of the same epoch, once it was met
 
-	Signature []byte    `json:"signature"`
+	Signature []byte `json:"signature"`
 }
 
 var (

@@ -69,7 +69,9 @@ func ParkedCopies(dataDir, counts string) ([]Parked, error) {
 		}
 		all = append(all, p)
 	}
-	slices.SortFunc(all, func(a, b Parked) int { return strings.Compare(a.Time.Format(time.RFC3339)+a.Copy, b.Time.Format(time.RFC3339)+b.Copy) })
+	slices.SortFunc(all, func(a, b Parked) int {
+		return strings.Compare(a.Time.Format(time.RFC3339)+a.Copy, b.Time.Format(time.RFC3339)+b.Copy)
+	})
 	return all, nil
 }
 

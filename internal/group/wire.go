@@ -22,6 +22,7 @@ var wireErrors = []struct {
 	{"not_master", ErrNotMaster, http.StatusMisdirectedRequest},
 	{"unavailable", mfa.ErrUnavailable, http.StatusServiceUnavailable},
 	{"not_member", ErrNotMember, http.StatusForbidden},
+	{"epoch_ended", ErrEpochEnded, http.StatusConflict},
 	{"invalid", mfa.ErrInvalid, http.StatusUnprocessableEntity},
 	{"not_found", mfa.ErrNotFound, http.StatusNotFound},
 	{"exists", mfa.ErrExists, http.StatusConflict},

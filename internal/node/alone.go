@@ -10,8 +10,12 @@ const meetTimeout = 3 * time.Second
 
 // grouped reports whether this server has others beside it, so that it can be without a
 // master and has to merge later what it settled alone. A sole voter is the master itself; a
-// server that was removed has nobody to merge with, and settles nothing.
-func (s *server) grouped() bool {
+// server that was removed, or knows of a later epoch, has nobody to merge with, and settles
+// nothing.
+func (s *server) grouped() bool { return s.aside.Load() == nil && s.hasOthers() }
+
+// hasOthers is grouped by what the database says.
+func (s *server) hasOthers() bool {
 	st, err := s.node.Status()
 	return err == nil && st.Role != "removed" && (!st.Voter || st.Voters > 1)
 }
@@ -19,6 +23,10 @@ func (s *server) grouped() bool {
 // load waits for the records: up to what the master has, or those of the local copy if no
 // master answers.
 func (s *server) load(ctx context.Context) error {
+	if s.aside.Load() != nil {
+		s.isolated = true
+		return s.store.Ready(ctx, 0)
+	}
 	if !s.grouped() {
 		return s.store.Sync(ctx)
 	}

@@ -72,7 +72,13 @@ func (s *server) hear(ctx context.Context) error {
 	defer tick.Stop()
 	refused := 0
 	for {
-		if s.hearOnce(ctx) {
+		no, suspects := s.hearOnce(ctx)
+		for _, m := range suspects {
+			if err := s.suspect(ctx, m); err != nil {
+				return err
+			}
+		}
+		if no {
 			refused++
 		} else {
 			refused = 0
@@ -85,14 +91,31 @@ func (s *server) hear(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case name := <-s.ahead:
+			for _, m := range s.peers.members() {
+				if m.Name == name {
+					if err := s.suspect(ctx, m); err != nil {
+						return err
+					}
+				}
+			}
 		}
 	}
 }
 
+// hearOf has a server asked at once that knows a later epoch.
+func (s *server) hearOf(name string) {
+	select {
+	case s.ahead <- name:
+	default: // enough are waiting
+	}
+}
+
 // hearOnce reports true if a server that is in contact with the master said that this one
-// is none of the group, and none said otherwise.
-func (s *server) hearOnce(ctx context.Context) (refused bool) {
+// is none of the group, and none said otherwise. suspects seem to be at another epoch.
+func (s *server) hearOnce(ctx context.Context) (refused bool, suspects []mfa.Member) {
 	var yes, no atomic.Bool
+	var mu sync.Mutex
 	ctx, cancel := context.WithTimeout(ctx, hearTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -114,13 +137,25 @@ func (s *server) hearOnce(ctx context.Context) (refused bool) {
 				s.heard.answered(m.Name, s.node.Group(), m.Peer, r, r.Time.Sub(half))
 				yes.Store(true)
 			}
+			if errors.Is(err, group.ErrEpochEnded) || err == nil && s.otherEpoch(r) {
+				mu.Lock()
+				suspects = append(suspects, m)
+				mu.Unlock()
+			}
 			if errors.Is(err, group.ErrNotMember) {
 				no.Store(true)
 			}
 		})
 	}
 	wg.Wait()
-	return no.Load() && !yes.Load()
+	return no.Load() && !yes.Load(), suspects
+}
+
+// otherEpoch reports whether r is of a server with a later epoch than this one, or with
+// another database of the same.
+func (s *server) otherEpoch(r group.Report) bool {
+	ours := s.node.Epoch()
+	return r.Epoch > ours || r.Epoch == ours && r.ClusterID != "" && r.ClusterID != s.node.ClusterID()
 }
 
 // beat takes a report that another server, who calls from address, has sent: its heartbeat.

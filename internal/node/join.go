@@ -20,10 +20,15 @@ const (
 	joinEvery    = time.Second
 	joinTimeout  = 30 * time.Second // of one request to the master
 	progressStep = 2 * time.Second  // between two lines of progress in the log
+	// followPatience is how long a later epoch's servers are asked to let this one join.
+	followPatience = 20 * time.Second
 )
 
 // errForgotten: the group knows this server no more.
 var errForgotten = errors.New("this server was taken out of its group")
+
+// errNoMaster: nobody let this server join in time.
+var errNoMaster = errors.New("no master let this server join")
 
 // activated reports whether the folder was activated into a group whose database it has
 // not got yet.
@@ -35,9 +40,11 @@ func (s *server) activated() bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// join brings a copy of the group's database into the data folder and opens it. It goes on
-// until ctx is done: a master that is away comes back.
-func (s *server) join(ctx context.Context) error {
+// join brings a copy of the group's database into the data folder and opens it. It begins
+// anew until ctx is done, because a master that is away comes back, or for so long (0: for
+// ever); then the error wraps errNoMaster.
+func (s *server) join(ctx context.Context, patience time.Duration) error {
+	began := time.Now()
 	list := s.peers.roster.Load()
 	s.own.Info("joining the group", "group", list.Group, "server", s.Config.Name, "peer", s.peers.address)
 	last := ""
@@ -48,6 +55,8 @@ func (s *server) join(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errForgotten), errors.Is(err, mfa.ErrExists), ctx.Err() != nil:
 			return err
+		case patience > 0 && time.Since(began) > patience:
+			return fmt.Errorf("%w: %w", errNoMaster, err)
 		case err.Error() != last:
 			last = err.Error()
 			s.own.Warn("could not join yet; trying again each second", "error", err)

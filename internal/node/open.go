@@ -79,14 +79,17 @@ func (s *server) openPort(ctx context.Context, fail func(error), running *stack)
 // joins the group that the folder was activated into, which takes as long as it takes.
 func (s *server) openDatabase(ctx, starting context.Context) (err error) {
 	if s.activated() || s.before() != "" {
-		return s.join(ctx)
+		return s.join(ctx, 0)
 	}
 	s.node, err = cluster.Open(starting, s.clusterOptions())
 	if errors.Is(err, cluster.ErrEmpty) {
 		return fmt.Errorf("%w: found a group with `countersign init --group NAME%s`, or join one with `countersign activate CODE%s`", err, s.configFlag(), s.configFlag())
 	}
-	if err == nil && s.peers != nil {
-		s.peers.opened(s.node)
+	if err != nil || s.peers == nil {
+		return err
+	}
+	if err = s.place(ctx, starting); err != nil && s.node != nil {
+		s.node.Close()
 	}
 	return err
 }
@@ -149,7 +152,7 @@ func (s *server) openStore(ctx context.Context) error {
 	}
 	s.ring = keyring.NewRing(keyset)
 	s.store, err = store.Open(ctx, s.node, s.ring, store.Options{Epoch: s.node.Epoch(), Server: s.Config.Name, Identity: s.id.wrap,
-		Group: s.grouped, Keep: func(ctx context.Context, r mfa.Record) error { return s.ledger.Append(ctx, r) },
+		Group: s.grouped, Frozen: s.frozen, Keep: func(ctx context.Context, r mfa.Record) error { return s.ledger.Append(ctx, r) },
 		BothSides: func(e mfa.Settled, detail string) { s.ledger.bothSides(e, detail) }, Now: s.Now, Log: s.log.Logger("store")})
 	if err != nil {
 		return err

@@ -77,9 +77,11 @@ func (o operator) Backup(ctx context.Context, passphrase secret.Text, w io.Write
 // ready says why no sign-in can be decided now.
 func (s *server) ready() error {
 	st, err := s.node.Status()
-	switch {
+	switch aside := s.aside.Load(); {
 	case err != nil:
 		return err
+	case aside != nil:
+		return fmt.Errorf("this server decides nothing: %s", aside.why)
 	case st.Role == "removed":
 		return errors.New("this server is no member of its group any more")
 	case !st.Quorum && !s.grouped(): // in a group sign-ins go on from the local copy
@@ -116,6 +118,9 @@ func (s *server) warnings() []string {
 			since = "since " + last.UTC().Format(time.RFC3339)
 		}
 		w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
+	}
+	if err := s.frozen(); err != nil {
+		w = append(w, err.Error())
 	}
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")

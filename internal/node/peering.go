@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,9 @@ type peering struct {
 	raft    atomic.Pointer[http.Handler] // once the database is open
 	api     atomic.Pointer[http.Handler] // once everything works
 	live    atomic.Pointer[cluster.Node]
+
+	writing sync.Mutex  // held while the roster is written
+	stale   atomic.Bool // the database is of an epoch that ended: the roster counts
 }
 
 // advertised is an address as others call it: what the node file says, or where this
@@ -290,7 +294,7 @@ func (p *peering) allow(digest string) (string, bool) {
 // sure reports whether the member records here are those of the group.
 func (p *peering) sure() bool {
 	st := p.records.Load()
-	if st == nil {
+	if st == nil || p.stale.Load() {
 		return false
 	}
 	_, now := st.Contact()
@@ -299,7 +303,7 @@ func (p *peering) sure() bool {
 
 // members returns the servers on record.
 func (p *peering) members() []mfa.Member {
-	if st := p.records.Load(); st != nil {
+	if st := p.records.Load(); st != nil && !p.stale.Load() {
 		if all := st.Members(); len(all) > 0 {
 			return all
 		}
@@ -340,7 +344,7 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 	p := s.peers
 	server := &peer.Server{
 		Allow: p.allow, Sure: p.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
-		API: func() http.Handler { return stored(&p.api) }, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
+		API: func() http.Handler { return stored(&p.api) }, Tell: s.tellEpoch, Ahead: s.hearOf, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
 	}
 	port := newStage(ctx, fail)
 	running.push(func() error { p.client.Close(); return port.stop() })

@@ -15,6 +15,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 	"countersign/internal/settlement"
+	"countersign/internal/store"
 )
 
 // RestoreBackup fills the empty data folder of this machine from a backup and starts a new
@@ -61,8 +62,10 @@ func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secre
 	}
 	var h held
 	err = s.restore(ctx, m, epoch, keys, filepath.Join(work, snapshotName), func(ctx context.Context) error {
-		h, err = s.holdBack(ctx)
-		return err
+		if h, err = s.holdBack(ctx); err != nil {
+			return err
+		}
+		return s.noteRestore(ctx, m)
 	})
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -101,6 +104,17 @@ func (s *server) restore(ctx context.Context, m manifest, epoch uint64, keyset k
 	defer s.node.Close()
 	detail := fmt.Sprintf("backup of %s by %s, epoch %d, revision %d", m.Created.Format(time.RFC3339), m.Server, m.Epoch, m.Revision)
 	return s.found(ctx, keyset, "backup restore", detail, change)
+}
+
+// noteRestore records how this epoch began. It holds nothing: holdBack has done that, user
+// by user.
+func (s *server) noteRestore(ctx context.Context, m manifest) error {
+	r := store.EpochRecord{Epoch: s.node.Epoch(), ClusterID: s.node.ClusterID(), Previous: store.PreviousEpoch{Epoch: m.Epoch, ForkRevision: m.Revision},
+		Since: s.Now().UTC().Truncate(time.Second), DecidedBy: "restore", By: "operator"}
+	for _, one := range m.Members {
+		r.Members = append(r.Members, one.Name)
+	}
+	return s.store.UpdateEpochRecord(ctx, func(was *store.EpochRecord) error { *was = r; return nil })
 }
 
 // held counts what a restore holds back.

@@ -76,17 +76,29 @@ func (r roster) write(dataDir string, id identity) error {
 	return writeSynced(filepath.Join(dataDir, rosterName), append(file, '\n'))
 }
 
+// replace writes r, unless a later epoch's is there.
+func (p *peering) replace(r roster, id identity) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.stale.Load() {
+		return nil
+	}
+	if err := r.write(p.dir, id); err != nil {
+		return err
+	}
+	p.roster.Store(&r)
+	return nil
+}
+
 // keepRoster writes the copy whenever the records change, until ctx is done.
 func (s *server) keepRoster(ctx context.Context) error {
 	tick := time.NewTicker(rosterEvery)
 	defer tick.Stop()
 	for {
 		now := roster{s.node.Group(), s.store.Members()}
-		if len(now.Members) > 0 && !reflect.DeepEqual(now, *s.peers.roster.Load()) {
-			if err := now.write(s.Config.DataDir, s.id); err != nil {
+		if len(now.Members) > 0 && !s.peers.stale.Load() && !reflect.DeepEqual(now, *s.peers.roster.Load()) {
+			if err := s.peers.replace(now, s.id); err != nil {
 				s.own.Warn("the copy of the member records could not be written; the next try is in a moment", "error", err)
-			} else {
-				s.peers.roster.Store(&now)
 			}
 		}
 		select {

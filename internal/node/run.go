@@ -90,6 +90,9 @@ type server struct {
 	coordinator http.Handler
 	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
 	removed     atomic.Bool            // the database ended because this server was removed
+	aside       atomic.Pointer[aside]  // why this server decides nothing; nil: it does
+	again       atomic.Bool            // this run ends because the next one is of a later epoch
+	ahead       chan string            // servers that know a later epoch
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
@@ -100,6 +103,10 @@ func Run(ctx context.Context, o Options) error {
 		s := &server{Options: o}
 		s.was.Store(&was)
 		err := s.run(ctx, nil)
+		if ctx.Err() == nil && s.again.Load() {
+			was = ""
+			continue
+		}
 		if errors.Is(err, errForgotten) && !s.removed.Load() { // the master said so
 			return errors.Join(markLeft(o.Config.DataDir, ""), errLeft(o.Config))
 		}
@@ -113,6 +120,7 @@ func Run(ctx context.Context, o Options) error {
 // run is Run; prepare, if not nil, is called when everything works and nothing is served.
 func (s *server) run(ctx context.Context, prepare func(context.Context) error) (err error) {
 	s.started, s.instance = s.Now(), rand.Text()
+	s.ahead = make(chan string, 4)
 	if err := s.openLog(); err != nil {
 		return err
 	}
@@ -175,7 +183,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	running.push(base.stop)
 	base.run("database", s.node.Run)
 	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
-	if !s.grouped() {
+	if !s.hasOthers() {
 		if _, err := s.node.Barrier(starting); err != nil {
 			return fmt.Errorf("the database in %s does not become ready: %w", s.Config.DataDir, err)
 		}
@@ -206,8 +214,10 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("passwords and directories", s.checker.Run)
 	services.run("administration", s.admin.Run)
 	services.run("trail index", s.index.Run)
-	services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
-	services.run("ledger", s.ledger.run)
+	if s.aside.Load() == nil {
+		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
+		services.run("ledger", s.ledger.run)
+	}
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)
 	services.run("settings", s.watchSettings)

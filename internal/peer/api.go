@@ -11,6 +11,7 @@ const (
 	PathReport = "/peer/v1/report"
 	PathJoin   = "/peer/v1/join"
 	PathForget = "/peer/v1/forget"
+	PathEpoch  = "/peer/v1/epoch"
 )
 
 // Forget is the body of PathForget.

@@ -44,6 +44,11 @@ type Server struct {
 	RaftPaths []string
 	// API serves everything else; nil: not yet. Caller names who asks.
 	API func() http.Handler
+	// Tell says which epoch this server's database is of, at PathEpoch: also to servers that
+	// know a lower one, which have to learn it from somebody, and while this one starts.
+	Tell func() (group.SignedEpoch, error)
+	// Ahead is told of a server that knows a higher epoch than this one.
+	Ahead func(name string)
 	// Certificate is this server's; Pool has the group's CA.
 	Certificate func() (*tls.Certificate, error)
 	Pool        *x509.CertPool
@@ -96,6 +101,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		group.WriteAnswer(w, nil, err)
 		return
 	}
+	if r.URL.Path == PathEpoch {
+		told, err := s.Tell()
+		group.WriteAnswer(w, told, err)
+		return
+	}
 	h := s.API()
 	if s.raft(r.URL.Path) {
 		h = s.Raft()
@@ -127,8 +137,13 @@ func (s *Server) admit(r *http.Request) (string, error) {
 	}
 	if text := r.Header.Get(EpochHeader); text != "" {
 		theirs, err := strconv.ParseUint(text, 10, 64)
-		if ours := s.Epoch(); err != nil || theirs < ours {
-			return "", fmt.Errorf("%w: server %s knows epoch %s, this group is at epoch %d", mfa.ErrInvalid, name, text, ours)
+		switch ours := s.Epoch(); {
+		case err != nil:
+			return "", fmt.Errorf("%w: server %s says epoch %q", mfa.ErrInvalid, name, text)
+		case theirs < ours && r.URL.Path != PathEpoch:
+			return "", fmt.Errorf("%w: server %s knows epoch %d, this group is at epoch %d", group.ErrEpochEnded, name, theirs, ours)
+		case theirs > ours && ours > 0:
+			s.Ahead(name)
 		}
 	}
 	return name, nil

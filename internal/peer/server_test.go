@@ -48,6 +48,8 @@ func TestWhoIsLetIn(t *testing.T) {
 		pki.KeyDigest(member.Leaf.RawSubjectPublicKeyInfo): "n2",
 	}
 	var reached, removed, unsure atomic.Bool
+	var told atomic.Int32
+	var ahead atomic.Value
 	allow := func(d string) (string, bool) {
 		n, ok := known[d]
 		return n, ok && !(n == "n2" && removed.Load())
@@ -59,6 +61,8 @@ func TestWhoIsLetIn(t *testing.T) {
 		})
 	}
 	s := &Server{Allow: allow, Sure: func() bool { return !unsure.Load() }, Epoch: func() uint64 { return 3 }, Raft: h, RaftPaths: []string{"/raft", "/raft/"}, API: h,
+		Tell:        func() (group.SignedEpoch, error) { told.Add(1); return group.SignedEpoch{}, nil },
+		Ahead:       func(name string) { ahead.Store(name) },
 		Certificate: func() (*tls.Certificate, error) { return own, nil }, Pool: ca.Pool(), Log: slog.New(slog.DiscardHandler)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +93,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a member", member, 3, nil, true},
 		{"a member that has no epoch yet", member, 0, nil, true},
 		{"a member that knows a higher epoch", member, 4, nil, true},
-		{"a lower epoch", member, 2, mfa.ErrInvalid, false},
+		{"a lower epoch", member, 2, group.ErrEpochEnded, false},
 		{"certificate of the group's CA, key of nobody", stolen, 3, group.ErrNotMember, false},
 		{"certificate of another CA", foreign, 3, nil, false},
 		{"no certificate", &tls.Certificate{}, 3, nil, false},
@@ -100,6 +104,18 @@ func TestWhoIsLetIn(t *testing.T) {
 			if c.in != (err == nil) || c.is != nil && !errors.Is(err, c.is) || reached.Load() != c.in {
 				t.Errorf("%s: %s: %v, reached the handler: %v", c.name, path, err, reached.Load())
 			}
+		}
+	}
+	if name := ahead.Load(); name != "n2" {
+		t.Errorf("ahead of this server was %v", name)
+	}
+	// A server of an epoch that ended is told so, a stranger nothing.
+	for _, c := range []struct {
+		cert *tls.Certificate
+		told int32
+	}{{member, 1}, {stolen, 1}, {foreign, 1}} {
+		if _, err := call(c.cert, 2, PathEpoch); told.Load() != c.told || errors.Is(err, group.ErrEpochEnded) {
+			t.Errorf("told its epoch %d times, want %d: %v", told.Load(), c.told, err)
 		}
 	}
 	unsure.Store(true)

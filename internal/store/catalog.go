@@ -20,6 +20,7 @@ type catalog struct {
 	nas      map[nasID]mfa.NAS
 	members  map[string]mfa.Member // by name
 	settings policy.Settings
+	epoch    EpochRecord
 	broken   map[string]brokenItem // records that could not be decoded, by key
 	appsGen  uint64                // differs whenever apps does
 }
@@ -52,7 +53,7 @@ func (c *catalog) clone() *catalog {
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, keySettings} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, keySettings, keyEpoch} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -100,6 +101,8 @@ func (c *catalog) remove(key string) {
 		delete(c.members, rest)
 	case "p":
 		c.settings = policy.Defaults()
+	case "g":
+		c.epoch = EpochRecord{}
 	}
 }
 

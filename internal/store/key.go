@@ -30,6 +30,7 @@ const (
 	prefixGroup     = "g/"        // g/NAME: what the group is agreed on
 	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings     = "p/settings"
+	keyEpoch        = "g/epoch"     // how this epoch began
 	keySwap         = "g/promotion" // planned promotion of a server, on its way
 )
 

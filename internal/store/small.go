@@ -46,6 +46,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		if p, err = parseSettings(value); err == nil {
 			c.settings = p
 		}
+	case "g":
+		var r EpochRecord
+		if r, err = parseEpoch(value); err == nil {
+			c.epoch = r
+		}
 	}
 	if err != nil {
 		s.o.Log.Error("a record in the database cannot be used", "key", key, "error", err)

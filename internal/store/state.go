@@ -72,14 +72,22 @@ func (s *state) set(c change) {
 		if d, ok := parseDigest(rest); ok {
 			s.setForm(d, c)
 		}
-	case "a", "d", "t", "n", "m", "p", "k":
-		switch {
-		case c.rev <= s.small[c.key].rev:
-		case c.value == nil:
-			delete(s.small, c.key)
-		default:
-			s.small[c.key] = item{bytes.Clone(c.value), c.rev}
+	case "g":
+		if c.key == keyEpoch {
+			s.setSmall(c)
 		}
+	case "a", "d", "t", "n", "m", "p", "k":
+		s.setSmall(c)
+	}
+}
+
+func (s *state) setSmall(c change) {
+	switch {
+	case c.rev <= s.small[c.key].rev:
+	case c.value == nil:
+		delete(s.small, c.key)
+	default:
+		s.small[c.key] = item{bytes.Clone(c.value), c.rev}
 	}
 }
 

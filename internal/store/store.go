@@ -25,6 +25,9 @@ type Options struct {
 	Group     func() bool
 	Keep      func(ctx context.Context, r mfa.Record) error
 	BothSides func(s mfa.Settled, detail string)
+	// Frozen returns why nobody may change what administrators manage; settlements go on. nil,
+	// or returning nil: they may.
+	Frozen func() error
 
 	// Witness, on a server without the group's keyset: the view holds what servers know of
 	// each other, and nothing that is sealed can be read or written.

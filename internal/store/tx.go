@@ -84,6 +84,9 @@ func (s *Store) begin() *tx {
 // outcome it reads back, and if nothing has happened yet sends the same again: the two are
 // conditional on the same revisions, so at most one of them takes effect.
 func (t *tx) commit(ctx context.Context) (bool, error) {
+	if err := t.frozen(); err != nil {
+		return false, err
+	}
 	if err := t.touch(ctx); err != nil {
 		return false, err
 	}
@@ -119,6 +122,28 @@ func (t *tx) commit(ctx context.Context) (bool, error) {
 		}
 	}
 	return false, lost
+}
+
+// managed are the kinds of records that a freeze keeps as they are.
+var managed = []string{prefixUser, prefixForm, prefixCred, prefixApp, prefixAppName, prefixDirectory, prefixToken, prefixTokenName, prefixJoin, prefixKeyset, keySettings}
+
+// frozen returns why t must not be committed.
+func (t *tx) frozen() error {
+	if t.s.o.Frozen == nil {
+		return nil
+	}
+	touches := func(key string) bool {
+		return slices.ContainsFunc(managed, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+	}
+	for key := range t.puts {
+		if touches(key) {
+			return t.s.o.Frozen()
+		}
+	}
+	if slices.ContainsFunc(t.deletes, touches) {
+		return t.s.o.Frozen()
+	}
+	return nil
 }
 
 // touch adds, for each user of whom t changes the profile or a credential, a new revision

@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"keys rotate under load":                 rotation,
 		"members and their codes":                members,
 		"a planned promotion is recorded once":   swaps,
+		"how an epoch began":                     epoch,
 		"a server is admitted while keys rotate": admitWhileRotating,
 		"another server sees it all":             otherServer,
 	} {
