@@ -31,9 +31,15 @@ fuzz:
 bench: deps build
 	go run ./cmd/bench $(BENCHFLAGS)
 
-# kill -9 under load, again and again.
+# kill -9 under load, again and again; then groups of one, two, three and five servers under
+# every fault of e2e/faults_test.go. Rounds that FAULTS_LOG holds are not run again.
+FAULTS_ROUNDS ?= 20
+FAULTS_SERVERS ?= 1,2,3,5
+FAULTS_LOG ?= $(CURDIR)/docs/faults.tsv
 chaos: deps
 	CHAOS_ROUNDS=50 tools/test.sh -run Chaos -count 1 -timeout 60m ./e2e
+	FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_SERVERS=$(FAULTS_SERVERS) FAULTS_SEED=1 FAULTS_EVENTS=6 FAULTS_LOG=$(FAULTS_LOG) \
+		tools/test.sh -run 'TestFaults$$' -count 1 -timeout 300m ./e2e
 
 deb:
 	tools/deb.sh $(VERSION)

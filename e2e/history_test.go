@@ -38,7 +38,7 @@ type leg struct {
 // A change is one call of an administrator on one key, and what became of it.
 type change struct {
 	Key    string
-	Kind   string // write: a new value; read: the value, in the order of the writes; look: what this server shows
+	Kind   string // write: a new value; read: the value, in the order of the writes; look: what this server shows; add, block
 	Value  string // written, or seen
 	Server int
 	Run    int // of that server's process
@@ -161,7 +161,7 @@ func registers(changes []change) (faults []string) {
 	}
 	byKey := map[string][]porcupine.Operation{}
 	for _, c := range changes {
-		if c.Fate == "refused" || c.Kind == "look" || c.Kind == "read" && c.Fate == "open" {
+		if c.Kind != "write" && c.Kind != "read" || c.Fate == "refused" || c.Kind == "read" && c.Fate == "open" {
 			continue
 		}
 		op := porcupine.Operation{ClientId: c.Server, Input: c, Call: c.From.UnixNano(), Output: seen{c.Value}, Return: c.To.UnixNano()}
@@ -224,10 +224,10 @@ func ownWrites(changes []change) (faults []string) {
 }
 
 // minority finds changes that a server acknowledged while it was without most of the
-// votes: cut[i] says when server i was.
+// votes: cut[i] says when server i was. A block may be made without.
 func minority(changes []change, cut map[int][]span) (faults []string) {
 	for _, c := range changes {
-		if c.Kind == "look" || c.Fate != "done" {
+		if c.Kind == "look" || c.Kind == "block" || c.Fate != "done" {
 			continue
 		}
 		if slices.ContainsFunc(cut[c.Server], func(s span) bool { return s.holds(c.From, c.To) }) {
@@ -298,6 +298,7 @@ func TestHistory(t *testing.T) {
 	check(t, "an older value than another's", ownWrites(stale), "")
 	cut := map[int][]span{1: {{at(2), at(8)}}}
 	check(t, "acknowledged without the group", minority([]change{op("write", "a", 3, 4, "done")}, cut), "without the group")
+	check(t, "a block without the group", minority([]change{op("block", "", 3, 4, "done")}, cut), "")
 	check(t, "begun with the group", minority([]change{op("write", "a", 1, 4, "done")}, cut), "")
 	check(t, "refused without the group", minority([]change{op("write", "a", 3, 4, "refused")}, cut), "")
 }

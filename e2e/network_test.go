@@ -28,6 +28,8 @@ type network struct {
 	t    testing.TB
 	name string // of all its namespaces, as a prefix
 	n    int    // servers so far
+
+	dressed func(*server) // changes a server before its first start; may be nil
 }
 
 // rig is how namespaces and disks of these tests are called: PREFIX-PID-NUMBER-...
@@ -211,6 +213,9 @@ listen:
   peer: %[6]s:7443
   coordinator: %[6]s:9443
 `, i, s.data, s.radius, s.https, s.metrics, w.address(i)))
+	if w.dressed != nil {
+		w.dressed(s)
+	}
 	return s
 }
 

@@ -1,0 +1,690 @@
+package e2e_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/internal/admin"
+)
+
+// mishap is one fault of a schedule: what befalls which servers, and for how long.
+type mishap struct {
+	Kind    string
+	Servers []int
+	Value   int // loss: percent; clock: seconds
+	Hold    time.Duration
+	Pause   time.Duration // after it began, before the next begins
+}
+
+func (m mishap) String() string {
+	return fmt.Sprintf("%s%v %d for %s, then %s", m.Kind, m.Servers, m.Value, m.Hold, m.Pause)
+}
+
+// schedule draws so many mishaps for a group of n servers, the same for the same seed.
+// full is the server whose disk is small.
+func schedule(dice *rand.Rand, n, events, full int) (all []mishap) {
+	kinds := []string{"kill", "kill", "kill", "stop", "full", "clock", "all"}
+	if n > 1 {
+		kinds = append(kinds, "cut", "cut", "split", "split", "deaf", "loss", "alone")
+	}
+	for range events {
+		m := mishap{Kind: kinds[dice.IntN(len(kinds))], Hold: time.Duration(300+dice.IntN(3500)) * time.Millisecond, Pause: time.Duration(100+dice.IntN(2500)) * time.Millisecond}
+		order := dice.Perm(n)
+		m.Servers = []int{order[0] + 1}
+		switch m.Kind {
+		case "split":
+			m.Servers = nil
+			for _, i := range order[:1+dice.IntN(n-1)] {
+				m.Servers = append(m.Servers, i+1)
+			}
+		case "loss":
+			m.Value = 10 + dice.IntN(60)
+		case "clock":
+			if m.Value = 2 + dice.IntN(100); dice.IntN(2) == 0 {
+				m.Value = -m.Value
+			}
+		case "full":
+			m.Servers = []int{full}
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// field is one round: a group, its load and what befalls it.
+type field struct {
+	t     testing.TB
+	seed  uint64
+	w     *network
+	all   []*server
+	began time.Time
+	ids   atomic.Int64
+
+	mu      sync.Mutex
+	legs    []leg
+	changes []change
+	wrongs  []string       // what must not be
+	events  []string       // what was done, for failures
+	ill     map[int]string // server: what befalls it now, so that it may not answer
+	unwell  map[int][]span // server: when that was
+	shifted map[int][]span // server: when its clock was wrong
+	cut     map[int][]span // server: when it had no contact with most of the votes
+	runs    map[int]int    // server: how often it was started
+
+	// Of the schedule alone.
+	parted   map[int][]int // number of the mishap: one side of a split
+	deaf     map[int]int   // server: mishaps that keep it from hearing the others
+	loss     map[int]int   // server: percent
+	cable    map[int]int   // server: mishaps that hold its cable
+	gone     map[int]bool  // server: not running, or stopped
+	free     func()
+	sinceCut map[int]time.Time
+}
+
+func (f *field) fault(format string, a ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrongs = append(f.wrongs, fmt.Sprintf(format, a...))
+}
+
+func (f *field) note(format string, a ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, fmt.Sprintf("%7.3f s: ", time.Since(f.began).Seconds())+fmt.Sprintf(format, a...))
+}
+
+func (f *field) keep(l leg)          { f.mu.Lock(); f.legs = append(f.legs, l); f.mu.Unlock() }
+func (f *field) keepChange(c change) { f.mu.Lock(); f.changes = append(f.changes, c); f.mu.Unlock() }
+
+// sick tells what befalls a server now; "": nothing that keeps it from answering.
+func (f *field) sick(i int) string { f.mu.Lock(); defer f.mu.Unlock(); return f.ill[i] }
+func (f *field) run(i int) int     { f.mu.Lock(); defer f.mu.Unlock(); return f.runs[i] }
+
+// afflict and recover mark the time in which a server may not answer.
+func (f *field) afflict(i int, what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ill[i] = what
+	f.unwell[i] = append(f.unwell[i], span{From: time.Now()})
+}
+
+func (f *field) recover(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.ill, i)
+	last := &f.unwell[i][len(f.unwell[i])-1]
+	last.To = time.Now().Add(200 * time.Millisecond) // what waited meanwhile is worked on
+}
+
+// connect tells the network what holds now, and notes who is without most of the votes.
+// What is noted lies
+// within the time in which it was so.
+func (f *field) connect() {
+	now := time.Now()
+	apart := map[int]bool{}
+	for i := range f.all {
+		apart[i+1] = f.reach(i+1) < len(f.all)/2+1
+		if len(f.all) == 2 { // the founder has the only vote
+			apart[i+1] = i == 1 && f.reach(2) < 2
+		}
+	}
+	f.mu.Lock()
+	for i, from := range f.sinceCut {
+		if !apart[i] {
+			f.cut[i] = append(f.cut[i], span{from, now})
+			delete(f.sinceCut, i)
+		}
+	}
+	f.mu.Unlock()
+	for i := range f.all {
+		var not []int
+		for j := range f.all {
+			if j != i && f.split(i+1, j+1) {
+				not = append(not, j+1)
+			}
+		}
+		percent := f.loss[i+1]
+		if f.deaf[i+1] > 0 {
+			percent = 100
+		}
+		f.w.deaf(i+1, not, percent)
+		if f.cable[i+1] > 0 {
+			f.w.down(i + 1)
+		} else {
+			f.w.up(i + 1)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, is := range apart {
+		if _, noted := f.sinceCut[i]; is && !noted {
+			f.sinceCut[i] = time.Now()
+		}
+	}
+}
+
+// split reports whether a split stands between two servers.
+func (f *field) split(i, j int) bool {
+	for _, side := range f.parted {
+		if slices.Contains(side, i) != slices.Contains(side, j) {
+			return true
+		}
+	}
+	return false
+}
+
+// reach counts the servers that a server can talk to, both ways, itself included.
+func (f *field) reach(i int) int {
+	n := 1
+	for k := range f.all {
+		j := k + 1
+		if j != i && !f.gone[j] && f.cable[i]+f.cable[j]+f.deaf[i]+f.deaf[j] == 0 && !f.split(i, j) {
+			n++
+		}
+	}
+	return n
+}
+
+// begin makes a mishap happen and returns what undoes it; nil if it cannot happen now.
+func (f *field) begin(n int, m mishap) (undo func()) {
+	for _, i := range m.Servers {
+		if f.gone[i] || f.sick(i) != "" {
+			return nil
+		}
+	}
+	i := m.Servers[0]
+	if m.Kind == "alone" || m.Kind == "all" {
+		for j := range f.all {
+			if f.gone[j+1] || f.sick(j+1) != "" {
+				return nil
+			}
+		}
+	}
+	f.note("%s", m)
+	switch m.Kind {
+	case "kill":
+		f.kill(i)
+		return func() { f.start(i) }
+	case "stop":
+		f.afflict(i, "stopped")
+		f.signal(i, syscall.SIGSTOP)
+		f.gone[i] = true
+		f.connect()
+		return func() {
+			f.gone[i] = false
+			f.connect()
+			f.signal(i, syscall.SIGCONT)
+			f.recover(i)
+		}
+	case "alone":
+		for j := range f.all {
+			f.kill(j + 1)
+		}
+		f.start(i)
+		return func() {
+			var others []int
+			for j := range f.all {
+				if j+1 != i {
+					others = append(others, j+1)
+				}
+			}
+			f.start(others...)
+		}
+	case "all":
+		var all []int
+		for j := range f.all {
+			f.kill(j + 1)
+			all = append(all, j+1)
+		}
+		return func() { f.start(all...) }
+	case "full":
+		f.afflict(i, "disk full")
+		f.free = fill(f.t, f.all[i-1].dir)
+		return func() {
+			f.free()
+			f.free = nil
+			if s := f.all[i-1]; s.proc.alive() {
+				s.ready()
+				f.recover(i)
+			} else {
+				f.note("server %d has ended", i)
+				f.recover(i)
+				f.start(i)
+			}
+		}
+	case "clock":
+		f.shift(i, m.Value)
+		return func() { f.shift(i, 0) }
+	case "cut":
+		f.cable[i]++
+		f.connect()
+		return func() { f.cable[i]--; f.connect() }
+	case "deaf":
+		f.deaf[i]++
+		f.connect()
+		return func() { f.deaf[i]--; f.connect() }
+	case "loss":
+		f.loss[i] = m.Value
+		f.connect()
+		return func() { delete(f.loss, i); f.connect() }
+	case "split":
+		f.parted[n] = m.Servers
+		f.connect()
+		return func() { delete(f.parted, n); f.connect() }
+	}
+	f.t.Fatalf("no such mishap: %s", m.Kind)
+	return nil
+}
+
+func (f *field) kill(i int) {
+	f.afflict(i, "killed")
+	f.all[i-1].kill9()
+	f.gone[i] = true
+	f.connect()
+}
+
+// start starts servers at the same time and waits until all sign people in.
+func (f *field) start(all ...int) {
+	for _, i := range all {
+		if f.sick(i) == "" {
+			f.afflict(i, "killed")
+		}
+		f.gone[i] = false
+	}
+	f.connect()
+	for _, i := range all {
+		f.mu.Lock()
+		f.runs[i]++
+		f.mu.Unlock()
+		f.all[i-1].launch()
+	}
+	for _, i := range all {
+		f.all[i-1].ready()
+		f.recover(i)
+	}
+}
+
+func (f *field) signal(i int, s syscall.Signal) {
+	if err := syscall.Kill(-f.all[i-1].proc.cmd.Process.Pid, s); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *field) shift(i, seconds int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.all[i-1]
+	s.write(clockFile(s), fmt.Sprintf("%ds", seconds))
+	if seconds != 0 {
+		f.shifted[i] = append(f.shifted[i], span{From: time.Now()})
+	} else {
+		f.shifted[i][len(f.shifted[i])-1].To = time.Now().Add(time.Second)
+	}
+}
+
+func clockFile(s *server) string { return filepath.Join(s.dir, "clock") }
+
+// shifting is the program whose clock tests shift, built when it is first asked for.
+var shifting = sync.OnceValues(func() (string, error) {
+	out := filepath.Join(filepath.Dir(racer), "shifting")
+	flags := []string{"-tags", "clockshift"}
+	if raced {
+		flags = append(flags, "-race")
+	}
+	return out, build(out, flags...)
+})
+
+// suffer lets the mishaps happen, some at the same time, and ends with all undone.
+func (f *field) suffer(all []mishap) {
+	type active struct {
+		until time.Time
+		undo  func()
+		what  mishap
+	}
+	var now []active
+	end := func(before time.Time) {
+		slices.SortFunc(now, func(a, b active) int { return a.until.Compare(b.until) })
+		for len(now) > 0 && !now[0].until.After(before) {
+			time.Sleep(time.Until(now[0].until)) // how long it lasts is part of the schedule
+			now[0].undo()
+			f.note("over: %s%v", now[0].what.Kind, now[0].what.Servers)
+			now = now[1:]
+		}
+	}
+	for n, m := range all {
+		began := time.Now()
+		if undo := f.begin(n, m); undo != nil {
+			now = append(now, active{began.Add(m.Hold), undo, m})
+		}
+		f.alive()
+		next := time.Now().Add(m.Pause)
+		if len(now) > 1 { // two at a time are enough
+			slices.SortFunc(now, func(a, b active) int { return a.until.Compare(b.until) })
+			next = later(next, now[0].until)
+		}
+		end(next)
+		time.Sleep(time.Until(next)) // so is the pause
+	}
+	end(time.Now().Add(time.Hour))
+	f.alive()
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// alive notes servers that have ended and were not killed.
+func (f *field) alive() {
+	for i, s := range f.all {
+		if f.sick(i+1) == "" && !s.proc.alive() {
+			f.fault("server %d ended by itself", i+1)
+			f.start(i + 1)
+		}
+	}
+}
+
+// round is one group under one schedule. It returns what must not be.
+func round(t testing.TB, seed uint64, size, events int) (wrongs []string) {
+	t.Helper()
+	program, err := shifting()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dice := rand.New(rand.NewPCG(seed, uint64(size)))
+	full := 1 + dice.IntN(size)
+	plan := schedule(dice, size, events, full)
+	f := &field{t: t, seed: seed, w: newNetwork(t), ill: map[int]string{}, unwell: map[int][]span{}, shifted: map[int][]span{}, cut: map[int][]span{},
+		runs: map[int]int{}, parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
+	f.w.dressed = func(s *server) { s.binary, s.env = program, []string{"COUNTERSIGN_CLOCK_FILE=" + clockFile(s)} }
+	f.all = f.w.group(size, func(i int) string {
+		if i == full {
+			return smallDisk(t, "900")
+		}
+		return ""
+	})
+	f.prepare()
+	crowds := f.people()
+	f.spread()
+
+	f.began = time.Now()
+	done := make(chan struct{})
+	var load sync.WaitGroup
+	defer func() { load.Wait(); f.tell(plan) }()
+	stop := sync.OnceFunc(func() { close(done) })
+	defer stop()
+	for _, c := range crowds {
+		load.Go(func() { c.run(f, done) })
+	}
+	for i := range 3 {
+		o := &office{n: i, dice: rand.New(rand.NewPCG(seed, uint64(i)+100))}
+		load.Go(func() { o.run(f, done) })
+	}
+	time.Sleep(300 * time.Millisecond) // something to lose
+	f.suffer(plan)
+	f.note("all over")
+	time.Sleep(300 * time.Millisecond)
+	stop()
+	load.Wait()
+	f.recovered()
+	f.replays(crowds)
+	f.judge()
+	return f.wrongs
+}
+
+// prepare writes what the load needs.
+func (f *field) prepare() {
+	s := f.all[0]
+	s.application("allow", atNone, "--first-factor", "none")
+	s.application("strict", atStrict, "--first-factor", "none", "--degraded", "refuse")
+	s.cli("policy", "set", "hotp_window=100")
+	csv := &strings.Builder{}
+	csv.WriteString("login\n")
+	for i := range registerKeys {
+		fmt.Fprintf(csv, "reg%d\n", i)
+	}
+	for i := range blockable {
+		fmt.Fprintf(csv, "p0-blocked%d\n", i)
+	}
+	s.cliIn(csv.String(), "user", "import", "-")
+	for i := range f.all {
+		f.runs[i+1] = 1
+	}
+}
+
+// spread waits until every server has everybody.
+func (f *field) spread() {
+	var want admin.Status
+	f.all[0].json(&want, "status")
+	for _, s := range f.all {
+		await(f.t, "the users everywhere", func() bool {
+			var st admin.Status
+			s.json(&st, "status")
+			return st.Users == want.Users && st.Revision >= want.Revision
+		})
+	}
+}
+
+// recovered waits until all is well again.
+func (f *field) recovered() {
+	began := time.Now()
+	for _, s := range f.all {
+		s.settled(len(f.all))
+		s.merged()
+	}
+	f.note("one group again after %s", time.Since(began).Round(time.Millisecond))
+	for i := range f.all { // a read in the order of writes by each, so that nothing lost stays unseen
+		for k := range registerKeys {
+			f.keepChange(f.call(change{Key: fmt.Sprintf("reg%d", k), Kind: "read", Server: i + 1}))
+		}
+	}
+}
+
+// replays sends the last codes that were accepted to every server once more.
+func (f *field) replays(crowds []*crowd) {
+	for _, c := range crowds {
+		for _, p := range c.people {
+			for _, code := range p.acked[max(0, len(p.acked)-2):] {
+				at := c.dice.IntN(len(f.all))
+				f.keep(f.send(c.asks[at], leg{User: p.login, Code: code, Strict: c.strict, Kind: "replay", Timed: p.token.period > 0, Server: at + 1}))
+			}
+		}
+	}
+}
+
+// judge compares what the clients saw with what was promised.
+func (f *field) judge() {
+	byID, reported, ids := map[string]admin.Attempt{}, map[string]int{}, map[string]string{}
+	for i, s := range f.all {
+		var users admin.UserList
+		s.json(&users, "user", "list", "--limit", "0")
+		blocked, there := map[string]bool{}, map[string]bool{}
+		for _, u := range users.Users {
+			ids[string(u.ID)], there[u.Login], blocked[u.Login] = u.Login, true, u.Blocked
+		}
+		for _, c := range f.changes {
+			if c.Fate == "done" && (c.Kind == "add" && !there[c.Key] || c.Kind == "block" && !blocked[c.Key]) {
+				f.wrongs = append(f.wrongs, fmt.Sprintf("acknowledged and not there at server %d: %+v", i+1, c))
+			}
+		}
+		for _, a := range s.attempts() {
+			if a.Server != fmt.Sprintf("n%d", i+1) {
+				continue
+			}
+			if old, twice := byID[a.Source]; twice && mfaAccepts(old.Reason) {
+				if mfaAccepts(a.Reason) {
+					f.wrongs = append(f.wrongs, fmt.Sprintf("one leg has two accepts: %+v %+v", old, a))
+				}
+				continue
+			}
+			byID[a.Source] = a
+		}
+		var acts admin.ActList
+		s.json(&acts, "audit", "list", "--acts", "--limit", "0")
+		for _, a := range acts.Acts {
+			if a.Verb == "used_on_both_sides" {
+				reported[ids[a.Object]]++
+			}
+		}
+		var v admin.AuditVerification
+		if s.json(&v, "audit", "verify"); !v.OK {
+			f.wrongs = append(f.wrongs, fmt.Sprintf("server %d: audit verify: %+v", i+1, v))
+		}
+	}
+	slowest := leg{}
+	count := map[string]int{}
+	for i := range f.legs {
+		l := &f.legs[i]
+		if a, there := byID[l.ID]; there {
+			l.Reason, l.Degraded = a.Reason, a.Degraded
+		}
+		l.Excuse = f.excuse(*l)
+		if l.Verdict != "silent" && l.Excuse == "" && !l.Strict && l.To.Sub(l.From) > slowest.To.Sub(slowest.From) {
+			slowest = *l
+		}
+		if count[l.Verdict]++; l.Degraded {
+			count["degraded"]++
+		}
+	}
+	for _, c := range f.changes {
+		count[c.Kind+" "+c.Fate]++
+	}
+	add := func(faults []string) { f.wrongs = append(f.wrongs, faults...) }
+	faults, twice := passcodes(f.legs, reported)
+	add(faults)
+	faults, excused := answers(f.legs)
+	add(faults)
+	add(registers(f.changes))
+	add(ownWrites(f.changes))
+	add(minority(f.changes, f.cut))
+	f.note("%v; %d codes accepted on more than one side; excused: %v; the slowest answer of a server that was well took %s: %+v", count, twice, excused,
+		slowest.To.Sub(slowest.From).Round(time.Millisecond), slowest)
+}
+
+// excuse says why a leg may have got no answer, or a refusal; "": nothing does.
+func (f *field) excuse(l leg) string {
+	for _, s := range f.unwell[l.Server] {
+		if s.touches(l.From, l.To) {
+			return "the server was killed, stopped or had a full disk"
+		}
+	}
+	if l.Strict && l.Verdict == "silent" {
+		return "its application refuses to go on without the group"
+	}
+	if l.Timed {
+		for _, all := range f.shifted {
+			if len(all) > 0 { // wrong codes by a wrong clock are counted, and lock
+				return "a clock was wrong"
+			}
+		}
+		if l.Verdict == "reject" && l.Reason == "held_while_isolated" {
+			return "held while isolated"
+		}
+	}
+	return ""
+}
+
+// tell says what happened, and keeps everything of a round that failed.
+func (f *field) tell(plan []mishap) {
+	f.t.Logf("%s", strings.Join(f.events, "\n"))
+	for _, w := range f.wrongs {
+		f.t.Errorf("%.4000s", w)
+	}
+	if !f.t.Failed() && os.Getenv("FAULTS_KEEP") == "" {
+		return
+	}
+	dir := filepath.Join(cmp.Or(os.Getenv("FAULTS_KEEP"), os.TempDir()), fmt.Sprintf("faults-%d-%d", len(f.all), f.seed))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		f.t.Error(err)
+		return
+	}
+	b, err := json.MarshalIndent(map[string]any{"seed": f.seed, "plan": plan, "events": f.events, "wrongs": f.wrongs, "legs": f.legs, "changes": f.changes}, "", " ")
+	if err != nil {
+		f.t.Error(err)
+	}
+	f.all[0].write(filepath.Join(dir, "history.json"), string(b))
+	for i, s := range f.all {
+		s.write(filepath.Join(dir, fmt.Sprintf("n%d.log", i+1)), s.log.String())
+	}
+	f.t.Logf("history and logs are kept in %s", dir)
+}
+
+// TestFaults lets random faults befall groups of several sizes under load. FAULTS_SERVERS
+// lists the sizes, FAULTS_ROUNDS says how many rounds of each, from FAULTS_SEED on. Rounds
+// that FAULTS_LOG knows are not run again.
+func TestFaults(t *testing.T) {
+	rounds, events := setting(t, "FAULTS_ROUNDS", 1), setting(t, "FAULTS_EVENTS", 3)
+	first := setting(t, "FAULTS_SEED", 1+rand.IntN(1_000_000))
+	record := os.Getenv("FAULTS_LOG")
+	for _, text := range strings.Split(cmp.Or(os.Getenv("FAULTS_SERVERS"), "1,2,3"), ",") {
+		size, err := strconv.Atoi(text)
+		if err != nil || size < 1 || size > 9 {
+			t.Fatalf("FAULTS_SERVERS: %q: want 1 to 9", text)
+		}
+		ran := ranBefore(t, record, size)
+		for n, seed := 0, first; n < rounds; seed++ {
+			if ran[seed] {
+				continue
+			}
+			n++
+			t.Run(fmt.Sprintf("%d servers, seed %d", size, seed), func(t *testing.T) {
+				began := time.Now()
+				held := "failed"
+				defer func() {
+					if record != "" {
+						appendLine(t, record, fmt.Sprintf("%d\t%d\t%d\t%s\t%.0f\n", size, seed, events, held, time.Since(began).Seconds()))
+					}
+				}()
+				if wrongs := round(t, uint64(seed), size, events); len(wrongs) == 0 && !t.Failed() {
+					held = "held"
+				}
+			})
+		}
+	}
+}
+
+// ranBefore reads the seeds that were run for a size.
+func ranBefore(t testing.TB, record string, size int) map[int]bool {
+	t.Helper()
+	ran := map[int]bool{}
+	if record == "" {
+		return ran
+	}
+	b, err := os.ReadFile(record)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		var n, seed int
+		if _, err := fmt.Sscanf(line, "%d\t%d", &n, &seed); err == nil && n == size {
+			ran[seed] = true
+		}
+	}
+	return ran
+}
+
+func appendLine(t testing.TB, file, line string) {
+	t.Helper()
+	out, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = out.WriteString(line)
+		err = cmp.Or(err, out.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
