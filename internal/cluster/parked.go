@@ -172,6 +172,9 @@ func (p *ParkedReader) At(ctx context.Context, key string, at int64) (value []by
 		return nil, 0, false, err
 	}
 	defer p.node.ops.Done()
+	if at <= 0 {
+		return nil, 0, false, nil
+	}
 	kvs, _, err := p.node.page(ctx, []byte(key), nil, min(at, p.rev))
 	switch {
 	case errors.Is(err, mvcc.ErrCompacted):
@@ -182,6 +185,19 @@ func (p *ParkedReader) At(ctx context.Context, key string, at int64) (value []by
 		return nil, 0, true, nil
 	}
 	return kvs[0].Value, kvs[0].ModRevision, true, nil
+}
+
+// Created returns the revision at which key, as it is now, came to be; 0: it is absent.
+func (p *ParkedReader) Created(ctx context.Context, key string) (rev int64, err error) {
+	if err := p.node.enter(); err != nil {
+		return 0, err
+	}
+	defer p.node.ops.Done()
+	kvs, _, err := p.node.page(ctx, []byte(key), nil, p.rev)
+	if err != nil || len(kvs) == 0 {
+		return 0, err
+	}
+	return kvs[0].CreateRevision, nil
 }
 
 // Close closes the copy. It stays where it is.

@@ -65,6 +65,11 @@ func TestParkedShowsWhatOnlyItAcknowledged(t *testing.T) {
 			t.Errorf("the new epoch has %s = %q, want %q", key, now, want)
 		}
 	}
+	for key, before := range map[string]bool{"u/1": true, "w/00": false} {
+		if rev, err := p.Created(t.Context(), key); err != nil || rev == 0 || (rev <= at) != before {
+			t.Errorf("%s was created at %d, %v, want before the fork at %d: %t", key, rev, err, at, before)
+		}
+	}
 	if _, rev, known, err := p.At(t.Context(), "u/3", p.Revision()); rev != 0 || !known || err != nil {
 		t.Errorf("u/3 now: revision %d, %t, %v, want it gone", rev, known, err)
 	}

@@ -78,7 +78,7 @@ func (c Count) rejoin(base, other Count, has int, cleared bool, l Limits, now ti
 	}
 	gained := int(other.N)
 	switch {
-	case other.Last.Equal(base.Last) && !cleared:
+	case other.Last.Equal(base.Last) && other.N == base.N && !cleared:
 		gained = 0
 	case !cleared && other.N > base.N && base.N > 0 && base.Until.IsZero():
 		gained -= int(base.N)

@@ -28,9 +28,12 @@ func (s *Store) seedKey(c mfa.Credential) (key string, ok bool) {
 	return prefixSeed + idEncoding.EncodeToString(d[:16]), true
 }
 
-// seed reads f/DIGEST; the zero record if there is none.
+// seed returns f/DIGEST as it is after t; the zero record if there is none.
 func (t *tx) seed(ctx context.Context, key string) (r seedRecord, err error) {
-	b, err := t.get(ctx, key)
+	b, put := t.puts[key] // two credentials of one seed
+	if !put {
+		b, err = t.get(ctx, key)
+	}
 	if err != nil || b == nil {
 		return seedRecord{}, err
 	}

@@ -23,6 +23,11 @@ type tokenRecord struct {
 	By      string    `json:"by,omitempty"`
 }
 
+func tokenRecordOf(t mfa.APIToken) tokenRecord {
+	return tokenRecord{V: schema, Name: t.Name, Digest: hex.EncodeToString(t.Digest[:]), Scopes: t.Scopes,
+		Created: t.Created.UTC(), Expires: t.Expires.UTC(), By: t.By}
+}
+
 func parseToken(id string, b []byte) (mfa.APIToken, error) {
 	var r tokenRecord
 	if err := parse(prefixToken+id, b, &r, &r.V); err != nil {
@@ -82,8 +87,7 @@ func (s *Store) CreateAPIToken(ctx context.Context, t mfa.APIToken) (mfa.APIToke
 		} else if b != nil {
 			return fmt.Errorf("API token id %s: %w", t.ID, mfa.ErrExists)
 		}
-		x.put(prefixToken+t.ID, tokenRecord{V: schema, Name: t.Name, Digest: hex.EncodeToString(t.Digest[:]), Scopes: t.Scopes,
-			Created: t.Created.UTC(), Expires: t.Expires.UTC(), By: t.By})
+		x.put(prefixToken+t.ID, tokenRecordOf(t))
 		return nil
 	})
 	if err != nil {

@@ -24,8 +24,9 @@ type Memory struct {
 	mu        sync.Mutex
 	keys      map[string]item
 	rev       int64
-	history   []event // ordered
-	compacted int64   // history up to here is gone
+	made      map[string]int64 // revision at which each key came to be
+	history   []event          // ordered
+	compacted int64            // history up to here is gone
 	changed   chan struct{}
 	offline   bool
 	held      bool // watchers are told nothing
@@ -57,6 +58,7 @@ const (
 func (m *Memory) init() {
 	if m.keys == nil {
 		m.keys, m.changed, m.rev = map[string]item{}, make(chan struct{}), 1 // revision 0 means absent
+		m.made = map[string]int64{}
 	}
 }
 
@@ -156,12 +158,16 @@ func (m *Memory) apply(ifRev map[string]int64, puts map[string][]byte, deletes [
 	m.rev++
 	for _, key := range slices.Sorted(maps.Keys(puts)) {
 		value := bytes.Clone(puts[key])
+		if _, there := m.keys[key]; !there {
+			m.made[key] = m.rev
+		}
 		m.keys[key] = item{value, m.rev}
 		m.history = append(m.history, event{key, value, m.rev})
 	}
 	for _, key := range deletes {
 		if _, ok := m.keys[key]; ok {
 			delete(m.keys, key)
+			delete(m.made, key)
 			m.history = append(m.history, event{key, nil, m.rev})
 		}
 	}
