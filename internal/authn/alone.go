@@ -75,8 +75,7 @@ func (e *Engine) missed(a *attempt, c mfa.Credential, before, after mfa.Floor) b
 	if c.Method != mfa.MethodTOTP || c.Period <= 0 {
 		return true
 	}
-	ahead := max(a.set.Skew, 0) + max(before.Drift, 0)
-	return after.Next <= uint64(e.started.Unix())/uint64(c.Period)+uint64(ahead)+1
+	return after.Next <= lastStep(e.started, c, a.set.Skew, before.Drift)+1
 }
 
 // acknowledged returns an error if a is about to be accepted without a settlement while no

@@ -35,6 +35,8 @@ type memStore struct {
 
 	ambiguous string // a form that is more than one user's
 
+	fork    mfa.Fork
+	forkErr error
 	contact func() (last time.Time, now bool) // nil: always
 	local   []mfa.Settled
 }
@@ -115,6 +117,8 @@ func (s *memStore) Settle(_ context.Context, a settlement.Account, used []mfa.Cr
 }
 
 func (s *memStore) Epoch() uint64 { return 1 }
+
+func (s *memStore) Fork() (mfa.Fork, error) { return s.fork, s.forkErr }
 
 func (s *memStore) Contact() (time.Time, bool) {
 	if s.contact == nil {

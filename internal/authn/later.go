@@ -71,7 +71,8 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 
 // retriable reports whether a wrong answer may be followed by another prompt.
 func retriable(why mfa.Reason) bool {
-	return why == mfa.WrongCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated
+	return why == mfa.WrongCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated || why == mfa.BeforePromotion ||
+		why == mfa.HeldAfterPromotion
 }
 
 // sameUser checks that the login sent with an answer, if there is one, is that of the

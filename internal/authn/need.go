@@ -37,6 +37,8 @@ type Store interface {
 	Contact() (last time.Time, now bool)
 	// Epoch is the generation of the database.
 	Epoch() uint64
+	// Fork says how it began. An error is a fault of ours: then no code passes.
+	Fork() (mfa.Fork, error)
 }
 
 // FirstFactor checks passwords. A check returns nil, a mfa.Reason for what the user did

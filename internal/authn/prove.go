@@ -84,6 +84,10 @@ func only(creds []mfa.Credential, id mfa.CredentialID) []mfa.Credential {
 // credential knows as used is used: a token registered twice has two floors.
 func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential, answer secret.Text, step mfa.Step) matched {
 	best, spent := matched{why: mfa.WrongCode}, matched{}
+	fork, err := e.Store.Fork()
+	if err != nil {
+		return matched{err: fmt.Errorf("how this epoch began is not known: %w", err)}
+	}
 	for _, c := range usable {
 		m := e.methods[c.Method]
 		if m == nil {
@@ -94,6 +98,9 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		var why mfa.Reason
 		if err == nil && e.missed(a, c, floor, p.Floor) {
 			err = mfa.HeldWhileIsolated
+		}
+		if err == nil {
+			err = lost(fork, a, c, floor, p.Floor)
 		}
 		switch {
 		case err == nil && best.why != mfa.OK:
@@ -132,7 +139,7 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 			used = append(used, a.local)
 		}
 		c.Clear, c.Credential, c.Floor = true, m.cred, m.floor
-	case mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated:
+	case mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated, mfa.BeforePromotion, mfa.HeldAfterPromotion:
 		if a.handle == nil {
 			return settlement.Change{}, nil, m.why
 		}

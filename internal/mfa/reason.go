@@ -64,6 +64,7 @@ const (
 	UnsupportedAuthentication               // the client asked for CHAP, MS-CHAP, EAP or nothing that we can check; PAP is needed
 	HeldWhileIsolated                       // right, but started without a master: it may have been used elsewhere meanwhile
 	KnownByAnotherName                      // unknown by the name typed, but the directory has another for the same person that is a user's here
+	BeforePromotion                         // right, but of a time step that the lost master may have accepted it in
 	reasonEnd
 )
 
@@ -80,6 +81,7 @@ var reasonNames = [reasonEnd]string{
 	"challenge_other_user", "challenge_unanswered", "interrupted", "password_too_long",
 	"malformed_request", "wrong_scope", "degraded_refused",
 	"unsupported_authentication", "held_while_isolated", "known_by_another_name",
+	"before_promotion",
 }
 
 // String returns the name used in trail, metrics and JSON.
