@@ -117,7 +117,7 @@ type Status struct {
 // Member is one server of the group.
 type Member struct {
 	Name      string `json:"name"`
-	Role      string `json:"role" doc:"master, replica, activated (has not joined yet), joining, removed"`
+	Role      string `json:"role" doc:"master, replica, witness, activated (has not joined yet), joining, removed"`
 	Voter     bool   `json:"voter"`
 	Reachable bool   `json:"reachable"`
 	Peer      string `json:"peer" doc:"address of its peer port; empty: off"`
@@ -133,7 +133,7 @@ type MemberList struct {
 
 // ActivationRequest asks for an activation code.
 type ActivationRequest struct {
-	Role    string `json:"role,omitempty" enum:"server" doc:"of the server to admit; default server"`
+	Role    string `json:"role,omitempty" enum:"server,witness" doc:"of the server to admit; default server"`
 	Seconds int64  `json:"seconds,omitempty" minimum:"0" maximum:"86400" doc:"its life; default 600"`
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/group"
+	"countersign/internal/mfa"
 )
 
 type groupVerbs struct {
@@ -23,7 +24,7 @@ type groupActivation struct {
 }
 
 type activationCreate struct {
-	Role string `help:"Role of the new server." enum:"server" default:"server"`
+	Role string `help:"Role of the new server; a witness votes, and signs nobody in." enum:"server,witness" default:"server"`
 	TTL  span   `name:"ttl" help:"How long the code lives." default:"10m" placeholder:"DURATION"`
 }
 
@@ -102,6 +103,9 @@ func (v *activateVerb) Run(ctx context.Context, e *env) error {
 	return e.Deps.Activate(ctx, e.Globals, code, func(p group.Preview) error {
 		e.say("Group %s, epoch %d: servers %s; master %s; %d users. The code was made by %s.", printable(p.Group), p.Epoch,
 			printable(strings.Join(p.Servers, ", ")), printable(p.Master), p.Users, printable(p.By))
+		if p.Role == mfa.RoleWitness {
+			return e.confirm("Join this group as a witness, which votes and signs nobody in?")
+		}
 		return e.confirm("Join this group?")
 	})
 }

@@ -95,7 +95,7 @@ func ParseActivation(s string) (Activation, error) {
 		return Activation{}, ErrCode
 	}
 	b, err := codeText.DecodeString(strings.ToUpper(s))
-	if err != nil || len(b) <= codeCheck+1 {
+	if err != nil || len(b) <= codeCheck+1 || codeText.EncodeToString(b) != strings.ToUpper(s) { // the last letter has bits to spare
 		return Activation{}, ErrCode
 	}
 	body, check := b[:len(b)-codeCheck], b[len(b)-codeCheck:]

@@ -34,6 +34,11 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 	if err != nil {
 		return err
 	}
+	if s.witness = a.Role == mfa.RoleWitness; s.witness {
+		if err := refuseFronts(o.Config); err != nil {
+			return err
+		}
+	}
 	if err := o.Config.PrepareDataDir(); err != nil {
 		return err
 	}
@@ -56,7 +61,7 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 		return err
 	}
 	r := group.Request{Code: a.ID, Name: o.Config.Name, Role: a.Role, Peer: peerAddress, HTTPS: https, Coordinator: coordinatorAddress,
-		PublicKey: spki, Sign: s.id.public(), Wrap: s.id.wrap.Recipient(), Version: o.Version}
+		PublicKey: spki, Sign: s.id.public(), Wrap: s.recipient(), Version: o.Version}
 	r.Prove(a.Secret)
 	ask := coordinator.NewClient(a)
 	preview, err := ask.Preview(ctx, r)

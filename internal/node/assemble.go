@@ -65,13 +65,27 @@ func (s *server) assemble(ctx context.Context) (err error) {
 // gauges adds the figures that are read when they are asked for.
 func (s *server) gauges() {
 	m := s.metrics
+	s.databaseGauges()
+	m.gauge("users", "Users in the database.", func() float64 { return float64(s.store.CountUsers()) })
+	m.gauge("unmerged", "Settlements and restrictions that this server made without a master and has not merged yet.", func() float64 {
+		return float64(s.store.Unmerged())
+	})
+	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })
+	m.gauge("certificate_expiry_seconds", "When the https certificate expires, seconds since 1970.", func() float64 {
+		return float64(s.certs.expiry().Unix())
+	})
+	m.registry.MustRegister(settingMetrics{s})
+}
+
+// databaseGauges adds those that a witness has too.
+func (s *server) databaseGauges() {
+	m := s.metrics
 	m.gauge("ready", "1: sign-ins can be decided.", func() float64 {
 		if s.ready() != nil {
 			return 0
 		}
 		return 1
 	})
-	m.gauge("users", "Users in the database.", func() float64 { return float64(s.store.CountUsers()) })
 	m.gauge("epoch", "Generation of the database.", func() float64 { return float64(s.node.Epoch()) })
 	m.gauge("revision", "Revision of the local copy of the database.", func() float64 {
 		st, _ := s.node.Status()
@@ -81,18 +95,10 @@ func (s *server) gauges() {
 		st, _ := s.node.Status()
 		return float64(st.DBSize)
 	})
-	m.gauge("unmerged", "Settlements and restrictions that this server made without a master and has not merged yet.", func() float64 {
-		return float64(s.store.Unmerged())
-	})
 	m.gauge("trail_records_total", "Sequence number of the trail's last record.", func() float64 { return float64(s.trail.Head().Seq) })
-	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })
 	m.gauge("clock_synchronised", "1: the kernel says that its clock is synchronised; 0: it is not; -1: not known.", func() float64 {
 		return map[int32]float64{0: -1, 1: 1, 2: 0}[s.clock.state.Load()]
 	})
-	m.gauge("certificate_expiry_seconds", "When the https certificate expires, seconds since 1970.", func() float64 {
-		return float64(s.certs.expiry().Unix())
-	})
-	m.registry.MustRegister(settingMetrics{s})
 	m.gauge("start_seconds", "When the server started, seconds since 1970.", func() float64 { return float64(s.started.Unix()) })
 }
 

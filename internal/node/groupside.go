@@ -84,8 +84,8 @@ func (g groupCluster) Revision() int64 {
 
 // assembleGroup makes the use cases of the group and opens them to the other servers.
 func (s *server) assembleGroup() {
-	s.group = &group.Service{Server: s.Config.Name, Store: groupStore{s.store}, Cluster: groupCluster{s.node}, Peers: &s.heard,
-		CA: s.ensureCA, Trail: s.ledger, Now: s.Now, Log: s.log.Logger("group")}
+	s.group = &group.Service{Server: s.Config.Name, Witness: s.witness, Store: groupStore{s.store}, Cluster: groupCluster{s.node}, Peers: &s.heard,
+		CA: s.groupCA, Trail: s.recorder(), Now: s.Now, Log: s.log.Logger("group")}
 	if s.peers == nil {
 		return
 	}
@@ -158,8 +158,8 @@ func (s *server) introduce(ctx context.Context) error {
 				if m.Joined.IsZero() {
 					m.Joined, m.By = s.Now().UTC().Truncate(time.Second), "init"
 				}
-				m.Role, m.Peer, m.Coordinator, m.HTTPS, m.Version = mfa.RoleServer, s.peers.address, coordinator, https, s.Version
-				m.Key, m.Sign, m.Wrap, m.MemberID = s.peers.digest(), s.id.public(), s.id.wrap.Recipient(), st.MemberID
+				m.Role, m.Peer, m.Coordinator, m.HTTPS, m.Version = s.role(), s.peers.address, coordinator, https, s.Version
+				m.Key, m.Sign, m.Wrap, m.MemberID = s.peers.digest(), s.id.public(), s.recipient(), st.MemberID
 				return nil
 			})
 			introduced = err == nil
@@ -192,7 +192,7 @@ func (s *server) servers() ([]admin.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	self := admin.Member{Name: s.Config.Name, Role: st.Role, Voter: st.Voter, Reachable: true, Revision: st.Revision, Version: s.Version}
+	self := admin.Member{Name: s.Config.Name, Role: votesOnly(st.Role, s.role()), Voter: st.Voter, Reachable: true, Revision: st.Revision, Version: s.Version}
 	if s.peers == nil {
 		return []admin.Member{self}, nil
 	}
@@ -216,6 +216,7 @@ func (s *server) servers() ([]admin.Member, error) {
 				if n.Master && st.Quorum {
 					one.Role = "master"
 				}
+				one.Role = votesOnly(one.Role, m.Role)
 			}
 		}
 		if r, ok := s.heard.Heard(m.Name); ok {

@@ -55,6 +55,9 @@ func (s *server) listen() (l listeners, err error) {
 		return l, err
 	}
 	s.bound.Socket = SocketPath(s.Config.DataDir)
+	if s.radius == nil {
+		return l, nil
+	}
 	if err := s.radius.Listen(); err != nil {
 		return l, err
 	}

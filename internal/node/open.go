@@ -44,6 +44,9 @@ func (s *server) clusterOptions() cluster.Options {
 	if s.small {
 		o.Ballast = smallBallast
 	}
+	if s.witness {
+		o.Ballast, o.Snapshots = smallBallast, -1 // its copy is never what a group is restored from
+	}
 	return o
 }
 
@@ -71,6 +74,12 @@ func (s *server) openPort(ctx context.Context, fail func(error), running *stack)
 	}
 	if s.peers, err = s.openPeering(ctx); err != nil {
 		return err
+	}
+	if s.peers != nil && s.peers.roster.Load().own(s.Config.Name).Role == mfa.RoleWitness {
+		s.witness = true
+		if err := refuseFronts(s.Config); err != nil {
+			return err
+		}
 	}
 	return s.listenPeer(ctx, fail, running)
 }
@@ -210,6 +219,9 @@ func (s *server) closeLedger() error {
 
 // getSealed returns nothing for what is not there.
 func (s *server) getSealed(ctx context.Context, name string) (secret.Text, int64, error) {
+	if s.witness { // has no keys, and nothing of its own is sealed
+		return secret.Text{}, 0, nil
+	}
 	t, rev, err := s.store.GetSealed(ctx, name)
 	if errors.Is(err, mfa.ErrNotFound) {
 		return secret.Text{}, 0, nil

@@ -10,6 +10,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/config"
 	"countersign/internal/group"
+	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
 
@@ -27,6 +28,9 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 		Revision: st.Revision, Version: s.Version, Warnings: append(s.reasons(), s.warnings()...)}
 	if st.Quorum {
 		a.Master = st.Master
+	}
+	if s.witness {
+		a.Role = mfa.RoleWitness
 	}
 	if a.Members, err = s.servers(); err != nil {
 		return admin.Status{}, err
@@ -108,7 +112,10 @@ func (s *server) alive() error {
 
 // warnings says what needs somebody's care.
 func (s *server) warnings() []string {
-	w := append(s.clock.warnings(), s.certs.warnings()...)
+	w := s.clock.warnings()
+	if s.certs != nil {
+		w = append(w, s.certs.warnings()...)
+	}
 	if b := s.trail.Broken(); b != nil {
 		w = append(w, fmt.Sprintf("the trail was damaged in segment %d, line %d (%s): run `countersign audit verify`", b.Segment, b.Line, b.What))
 	}
@@ -116,6 +123,9 @@ func (s *server) warnings() []string {
 		since := "since the start"
 		if !last.IsZero() {
 			since = "since " + last.UTC().Format(time.RFC3339)
+		}
+		if s.witness {
+			return append(w, fmt.Sprintf("no master answers %s: this witness votes for one as soon as enough servers are there", since))
 		}
 		w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
 	}

@@ -249,10 +249,7 @@ func (s *server) renewPeer(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if s.peers.due(s.Config, s.Now()) {
-			ca, err := s.ensureCA(ctx)
-			if err == nil {
-				err = s.peers.issue(ca, s.Config, s.Now())
-			}
+			err := s.certify(ctx)
 			if err == nil {
 				err = s.peers.reload()
 			}

@@ -62,6 +62,7 @@ type server struct {
 	started  time.Time
 	instance string // names this run of the program, at random
 	small    bool   // a demo or a test: no reserve on disk
+	witness  bool   // votes only: no keys, no front-ends
 	work     int    // of a backup's passphrase; 0: scryptWork
 
 	node     *cluster.Node
@@ -189,6 +190,9 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 		}
 	}
 
+	if s.witness {
+		return s.startWitness(ctx, starting, fail, running, prepare)
+	}
 	if err := s.openStore(starting); err != nil {
 		return err
 	}
@@ -221,13 +225,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)
 	services.run("settings", s.watchSettings)
-	if s.peers != nil {
-		services.run("other servers", s.hear)
-		services.run("member records", s.keepRoster)
-		services.run("own record", s.introduce)
-		services.run("peer certificate", s.renewPeer)
-		services.run("votes", s.group.Run)
-	}
+	s.runGroup(services)
 	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
 	if prepare != nil {
 		if err := prepare(starting); err != nil {
@@ -235,6 +233,18 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 		}
 	}
 	return s.serve(ctx, fail, running)
+}
+
+// runGroup starts what a server does for its group, a witness too.
+func (s *server) runGroup(services *stage) {
+	if s.peers == nil {
+		return
+	}
+	services.run("other servers", s.hear)
+	services.run("member records", s.keepRoster)
+	services.run("own record", s.introduce)
+	services.run("peer certificate", s.renewPeer)
+	services.run("votes", s.group.Run)
 }
 
 // serve opens the front-ends: all of them or none.
@@ -247,8 +257,7 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	running.push(edges.stop)
 	open := s.listeners()
 	s.fronts.Store(&open)
-	api := adminapi.New(s.admin, s.enroll, s.Version, s.log.Logger("api"))
-	api.Coordinator(s.overview)
+	api := s.adminAPI()
 	web := http.NewServeMux()
 	web.Handle(adminapi.Prefix+"/", api)
 	httpLog := s.log.Logger("http")

@@ -12,6 +12,8 @@ const (
 	PathJoin   = "/peer/v1/join"
 	PathForget = "/peer/v1/forget"
 	PathEpoch  = "/peer/v1/epoch"
+	// PathCertificate renews the caller's certificate.
+	PathCertificate = "/peer/v1/certificate"
 )
 
 // Forget is the body of PathForget.
@@ -23,6 +25,16 @@ type Forget struct {
 // Join is the body of PathJoin.
 type Join struct {
 	Was string `json:"was,omitempty"` // the id of an earlier membership that ended
+}
+
+// CertificateRequest is the body of PathCertificate, Certificate its answer.
+type CertificateRequest struct {
+	PublicKey []byte `json:"public_key"` // DER
+}
+
+// Certificate is one.
+type Certificate struct {
+	PEM []byte `json:"pem"`
 }
 
 // API serves our own calls. report tells what this server is; beat takes what another one,
@@ -56,6 +68,15 @@ func API(g *group.Service, report func() group.Report, beat func(caller, address
 			err = g.Forget(r.Context(), in.By+" at "+Caller(r.Context()), in.Name)
 		}
 		group.WriteAnswer(w, struct{}{}, err)
+	})
+	mux.HandleFunc("POST "+PathCertificate, func(w http.ResponseWriter, r *http.Request) {
+		var in CertificateRequest
+		var out Certificate
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			out.PEM, err = g.Certify(r.Context(), Caller(r.Context()), in.PublicKey)
+		}
+		group.WriteAnswer(w, out, err)
 	})
 	mux.Handle("/", more)
 	return mux

@@ -210,8 +210,11 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 			return err
 		}
 		if m.Role == mfa.RoleWitness {
-			t.del(prefixKeyset + m.Name) // of an earlier server of that name
-		} else if err := s.wrapTo(ctx, t, m.Name, m.Wrap); err != nil {
+			err = t.unwrap(ctx, m.Name)
+		} else {
+			err = s.wrapTo(ctx, t, m.Name, m.Wrap)
+		}
+		if err != nil {
 			return err
 		}
 		t.del(prefixJoin + id)
@@ -223,6 +226,15 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 		return fmt.Errorf("admit server %s: %w", m.Name, err)
 	}
 	return nil
+}
+
+// unwrap removes the keyset that an earlier server of that name had.
+func (t *tx) unwrap(ctx context.Context, server string) error {
+	b, err := t.get(ctx, prefixKeyset+server)
+	if b != nil {
+		t.del(prefixKeyset + server)
+	}
+	return err
 }
 
 // wrapTo adds the keyset, wrapped for a server, to t. This server's own is written again

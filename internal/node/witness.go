@@ -1,0 +1,205 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"countersign/internal/admin"
+	"countersign/internal/adminapi"
+	"countersign/internal/config"
+	"countersign/internal/group"
+	"countersign/internal/keyring"
+	"countersign/internal/mfa"
+	"countersign/internal/peer"
+	"countersign/internal/pki"
+	"countersign/internal/store"
+	"countersign/internal/trail"
+)
+
+// errNoKeys: what a witness is asked for needs the group's keys.
+var errNoKeys = fmt.Errorf("this server is a witness: it votes, and has none of the group's keys; ask one of the group's other servers: %w", mfa.ErrUnavailable)
+
+// witnessOperations are those of the admin API that a witness serves.
+var witnessOperations = []string{"/status", "/doctor", "/log-level", "/group/members", "/group/forget", "/group/leave", "/group/promote",
+	"/coordinator/status", "/audit/acts", "/audit/verify", "/openapi.json"}
+
+// own returns the record of the server of that name; its zero value if there is none.
+func (r roster) own(name string) mfa.Member {
+	for _, m := range r.Members {
+		if m.Name == name {
+			return m
+		}
+	}
+	return mfa.Member{}
+}
+
+// role is this server's in its group.
+func (s *server) role() string {
+	if s.witness {
+		return mfa.RoleWitness
+	}
+	return mfa.RoleServer
+}
+
+// votesOnly is a member's role as it is shown: a witness is one unless it leads.
+func votesOnly(shown, role string) string {
+	if shown == "replica" && role == mfa.RoleWitness {
+		return mfa.RoleWitness
+	}
+	return shown
+}
+
+// recipient is what the group's keyset is wrapped to; "" on a witness, which gets none.
+func (s *server) recipient() string {
+	if s.witness {
+		return ""
+	}
+	return s.id.wrap.Recipient()
+}
+
+// refuseFronts says which settings of a node file a witness cannot have.
+func refuseFronts(c config.Config) error {
+	var set []string
+	for _, f := range []struct {
+		setting string
+		on      bool
+	}{
+		{"listen.https", c.Listen.HTTPS != ""},
+		{"listen.radius", len(c.Listen.RADIUS) > 0},
+		{"listen.radius_accounting", len(c.Listen.Accounting) > 0},
+		{"listen.ldap", len(c.Listen.LDAP) > 0},
+	} {
+		if f.on {
+			set = append(set, f.setting)
+		}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	where := c.Path
+	if where == "" {
+		where = "the node file"
+	}
+	return fmt.Errorf("a witness votes and signs nobody in: take %s out of %s; or admit this machine as a server, with a code made by `countersign group activation create --role server`",
+		strings.Join(set, ", "), where)
+}
+
+// startWitness is start, from the open database on, of a server that only votes: member
+// records, trail of acts, peer port, admin socket. It holds nothing that is sealed.
+func (s *server) startWitness(ctx, starting context.Context, fail func(error), running *stack, prepare func(context.Context) error) error {
+	if err := s.openWitnessStore(starting); err != nil {
+		return err
+	}
+	data := newStage(ctx, fail)
+	running.push(data.stop)
+	data.run("records", s.store.Run)
+	data.run("trail", s.trail.Run)
+	if err := s.store.Ready(starting, 0); err != nil {
+		return fmt.Errorf("load the records: %w", err)
+	}
+	if err := s.store.Touch(starting, meetTimeout); err != nil {
+		s.own.Warn("no master answers: this witness starts all the same, votes, and goes on looking", "error", err)
+	}
+	if err := s.assembleWitness(); err != nil {
+		return err
+	}
+	s.assembleGroup()
+	services := newStage(ctx, fail)
+	running.push(services.stop)
+	services.run("trail index", s.index.Run)
+	services.run("clock", s.clock.run)
+	s.runGroup(services)
+	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
+	if prepare != nil {
+		if err := prepare(starting); err != nil {
+			return err
+		}
+	}
+	return s.serve(ctx, fail, running)
+}
+
+func (s *server) openWitnessStore(ctx context.Context) (err error) {
+	s.ring = keyring.NewRing(keyring.Keyset{})
+	s.store, err = store.Open(ctx, s.node, s.ring, store.Options{Epoch: s.node.Epoch(), Server: s.Config.Name, Witness: true, Group: s.grouped,
+		Now: s.Now, Log: s.log.Logger("store")})
+	if err != nil {
+		return err
+	}
+	s.peers.records.Store(s.store)
+	s.trail, err = trail.Open(trail.Options{Dir: s.trailDir(), Server: s.Config.Name, Log: s.log.Logger("trail"), Now: s.Now, Retain: s.retain})
+	return err
+}
+
+// assembleWitness makes what a witness's operator may ask for. The interfaces that are
+// left out belong to operations that witnessAPI refuses.
+func (s *server) assembleWitness() (err error) {
+	s.clock = &clockCheck{log: s.log.Logger("clock"), synchronised: kernelSynchronised}
+	if s.index, err = trail.OpenIndex(s.trail); err != nil {
+		return err
+	}
+	s.metrics = newMetrics()
+	s.databaseGauges()
+	s.admin = &admin.Service{
+		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store,
+		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.trail,
+		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
+		Node:  operator{s}, Group: groupAdmin{s}, Tests: directoryTest{}, Now: s.Now,
+	}
+	return nil
+}
+
+// adminAPI is the admin API as this server serves it.
+func (s *server) adminAPI() http.Handler {
+	api := adminapi.New(s.admin, s.enroll, s.Version, s.log.Logger("api"))
+	api.Coordinator(s.overview)
+	if s.witness {
+		return adminapi.Only(api, witnessOperations, errNoKeys)
+	}
+	return api
+}
+
+// recorder is where acts of this server go.
+func (s *server) recorder() group.Recorder {
+	if s.witness {
+		return s.trail
+	}
+	return s.ledger
+}
+
+// groupCA is the group's CA for package group.
+func (s *server) groupCA(ctx context.Context) (pki.CA, error) {
+	if s.witness {
+		return pki.CA{}, errNoKeys
+	}
+	return s.ensureCA(ctx)
+}
+
+// certify renews the certificate of the peer port: with the CA that lies in the database,
+// or, on a witness, by asking the master.
+func (s *server) certify(ctx context.Context) error {
+	if !s.witness {
+		ca, err := s.ensureCA(ctx)
+		if err != nil {
+			return err
+		}
+		return s.peers.issue(ca, s.Config, s.Now())
+	}
+	master, err := s.master()
+	if err != nil {
+		return err
+	}
+	if master.Name == s.Config.Name {
+		return fmt.Errorf("this witness leads; it asks the server that takes over: %w", mfa.ErrUnavailable)
+	}
+	var out peer.Certificate
+	if err := s.peers.client.Call(ctx, master.Peer, http.MethodPost, peer.PathCertificate, peer.CertificateRequest{PublicKey: s.peers.spki}, &out); err != nil {
+		return err
+	}
+	if len(out.PEM) == 0 {
+		return errors.New("the master's answer holds no certificate")
+	}
+	return writeSynced(peerTLS(s.Config.DataDir).CertFile, out.PEM)
+}
