@@ -91,6 +91,13 @@ func TestAdmitWitness(t *testing.T) {
 	if _, err := store.LoadKeyset(ctx, kv, "w1", own); !errors.Is(err, mfa.ErrNotFound) {
 		t.Errorf("keyset of the witness: %v", err)
 	}
+	witness, err := keyring.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.LoadKeyset(ctx, kv, "n1", witness); err == nil || errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("a server's keyset, opened with the key of a witness: %v", err)
+	}
 	if m, err := s.Member("w1"); err != nil || m.Role != mfa.RoleWitness {
 		t.Errorf("record: %+v, %v", m, err)
 	}
