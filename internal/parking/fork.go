@@ -9,13 +9,13 @@ type Ancestor struct {
 	Fork      int64  `json:"fork_revision"`
 }
 
-// Fork returns the last revision that the epoch of a cluster has in common with the epoch
-// of now. old are the ancestors of the former, now those of the latter, oldest first. Where
-// both were made from a third one, it is where the first of them left that. ok is false
-// if they are not known to have anything in common.
-func Fork(cluster string, old, now []Ancestor) (rev int64, ok bool) {
+// Fork returns the last revision that an epoch has in common with that of now. old are the ancestors of the former, now those of the latter, oldest first. Where
+// both were made from a third one, it is where the first of them left that. An ancestor without
+// a cluster id, as a backup has it, is known by its epoch. ok is false if they are not known
+// to have anything in common.
+func Fork(epoch uint64, cluster string, old, now []Ancestor) (rev int64, ok bool) {
 	for _, a := range now {
-		if a.ClusterID == cluster {
+		if a.ClusterID == cluster || a.ClusterID == "" && a.Epoch == epoch {
 			return a.Fork, true
 		}
 	}

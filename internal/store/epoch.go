@@ -8,21 +8,38 @@ import (
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/parking"
 )
 
 // EpochRecord says how the database's epoch began. The zero record is that of a group's
 // first epoch, which has none.
 type EpochRecord struct {
-	Epoch       uint64        `json:"epoch"`
-	ClusterID   string        `json:"cluster_id"`
-	Previous    PreviousEpoch `json:"previous,omitzero"`
-	OldMaster   string        `json:"old_master,omitempty"` // name; "": none was known
-	Members     []string      `json:"members,omitempty"`    // names of the servers at that time
-	Since       time.Time     `json:"since"`
-	DecidedBy   string        `json:"decided_by"` // operator, coordinator, restore
-	By          string        `json:"by,omitempty"`
-	Unconfirmed bool          `json:"unconfirmed,omitempty"` // no coordinator granted it
-	Hold        *EpochHold    `json:"hold,omitempty"`        // nil: nothing is held back
+	Epoch       uint64          `json:"epoch"`
+	ClusterID   string          `json:"cluster_id"`
+	Previous    PreviousEpoch   `json:"previous,omitzero"`
+	Earlier     []PreviousEpoch `json:"earlier,omitempty"`    // those before Previous, oldest first, at most maxEarlier
+	OldMaster   string          `json:"old_master,omitempty"` // name; "": none was known
+	Members     []string        `json:"members,omitempty"`    // names of the servers at that time
+	Since       time.Time       `json:"since"`
+	DecidedBy   string          `json:"decided_by"` // operator, coordinator, restore
+	By          string          `json:"by,omitempty"`
+	Unconfirmed bool            `json:"unconfirmed,omitempty"` // no coordinator granted it
+	Hold        *EpochHold      `json:"hold,omitempty"`        // nil: nothing is held back
+}
+
+// maxEarlier is how many epochs before the previous one are remembered: a server that was
+// away for longer than these is compared as a whole.
+const maxEarlier = 32
+
+// Ancestors returns the epochs that this one came from, oldest first.
+func (r EpochRecord) Ancestors() []parking.Ancestor {
+	var list []parking.Ancestor
+	for _, p := range append(slices.Clone(r.Earlier), r.Previous) {
+		if p.Epoch != 0 {
+			list = append(list, parking.Ancestor{Epoch: p.Epoch, ClusterID: p.ClusterID, Fork: p.ForkRevision})
+		}
+	}
+	return list
 }
 
 // PreviousEpoch is what an epoch was made from.
@@ -101,6 +118,10 @@ func (s *Store) UpdateEpochRecord(ctx context.Context, change func(*EpochRecord)
 		after.Members = slices.Clone(before.Members)
 		if err := change(&after); err != nil {
 			return err
+		}
+		if after.Earlier = slices.Clone(before.Earlier); after.Epoch != before.Epoch && before.Previous.Epoch != 0 {
+			after.Earlier = append(after.Earlier, before.Previous)
+			after.Earlier = after.Earlier[max(0, len(after.Earlier)-maxEarlier):]
 		}
 		if b == nil || !reflect.DeepEqual(before, after) {
 			t.put(keyEpoch, epochRecord{schema, after})

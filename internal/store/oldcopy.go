@@ -26,6 +26,16 @@ type OldCopy interface {
 	Created(ctx context.Context, key string) (rev int64, err error)
 }
 
+// ancestry returns the ancestors of the copy's epoch, oldest first.
+func ancestry(ctx context.Context, old OldCopy) ([]parking.Ancestor, error) {
+	b, rev, _, err := old.At(ctx, keyEpoch, old.Revision())
+	if err != nil || rev == 0 {
+		return nil, err
+	}
+	r, err := parseEpoch(b)
+	return r.Ancestors(), err
+}
+
 // oldReader opens the records of an old copy, whose keys may have been rotated since the
 // fork, and those of the group's database.
 type oldReader struct {
