@@ -42,3 +42,10 @@ func (s *Service) ForgetServer(ctx context.Context, by, name string) (Removed, e
 func (s *Service) LeaveGroup(ctx context.Context, by string) (Removed, error) {
 	return Removed{s.Server}, s.Group.Leave(ctx, by)
 }
+
+// PromoteServer makes another server of the group the master, without loss.
+func (s *Service) PromoteServer(ctx context.Context, by string, r PromotionRequest) (mfa.Promotion, error) {
+	p, err := s.Group.Promote(ctx, by, r.To, r.DryRun)
+	p.Steps, p.Warnings = list(p.Steps), list(p.Warnings)
+	return p, err
+}

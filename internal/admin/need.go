@@ -131,6 +131,9 @@ type Group interface {
 	// Forget takes another server out for good, Leave this one.
 	Forget(ctx context.Context, by, name string) error
 	Leave(ctx context.Context, by string) error
+	// Promote makes another server the master without loss: the one named to or, if that is
+	// "", the fittest. With dry it only says what would be done.
+	Promote(ctx context.Context, by, to string, dry bool) (mfa.Promotion, error)
 }
 
 // DirectoryTester tries a directory step by step: name, connection, TLS, bind, search

@@ -150,6 +150,12 @@ type ForgetRequest struct {
 	Name string `json:"name" minLength:"1" maxLength:"63"`
 }
 
+// PromotionRequest makes another server the master.
+type PromotionRequest struct {
+	To     string `json:"to,omitempty" maxLength:"63" doc:"name of the server; empty: the fittest"`
+	DryRun bool   `json:"dry_run,omitempty" doc:"only say what would be done, and what is in the way"`
+}
+
 // FrontEnd is one listener.
 type FrontEnd struct {
 	Kind    string `json:"kind"`

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"countersign/internal/admin"
+	"countersign/internal/mfa"
 )
 
 func (a *API) node() {
@@ -24,6 +25,9 @@ func (a *API) node() {
 	})
 	route(a, admin.ScopeOwner, http.MethodPost, "/group/forget", "Take a server out of the group for good", func(ctx context.Context, by string, in *struct{ Body admin.ForgetRequest }) (admin.Removed, error) {
 		return s.ForgetServer(ctx, by, in.Body.Name)
+	})
+	route(a, admin.ScopeOwner, http.MethodPost, "/group/promote", "Make another server the master, without loss", func(ctx context.Context, by string, in *struct{ Body admin.PromotionRequest }) (mfa.Promotion, error) {
+		return s.PromoteServer(ctx, by, in.Body)
 	})
 	route(a, admin.ScopeOwner, http.MethodPost, "/group/leave", "Take this server out of its group", func(ctx context.Context, by string, _ *none) (admin.Removed, error) {
 		return s.LeaveGroup(ctx, by)

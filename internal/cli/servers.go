@@ -16,6 +16,7 @@ type groupVerbs struct {
 	Activation groupActivation `cmd:"" help:"Codes that admit servers."`
 	Members    groupMembers    `cmd:"" help:"List the servers of the group."`
 	Forget     groupForget     `cmd:"" help:"Take a server that is gone for good out of the group."`
+	Promote    groupPromote    `cmd:"" help:"Make another server the master, without loss."`
 	Leave      groupLeave      `cmd:"" help:"Take this server out of its group."`
 }
 

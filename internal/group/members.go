@@ -148,8 +148,10 @@ func (s *Service) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-changed:
+		case <-changed: // a new master first lets the old one answer who asked it to hand over
 			changed = s.Cluster.MasterChanged()
+			tick.Reset(balanceEvery)
+			continue
 		case <-tick.C:
 		}
 		if !s.Cluster.Leads() {

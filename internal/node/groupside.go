@@ -210,9 +210,10 @@ func (s *server) servers() ([]admin.Member, error) {
 			continue
 		}
 		one := admin.Member{Name: m.Name, Role: "activated", Peer: m.Peer, Version: m.Version}
+		id := ""
 		for _, n := range nodes {
 			if n.Name == m.Name || n.Name == "" && n.Peer == m.Peer {
-				one.Role, one.Voter = "replica", n.Voter
+				id, one.Role, one.Voter = n.ID, "replica", n.Voter
 				if n.Master && st.Quorum {
 					one.Role = "master"
 				}
@@ -221,8 +222,11 @@ func (s *server) servers() ([]admin.Member, error) {
 		}
 		if r, ok := s.heard.Heard(m.Name); ok {
 			one.Reachable, one.Revision, one.Version, one.Lag = true, r.Revision, r.Version, max(st.Revision-r.Revision, 0)
-			if r.Role == "joining" || r.Role == "removed" {
+			switch {
+			case r.Role == "joining", r.Role == "removed":
 				one.Role = r.Role
+			case id != "" && r.MemberID != id: // of an earlier membership, which has ended
+				one.Role = "joining"
 			}
 		}
 		all = append(all, one)

@@ -245,6 +245,7 @@ func (s *server) runGroup(services *stage) {
 	services.run("own record", s.introduce)
 	services.run("peer certificate", s.renewPeer)
 	services.run("votes", s.group.Run)
+	services.run("master", s.announce)
 }
 
 // serve opens the front-ends: all of them or none.

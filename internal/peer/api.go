@@ -1,17 +1,20 @@
 package peer
 
 import (
+	"context"
 	"net/http"
 
 	"countersign/internal/group"
+	"countersign/internal/mfa"
 )
 
 // The paths of our own calls.
 const (
-	PathReport = "/peer/v1/report"
-	PathJoin   = "/peer/v1/join"
-	PathForget = "/peer/v1/forget"
-	PathEpoch  = "/peer/v1/epoch"
+	PathReport  = "/peer/v1/report"
+	PathJoin    = "/peer/v1/join"
+	PathForget  = "/peer/v1/forget"
+	PathPromote = "/peer/v1/promote"
+	PathEpoch   = "/peer/v1/epoch"
 	// PathCertificate renews the caller's certificate.
 	PathCertificate = "/peer/v1/certificate"
 )
@@ -20,6 +23,13 @@ const (
 type Forget struct {
 	Name string `json:"name"`
 	By   string `json:"by"`
+}
+
+// Promote is the body of PathPromote, which is answered with a mfa.Promotion.
+type Promote struct {
+	To     string `json:"to"`
+	By     string `json:"by"`
+	DryRun bool   `json:"dry_run,omitempty"`
 }
 
 // Join is the body of PathJoin.
@@ -75,6 +85,15 @@ func API(g *group.Service, report func() group.Report, beat func(caller, address
 		err := group.ReadBody(r, &in)
 		if err == nil {
 			out.PEM, err = g.Certify(r.Context(), Caller(r.Context()), in.PublicKey)
+		}
+		group.WriteAnswer(w, out, err)
+	})
+	mux.HandleFunc("POST "+PathPromote, func(w http.ResponseWriter, r *http.Request) {
+		var in Promote
+		var out mfa.Promotion
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			out, err = g.Promote(context.WithoutCancel(r.Context()), in.By+" at "+Caller(r.Context()), in.To, in.DryRun)
 		}
 		group.WriteAnswer(w, out, err)
 	})

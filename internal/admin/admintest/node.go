@@ -1,6 +1,7 @@
 package admintest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,8 +117,9 @@ type Node struct {
 	Checks []admin.Check
 	Break  bool // Backup ends in the middle
 
-	mu     sync.Mutex
-	levels []string
+	mu       sync.Mutex
+	levels   []string
+	promoted bool // nyc2 is the master
 }
 
 // Status implements admin.Node.
@@ -130,6 +132,11 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 // Servers implements admin.Group.
 func (n *Node) Servers(ctx context.Context) ([]admin.Member, error) {
 	st, err := n.Status(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.promoted {
+		return []admin.Member{{Name: "nyc1", Role: "replica", Reachable: true}, {Name: "nyc2", Role: "master", Voter: true, Reachable: true}}, err
+	}
 	return st.Members, err
 }
 
@@ -144,6 +151,24 @@ func (n *Node) Forget(_ context.Context, _, name string) error {
 		return fmt.Errorf("no server named %s is in the group: %w", name, mfa.ErrNotFound)
 	}
 	return nil
+}
+
+// Promote implements admin.Group: nyc1 has the only vote, and nyc2 can take over.
+func (n *Node) Promote(_ context.Context, _, to string, dry bool) (mfa.Promotion, error) {
+	p := mfa.Promotion{Group: "acme", Epoch: 1, OldMaster: "nyc1", NewMaster: cmp.Or(to, "nyc2"), LastRevisionHeard: 7, DryRun: dry, Swap: true}
+	switch {
+	case to == "nyc1":
+		p.Swap = false
+	case p.NewMaster != "nyc2":
+		return p, fmt.Errorf("no server named %s is in the group: %w", to, mfa.ErrNotFound)
+	case !dry:
+		p.Settling, p.WriteGapMS = true, 104.5
+		p.Steps = []mfa.PromotionStep{{Step: "vote", Server: "nyc2", DurationMS: 30}, {Step: "move", Server: "nyc2", DurationMS: 104.5}}
+		n.mu.Lock()
+		n.promoted = true
+		n.mu.Unlock()
+	}
+	return p, nil
 }
 
 // Leave implements admin.Group.
