@@ -90,12 +90,15 @@ func (s *Store) keepInTouch(ctx context.Context) {
 	}
 }
 
-// refused says what to do about a change that was refused for want of a master.
+// refused says what to do about a change that failed for want of a master.
 func (s *Store) refused(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(err, mfa.ErrUnavailable) || !s.grouped() {
 		return err
 	}
 	s.noticed(ctx, err)
+	if errors.Is(err, mfa.ErrUnknownOutcome) {
+		return fmt.Errorf("the master went away with the change on its way to it, so it may have been made or be made yet: look at what there is once the group has a master again (countersign status names it), and repeat the change if it is missing: %w", err)
+	}
 	return fmt.Errorf("the group has no master that this server reaches, so nothing was changed: bring the missing servers or the links to them back (countersign group members names them), or make the change on a server that reaches the master; "+
 		"blocking a user, disabling a credential and revoking a token work without: %w", err)
 }
