@@ -32,6 +32,7 @@ const (
 type person struct {
 	login string
 	token *token
+	seed  string
 	step  uint64   // last time step used
 	acked []string // codes whose accept was seen, oldest first
 }
@@ -63,7 +64,7 @@ func (f *field) people() (all []*crowd) {
 		}
 		for j := range 9 {
 			seed := crypto.Text()[:26] + "AAAAAA" // 20 bytes in Base32
-			p := &person{login: fmt.Sprintf("p%d-%d", i, j)}
+			p := &person{login: fmt.Sprintf("p%d-%d", i, j), seed: seed}
 			if j < 6 {
 				p.token = newToken(f.t, "hotp", seed)
 				fmt.Fprintf(csv, "%s,%s,\n", p.login, seed)
@@ -91,17 +92,17 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 		if f.sick(at+1) != "" && c.dice.IntN(4) > 0 {
 			continue // a client knows which server did not answer it just now
 		}
-		code := ""
+		code, counter := "", p.token.next
 		switch {
 		case p.token.period == 0:
 			code = p.token.press()
 		case p.token.step() > p.step:
 			p.step = p.token.step()
-			code = p.token.now()
+			counter, code = p.step, p.token.at(p.step)
 		default:
 			continue
 		}
-		l := leg{User: p.login, Code: code, Strict: c.strict, Kind: "fresh", Timed: p.token.period > 0, Server: at + 1}
+		l := leg{User: p.login, Code: code, Strict: c.strict, Kind: "fresh", Timed: p.token.period > 0, Server: at + 1, Counter: counter, Seed: p.seed}
 		var thief sync.WaitGroup
 		if other := c.dice.IntN(len(f.all)); c.dice.IntN(5) == 0 {
 			copied := l

@@ -550,7 +550,7 @@ func (f *field) judge() {
 	for i := range f.legs {
 		l := &f.legs[i]
 		if a, there := byID[l.ID]; there {
-			l.Reason, l.Degraded = a.Reason, a.Degraded
+			l.Reason, l.Degraded, l.Trace = a.Reason, a.Degraded, a.Trace
 		}
 		l.Excuse = f.excuse(*l)
 		if l.Verdict != "silent" && l.Excuse == "" && !l.Strict && l.To.Sub(l.From) > slowest.To.Sub(slowest.From) {

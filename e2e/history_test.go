@@ -30,9 +30,13 @@ type leg struct {
 	Verdict string // accept, reject, silent
 	Excuse  string // why no answer or a refusal may have come; "": there is none
 
+	Counter uint64 // of the code
+	Seed    string // of the token, in Base32, for whoever looks into a failure
+
 	// By the server's trail; "" if it holds nothing of it.
 	Reason   string
 	Degraded bool
+	Trace    []string
 }
 
 // A change is one call of an administrator on one key, and what became of it.
