@@ -27,9 +27,11 @@ lint:
 fuzz:
 	tools/fuzz.sh
 
-# Beside FreeRADIUS and slapo-otp, in one run; docs/performance.md says what it means.
+# Beside FreeRADIUS and slapo-otp, in one run; then a group of three servers beside one alone.
+# docs/performance.md says what it means.
 bench: deps build
 	go run ./cmd/bench $(BENCHFLAGS)
+	go run ./cmd/bench group $(GROUPFLAGS)
 
 # kill -9 under load, again and again; then groups of one, two, three and five servers under
 # every fault of e2e/faults_test.go. Rounds that FAULTS_LOG holds are not run again.

@@ -12,12 +12,13 @@ import (
 
 // system is one server under load.
 type system struct {
-	name   string
-	about  string
-	server *process
-	codes  *supply
-	closed func(codes []passcode, inFlight int) (volley, error)
-	open   func(codes []passcode, rate float64) (volley, error) // nil: not measured
+	name    string
+	about   string
+	server  *process
+	besides []*process // that work for it, too
+	codes   *supply
+	closed  func(codes []passcode, inFlight int) (volley, error)
+	open    func(codes []passcode, rate float64) (volley, error) // nil: not measured
 }
 
 // step returns the time step that now lies in and how much of it is left.
@@ -65,15 +66,24 @@ func (s *system) round(ctx context.Context, d time.Duration, want int, load func
 }
 
 func (s *system) fire(v volley, d time.Duration) Round {
-	server, client, machine, start := s.server.cpu(), ownCPU(), machineCPU(), time.Now()
+	server, client, machine, start := s.cpu(), ownCPU(), machineCPU(), time.Now()
 	t, unsent := v.fire(d)
-	server, client, machine = s.server.cpu()-server, ownCPU()-client, machineCPU()-machine
+	server, client, machine = s.cpu()-server, ownCPU()-client, machineCPU()-machine
 	r := newRound(t, server, client)
 	r.Others = share(machine-server-client, time.Since(start))
 	for _, c := range unsent {
 		s.codes.giveBack(c)
 	}
 	return r
+}
+
+// cpu is the processor time that its servers have used.
+func (s *system) cpu() time.Duration {
+	sum := s.server.cpu()
+	for _, p := range s.besides {
+		sum += p.cpu()
+	}
+	return sum
 }
 
 // share is the part of all processors' time in wall.
