@@ -83,6 +83,9 @@ type server struct {
 	cutTrail bool // the trail is not what the database knew of it at the start
 	radius   *radiusd.Server
 	bound    Addresses
+	standing standing
+	alarms   alarms
+	steady   atomic.Pointer[time.Time]        // when this server was last without a master; nil: not since the start
 	fronts   atomic.Pointer[[]group.Listener] // what listens, once all of it does
 
 	peers       *peering // nil: no peer port
@@ -237,6 +240,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 
 // runGroup starts what a server does for its group, a witness too.
 func (s *server) runGroup(services *stage) {
+	services.run("alarms", s.watchAlarms)
 	if s.peers == nil {
 		return
 	}
@@ -246,6 +250,7 @@ func (s *server) runGroup(services *stage) {
 	services.run("peer certificate", s.renewPeer)
 	services.run("votes", s.group.Run)
 	services.run("master", s.announce)
+	services.run("coordinator's answer", s.keepStanding)
 }
 
 // serve opens the front-ends: all of them or none.
