@@ -93,7 +93,7 @@ func (s *server) settled(n int) {
 			if m.Voter {
 				voters++
 			}
-			if m.Reachable && m.Role != "joining" {
+			if m.Reachable {
 				reachable++
 			}
 			if m.Role == "master" {

@@ -46,6 +46,24 @@ func wire(d cli.Deps) cli.Deps {
 		return nil
 	}
 	d.Server = w.server
+	d.InitCoordinator = func(ctx context.Context, g cli.Globals) error {
+		c, err := w.load(g)
+		if err != nil {
+			return err
+		}
+		if err := node.InitCoordinator(ctx, w.options(c)); err != nil {
+			return err
+		}
+		fmt.Fprintf(d.Stdout, "Coordinator %s is founded in %s. Start it: %s coordinator%s\n", c.Name, c.DataDir, program(), flags(g))
+		return nil
+	}
+	d.Coordinator = func(ctx context.Context, g cli.Globals) error {
+		c, err := w.load(g)
+		if err != nil {
+			return err
+		}
+		return node.RunCoordinator(ctx, w.options(c))
+	}
 	d.DemoSignIn = func(ctx context.Context, g cli.Globals) error {
 		c, err := w.load(g)
 		if err != nil {

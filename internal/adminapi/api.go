@@ -42,7 +42,21 @@ type API struct {
 
 // New returns the API. version is the program's, for the OpenAPI document.
 func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) *API {
-	config := huma.DefaultConfig("Countersign admin API", version)
+	api := blank("Countersign admin API", version, log)
+	api.admin, api.enroll = a, e
+	api.users()
+	api.credentials()
+	api.applications()
+	api.directories()
+	api.group()
+	api.audit()
+	api.node()
+	return api
+}
+
+// blank returns an API without operations.
+func blank(title, version string, log *slog.Logger) *API {
+	config := huma.DefaultConfig(title, version)
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "" // all three would go past authorise; docs would load from afar
 	config.CreateHooks = nil                                             // no $schema in bodies
 	config.RejectUnknownQueryParameters = true
@@ -51,16 +65,9 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 		"token": {Type: "http", Scheme: "bearer", Description: "an API token, made by `countersign api-token create`"},
 	}
 	mux := http.NewServeMux()
-	api := &API{admin: a, enroll: e, log: log, refusals: rate.Sometimes{First: 10, Interval: time.Second}}
+	api := &API{log: log, refusals: rate.Sometimes{First: 10, Interval: time.Second}}
 	api.huma = humago.NewWithPrefix(mux, Prefix, config)
 	api.huma.UseMiddleware(api.authorise)
-	api.users()
-	api.credentials()
-	api.applications()
-	api.directories()
-	api.group()
-	api.audit()
-	api.node()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "no operation "+r.Method+" "+r.URL.Path)
 	})

@@ -62,6 +62,9 @@ func (a *API) identify(r *http.Request) (caller, error) {
 	if !ok {
 		return caller{}, fmt.Errorf("an API token is needed: Authorization: Bearer cs_... (`countersign api-token create` on the server makes one)")
 	}
+	if a.admin == nil {
+		return caller{}, errNoTokens
+	}
 	by, scopes, err := a.admin.CheckAPIToken(secret.FromString(strings.TrimSpace(token)))
 	return caller{by, scopes}, err
 }

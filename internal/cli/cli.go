@@ -53,6 +53,9 @@ type Deps struct {
 	Activate func(ctx context.Context, g Globals, code string, confirm func(group.Preview) error) error
 	// Server runs a server until ctx is done.
 	Server func(ctx context.Context, g Globals, demo bool) error
+	// InitCoordinator founds an independent coordinator on this machine, Coordinator runs it.
+	InitCoordinator func(ctx context.Context, g Globals) error
+	Coordinator     func(ctx context.Context, g Globals) error
 	// DemoSignIn signs the demo's user in over RADIUS.
 	DemoSignIn func(ctx context.Context, g Globals) error
 	// VerifyBackup reads a backup to its end and says what is in it.

@@ -12,6 +12,7 @@ import (
 
 type coordinatorVerbs struct {
 	Status coordinatorStatus `cmd:"" help:"Groups, servers by their heartbeats, and the rules that they break."`
+	independentVerbs
 }
 
 type coordinatorStatus struct{}

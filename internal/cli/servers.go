@@ -102,6 +102,10 @@ func (v *activateVerb) Run(ctx context.Context, e *env) error {
 		code = string(b)
 	}
 	return e.Deps.Activate(ctx, e.Globals, code, func(p group.Preview) error {
+		if p.Role == group.RoleFounder {
+			e.say("This machine becomes the first server, and the master, of a new group called %s, which uses the coordinator that the code is from. The code was made by %s.", printable(p.Group), printable(p.By))
+			return e.confirm("Found this group?")
+		}
 		e.say("Group %s, epoch %d: servers %s; master %s; %d users. The code was made by %s.", printable(p.Group), p.Epoch,
 			printable(strings.Join(p.Servers, ", ")), printable(p.Master), p.Users, printable(p.By))
 		if p.Role == mfa.RoleWitness {

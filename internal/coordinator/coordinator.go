@@ -1,10 +1,12 @@
-// Package coordinator is the group's inside coordinator as strangers and operators reach
-// it: it admits servers by an activation code and says who the master is. It runs on the
-// master; the other servers pass its requests on.
+// Package coordinator is the coordinator as strangers and servers reach it: it admits
+// servers by an activation code and says who the master is. The inside one runs on the
+// group's master; the other servers pass its requests on. An independent one (Independent)
+// serves several groups, whose servers call it through a Link.
 package coordinator
 
 import (
 	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 
 	"countersign/internal/group"
 	"countersign/internal/mfa"
+	"countersign/internal/pki"
 )
 
 // The paths.
@@ -32,9 +35,15 @@ var Paths = []string{PathPreview, PathActivate, PathMaster}
 type Standing struct {
 	Group string    `json:"group"`
 	Epoch uint64    `json:"epoch"`
-	Name  string    `json:"master"`
+	Name  string    `json:"master"` // "": none, as far as who says it knows
 	Time  time.Time `json:"time"`
 	By    string    `json:"by"`
+
+	// Of an independent coordinator: the last master that reported, since when, and who
+	// decided on the epoch.
+	Last      string    `json:"last_master,omitempty"`
+	Since     time.Time `json:"since,omitzero"`
+	DecidedBy string    `json:"decided_by,omitempty"`
 }
 
 // Signed is a Standing with the signature of the server that gave it.
@@ -65,6 +74,31 @@ func (s Signed) Open(key func(server string) ed25519.PublicKey) (Standing, error
 	k := key(st.By)
 	if len(k) != ed25519.PublicKeySize || !ed25519.Verify(k, append([]byte(signingContext), s.Standing...), s.Signature) {
 		return Standing{}, fmt.Errorf("%w: standing: not signed by server %q", mfa.ErrInvalid, st.By)
+	}
+	return st, nil
+}
+
+// purposeStanding is what the CA of an independent coordinator signs a standing for.
+const purposeStanding = "standing"
+
+// SignBy signs a standing with the CA of an independent coordinator.
+func SignBy(ca pki.CA, s Standing) (Signed, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return Signed{}, err
+	}
+	sig, err := ca.SignMessage(purposeStanding, b)
+	return Signed{b, sig}, err
+}
+
+// OpenBy checks a standing that an independent coordinator has signed.
+func (s Signed) OpenBy(ca *x509.Certificate) (Standing, error) {
+	var st Standing
+	if err := pki.VerifyMessage(ca, purposeStanding, s.Standing, s.Signature); err != nil {
+		return st, fmt.Errorf("%w: standing: %w", mfa.ErrInvalid, err)
+	}
+	if err := json.Unmarshal(s.Standing, &st); err != nil {
+		return Standing{}, fmt.Errorf("%w: standing: %w", mfa.ErrInvalid, err)
 	}
 	return st, nil
 }

@@ -40,6 +40,7 @@ type Service struct {
 	Cluster Cluster
 	Peers   Peers
 	CA      CA
+	Outside Outside // nil: the coordinator is the group's own
 	Trail   Recorder
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -80,14 +81,9 @@ func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Dur
 	if life <= 0 || life > MaxCodeLife {
 		return "", expires, fmt.Errorf("%w: a code lives for at most %s", mfa.ErrInvalid, MaxCodeLife)
 	}
-	var urls []string
-	for _, m := range s.Store.Members() {
-		if m.Coordinator != "" && len(urls) < maxCodeURLs {
-			urls = append(urls, m.Coordinator)
-		}
-	}
-	if len(urls) == 0 {
-		return "", expires, fmt.Errorf("%w: no server of this group has a coordinator port that a new server could ask: set listen.peer and listen.coordinator in the node file and restart the server", mfa.ErrInvalid)
+	urls, err := s.coordinators()
+	if err != nil {
+		return "", expires, err
 	}
 	ca, err := s.CA(ctx)
 	if err != nil {
@@ -99,11 +95,32 @@ func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Dur
 	}
 	a.CA, a.Group, a.Role, a.Coordinators = sha256.Sum256(ca.Certificate().Raw), s.Cluster.Group(), role, urls
 	expires = s.Now().Add(life).UTC().Truncate(time.Second)
+	if s.Outside != nil {
+		if err := s.Outside.Announce(ctx, a.ID, expires); err != nil {
+			return "", expires, fmt.Errorf("the coordinator must know of the code, or it sends the new server away: %w", err)
+		}
+	}
 	err = s.Store.CreateJoinCode(ctx, Code{ID: a.ID, Role: role, Expires: expires, By: by, Secret: a.Secret})
 	if err != nil {
 		return "", expires, err
 	}
 	return a.String(), expires, s.record(ctx, by, "activation create", a.ID, role)
+}
+
+// coordinators are the addresses that a new server asks.
+func (s *Service) coordinators() (urls []string, err error) {
+	if s.Outside != nil {
+		return s.Outside.Addresses(), nil
+	}
+	for _, m := range s.Store.Members() {
+		if m.Coordinator != "" && len(urls) < maxCodeURLs {
+			urls = append(urls, m.Coordinator)
+		}
+	}
+	if len(urls) == 0 {
+		return nil, fmt.Errorf("%w: no server of this group has a coordinator port that a new server could ask: set listen.peer and listen.coordinator in the node file and restart the server", mfa.ErrInvalid)
+	}
+	return urls, nil
 }
 
 // errWitness: only a server with the group's keys opens codes, and issues certificates.
@@ -120,12 +137,21 @@ func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
 	if s.Witness {
 		return Proven{}, errWitness
 	}
-	code, err := s.Store.JoinCode(ctx, r.Code)
-	if errors.Is(err, mfa.ErrNotFound) {
-		return Proven{}, errUsed
-	}
+	code, err := s.admits(ctx, &r)
 	if err != nil {
 		return Proven{}, err
+	}
+	return Prove(code.Secret, &r, KindPreview, s.preview(code))
+}
+
+// admits returns the code of r if it admits r as things are.
+func (s *Service) admits(ctx context.Context, r *Request) (Code, error) {
+	code, err := s.Store.JoinCode(ctx, r.Code)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return Code{}, errUsed
+	}
+	if err != nil {
+		return Code{}, err
 	}
 	var before *mfa.Member
 	for _, m := range s.Store.Members() {
@@ -133,10 +159,7 @@ func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
 			before = &m
 		}
 	}
-	if err := s.admissible(&r, code, before); err != nil {
-		return Proven{}, err
-	}
-	return Prove(code.Secret, &r, KindPreview, s.preview(code))
+	return code, s.admissible(r, code, before)
 }
 
 func (s *Service) preview(c Code) Preview {
@@ -166,9 +189,12 @@ func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
 	if err != nil {
 		return Proven{}, err
 	}
-	cert, err := ca.IssueFor(subject(&r), r.PublicKey, s.Now())
+	if _, err := s.admits(ctx, &r); err != nil { // before anything is done for who may only have guessed an id
+		return Proven{}, err
+	}
+	cert, err := ca.Issue(ctx, r.Name, []string{r.Peer, r.HTTPS, r.Coordinator}, r.PublicKey)
 	if err != nil {
-		return Proven{}, fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+		return Proven{}, err
 	}
 	m := r.member(pki.KeyDigest(r.PublicKey), "activation "+r.Code)
 	m.Joined = s.Now().UTC().Truncate(time.Second)
@@ -185,6 +211,9 @@ func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
 	}
 	s.Log.Info("a server was admitted to the group", "server", r.Name, "peer", r.Peer, "code", r.Code, "code_by", used.By)
 	g := Grant{Preview: s.preview(used), Certificate: cert, Members: s.Store.Members()}
+	if s.Outside != nil {
+		g.Coordinators = s.Outside.Addresses()
+	}
 	if !slices.ContainsFunc(g.Members, func(o mfa.Member) bool { return o.Name == m.Name }) {
 		g.Members = append(g.Members, m) // the view is a moment behind
 	}
@@ -244,11 +273,6 @@ func address(s string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err != nil || !ip.IsUnspecified()
-}
-
-// subject is whom a certificate for r is made out to.
-func subject(r *Request) pki.Subject {
-	return Subject(r.Name, r.Peer, r.HTTPS, r.Coordinator)
 }
 
 // Subject is whom the certificate of a server is made out to: its name and the hosts of

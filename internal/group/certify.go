@@ -28,7 +28,7 @@ func (s *Service) Certify(ctx context.Context, name string, publicKey []byte) ([
 	if err != nil {
 		return nil, err
 	}
-	cert, err := ca.IssueFor(Subject(m.Name, m.Peer, m.HTTPS, m.Coordinator), publicKey, s.Now())
+	cert, err := ca.Issue(ctx, m.Name, []string{m.Peer, m.HTTPS, m.Coordinator}, publicKey)
 	if err != nil {
 		return nil, err
 	}

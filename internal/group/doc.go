@@ -5,10 +5,10 @@ package group
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"countersign/internal/mfa"
-	"countersign/internal/pki"
 	"countersign/internal/secret"
 )
 
@@ -120,5 +120,21 @@ type Peers interface {
 	Heard(name string) (Report, bool)
 }
 
-// CA is the group's certificate authority, from the database.
-type CA func(ctx context.Context) (pki.CA, error)
+// CA is the group's certificate authority: its own, from the database, or that of the
+// independent coordinator that the group uses.
+type CA func(ctx context.Context) (Issuer, error)
+
+// Issuer issues certificates to the group's servers.
+type Issuer interface {
+	Certificate() *x509.Certificate // the authority's own
+	// Issue returns a certificate (PEM) for the key (DER) of the server called name, which is
+	// reached at addresses (host:port; "" counts for nothing).
+	Issue(ctx context.Context, name string, addresses []string, publicKey []byte) ([]byte, error)
+}
+
+// Outside is the independent coordinator of a group, as far as joining codes concern it.
+type Outside interface {
+	Addresses() []string // host:port
+	// Announce tells it the id's digest of a code, so that it passes requests on to the master.
+	Announce(ctx context.Context, id string, expires time.Time) error
+}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
@@ -68,7 +70,7 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 	if err != nil {
 		return err
 	}
-	if preview.Group != a.Group {
+	if preview.Group != a.Group || preview.Role != a.Role {
 		return fmt.Errorf("the code is for group %s, but the coordinator is of group %s", a.Group, preview.Group)
 	}
 	if err = confirm(preview); err != nil {
@@ -78,7 +80,68 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 	if err != nil {
 		return err
 	}
-	return s.accept(grant, ask.CertificatePEM())
+	if a.Role == group.RoleFounder {
+		err = s.foundAt(ctx, grant, ask.CertificatePEM())
+	} else {
+		err = s.accept(grant, ask.CertificatePEM())
+	}
+	if err != nil {
+		return err
+	}
+	s.noteCoordinators(coordinatorURLs(grant.Coordinators))
+	return nil
+}
+
+// foundAt founds the group whose first server a coordinator has just made this one. The
+// group's keys are made here; the coordinator sees none.
+func (s *server) foundAt(ctx context.Context, g group.Grant, ca []byte) error {
+	if len(g.Coordinators) == 0 {
+		return fmt.Errorf("%w: the coordinator's answer names no address of it", mfa.ErrInvalid)
+	}
+	if err := s.writeCA(ca); err != nil {
+		return err
+	}
+	if err := writeSynced(peerTLS(s.Config.DataDir).CertFile, g.Certificate); err != nil {
+		return err
+	}
+	s.founding = &outside{URLs: coordinatorURLs(g.Coordinators), CA: ca}
+	if err := s.foundDatabase(ctx, g.Group, "activate", "founded by a code of the coordinator at "+strings.Join(s.founding.URLs, ", ")+", made by "+g.By); err != nil {
+		return fmt.Errorf("%w; the code is used up: the coordinator makes another for the same group as long as that has not reported", err)
+	}
+	return nil
+}
+
+// noteCoordinators writes coordinator.urls into the node file, which the operator owns: if
+// that cannot be, the line is shown. The group has them on record too.
+func (s *server) noteCoordinators(urls []string) {
+	if len(urls) == 0 || slices.Equal(urls, s.Config.Coordinator) {
+		return
+	}
+	quoted := make([]string, len(urls))
+	for i, u := range urls {
+		quoted[i] = strconv.Quote(u)
+	}
+	line := "coordinator: {urls: [" + strings.Join(quoted, ", ") + "]}"
+	err := errors.New("it names others already")
+	if len(s.Config.Coordinator) == 0 {
+		err = appendLine(s.Config.Path, line)
+	}
+	if err != nil {
+		fmt.Fprintf(s.Stdout, "Write this into the node file: %s (not done here: %v)\n", line, err)
+	}
+}
+
+// appendLine adds a line to the end of a file that is there.
+func appendLine(path, line string) (err error) {
+	if path == "" {
+		return errors.New("there is none")
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("\n" + line + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // accept writes what the group has granted; the list of members last, because it makes the

@@ -12,6 +12,7 @@ import (
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
 	"countersign/internal/method/otp"
+	"countersign/internal/pki"
 	"countersign/internal/radiusd"
 	"countersign/internal/trail"
 )
@@ -22,14 +23,22 @@ func (s *server) retain() time.Duration {
 
 // assemble makes the engine, the use cases and what they need.
 func (s *server) assemble(ctx context.Context) (err error) {
-	ca, err := s.ensureCA(ctx)
+	if err := s.openLink(ctx); err != nil {
+		return err
+	}
+	ca, err := s.groupCA(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.writeCA(ca.CertificatePEM()); err != nil {
+	if err := s.writeCA(pki.CertificatePEM(ca.Certificate())); err != nil {
 		return err
 	}
-	s.certs = &certificates{config: s.Config, ca: ca, now: s.Now, log: s.log.Logger("tls")}
+	s.certs = &certificates{config: s.Config, now: s.Now, log: s.log.Logger("tls")}
+	if own, ok := ca.(ownCA); ok {
+		s.certs.ca = own.CA
+	} else {
+		s.certs.shared = s.peers.cert.Load
+	}
 	if err := s.certs.renew(); err != nil {
 		return err
 	}
@@ -80,7 +89,6 @@ func (s *server) gauges() {
 // databaseGauges adds those that a witness has too.
 func (s *server) databaseGauges() {
 	m := s.metrics
-	m.registry.MustRegister(alarmMetrics{&s.alarms})
 	m.gauge("ready", "1: sign-ins can be decided.", func() float64 {
 		if s.ready() != nil {
 			return 0

@@ -46,7 +46,7 @@ func (s *server) backup(ctx context.Context, passphrase secret.Text, w io.Writer
 	if err != nil {
 		return err
 	}
-	ca, err := s.ensureCA(ctx)
+	ca, err := s.groupCA(ctx)
 	if err != nil {
 		return err
 	}

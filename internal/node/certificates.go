@@ -27,6 +27,7 @@ const (
 type certificates struct {
 	config config.Config
 	ca     pki.CA
+	shared func() *tls.Certificate // that of the peer port, if the group's CA is elsewhere; or nil
 	now    func() time.Time
 	log    *slog.Logger
 
@@ -55,7 +56,11 @@ func (c *certificates) renew() error {
 	if c.config.TLS.CertFile != "" {
 		return c.load()
 	}
-	if now := c.current.Load(); now != nil && !pki.Due(now.Leaf, c.now()) {
+	if now := c.current.Load(); now != nil && c.shared == nil && !pki.Due(now.Leaf, c.now()) {
+		return nil
+	}
+	if c.shared != nil {
+		c.current.Store(c.shared())
 		return nil
 	}
 	pair, err := c.ca.Issue(subject(c.config), c.now())

@@ -89,7 +89,13 @@ func (s *server) assembleGroup() {
 	if s.peers == nil {
 		return
 	}
-	s.coordinator = s.atMaster(coordinator.Handler(s.group, s.signStanding))
+	if s.link != nil {
+		s.group.Outside = outsideCoordinator{s.link}
+	}
+	s.admission = coordinator.Handler(s.group, func() (coordinator.Signed, error) {
+		return coordinator.Sign(coordinator.Standing{Group: s.node.Group(), Epoch: s.node.Epoch(), Name: s.Config.Name, Time: s.Now().UTC(), By: s.Config.Name}, s.id.signMessage)
+	})
+	s.coordinator = s.atMaster(s.admission)
 	api := peer.API(s.group, s.report, s.beat, peer.Watch(s.ownOverview, s.coordinator))
 	s.peers.api.Store(&api)
 }
@@ -240,7 +246,7 @@ func (g groupAdmin) CreateActivation(ctx context.Context, by, role string, life 
 	switch {
 	case g.s.peers == nil:
 		return secret.Text{}, time.Time{}, fmt.Errorf("%w: %s", mfa.ErrInvalid, notGroupedAdvice)
-	case g.s.peers.coordinator == "":
+	case g.s.peers.coordinator == "" && g.s.link == nil:
 		return secret.Text{}, time.Time{}, fmt.Errorf("%w: a new server asks for admission on the coordinator's port, which is off here: set listen.coordinator in this server's node file and restart it", mfa.ErrInvalid)
 	}
 	text, expires, err := g.s.group.CreateCode(ctx, by, role, life)

@@ -30,6 +30,9 @@ func Init(ctx context.Context, o Options, group string) error {
 }
 
 func (s *server) init(ctx context.Context, group string) (err error) {
+	if group == coordinatorGroup {
+		return fmt.Errorf("no group can be called %s: that is the name of a coordinator's database", group)
+	}
 	if !groupName.MatchString(group) {
 		return fmt.Errorf("group name %q: must be 1 to 63 letters, digits, dots, hyphens and underscores", group)
 	}
@@ -45,6 +48,12 @@ func (s *server) init(ctx context.Context, group string) (err error) {
 			undo()
 		}
 	}()
+	return s.foundDatabase(ctx, group, "init", "founded by `countersign init`")
+}
+
+// foundDatabase makes epoch 1 of a group's database, its keyset and the first record of its
+// trail, in a folder that holds this server's keys.
+func (s *server) foundDatabase(ctx context.Context, group, verb, detail string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options := s.clusterOptions()
@@ -54,7 +63,7 @@ func (s *server) init(ctx context.Context, group string) (err error) {
 	}
 	keyset, err := keyring.New(nil, s.Now())
 	if err == nil {
-		err = s.found(ctx, keyset, "init", "founded by `countersign init`", nil)
+		err = s.found(ctx, keyset, verb, detail, nil)
 	}
 	s.node.Close()
 	return err
@@ -101,6 +110,24 @@ func (s *server) used() error {
 	return fmt.Errorf("%s is not empty, and was left as it is: name an empty folder as data_dir", dir)
 }
 
+// foundCA makes the group's CA, or notes whose the group uses. A group that is restored
+// becomes its own coordinator: the one that it had knows nothing of this machine.
+func (s *server) foundCA(ctx context.Context) error {
+	if s.founding != nil {
+		return s.putOutside(ctx, *s.founding)
+	}
+	_, rev, err := s.getSealed(ctx, sealedOutside)
+	if err == nil && rev != 0 {
+		fmt.Fprintln(s.Stdout, "The group used an independent coordinator; from now on it is its own: take coordinator.urls out of the node file.")
+		err = s.putOutside(ctx, outside{})
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.ensureCA(ctx)
+	return err
+}
+
 // found completes a database that is open and has no keyset for this server yet: keyset,
 // CA, trail and its first record. change, if not nil, is called with the records at hand.
 func (s *server) found(ctx context.Context, keyset keyring.Keyset, verb, detail string, change func(context.Context) error) (err error) {
@@ -121,7 +148,7 @@ func (s *server) found(ctx context.Context, keyset keyring.Keyset, verb, detail 
 	if err := s.store.Sync(ctx); err != nil {
 		return err
 	}
-	if _, err := s.ensureCA(ctx); err != nil {
+	if err := s.foundCA(ctx); err != nil {
 		return err
 	}
 	if change != nil {

@@ -94,6 +94,10 @@ func (s *server) openDatabase(ctx, starting context.Context) (err error) {
 	if errors.Is(err, cluster.ErrEmpty) {
 		return fmt.Errorf("%w: found a group with `countersign init --group NAME%s`, or join one with `countersign activate CODE%s`", err, s.configFlag(), s.configFlag())
 	}
+	if err == nil && s.node.Group() == coordinatorGroup {
+		s.node.Close()
+		return fmt.Errorf("%s holds an independent coordinator, not a server: run it with `countersign coordinator%s`, or name another folder as data_dir", s.Config.DataDir, s.configFlag())
+	}
 	if err != nil || s.peers == nil {
 		return err
 	}

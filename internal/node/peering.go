@@ -140,13 +140,14 @@ func (s *server) openPeering(ctx context.Context) (*peering, error) {
 		return nil, err
 	}
 	p.roster.Store(&list)
-	if err := p.load(); err != nil || p.due(s.Config, s.Now()) {
+	loaded := p.load()
+	if err := loaded; err != nil || p.due(s.Config, s.Now()) {
 		if len(list.Members) <= 1 {
 			if err = s.issueAlone(ctx, p); err == nil {
 				err = p.load()
 			}
 		}
-		if err != nil {
+		if err != nil && !(errors.Is(err, errNoCA) && loaded == nil) { // renewed while it runs
 			return nil, fmt.Errorf("certificate for the peer port: %w", err)
 		}
 	}
@@ -189,7 +190,8 @@ func (p *peering) due(c config.Config, now time.Time) bool {
 	if pki.Due(leaf, now) {
 		return true
 	}
-	for _, a := range []string{p.address, p.coordinator} {
+	_, _, https, _ := addresses(c)
+	for _, a := range []string{p.address, p.coordinator, https} {
 		if host, _, err := net.SplitHostPort(a); err == nil && leaf.VerifyHostname(host) != nil {
 			return true
 		}
@@ -197,21 +199,21 @@ func (p *peering) due(c config.Config, now time.Time) bool {
 	return false
 }
 
-// issue has the CA make a certificate for this server's key, and writes both.
-func (p *peering) issue(ca pki.CA, c config.Config, now time.Time) error {
-	s := subject(c)
-	s.DNS = append(s.DNS, group.Subject(c.Name, p.coordinator).DNS...)
-	s.IPs = append(s.IPs, group.Subject(c.Name, p.coordinator).IPs...)
-	cert, err := ca.IssueFor(s, p.spki, now)
+// issue has the authority make a certificate for this server's key, and writes both.
+func (p *peering) issue(ctx context.Context, ca group.Issuer, c config.Config) error {
+	cert, err := ca.Issue(ctx, c.Name, []string{p.address, p.coordinator, c.Advertise.HTTPS, c.Listen.HTTPS, c.Advertise.Peer, c.Listen.Peer}, p.spki)
 	if err != nil {
 		return err
 	}
 	t := peerTLS(p.dir)
-	if err := writeSynced(t.CAFile, ca.CertificatePEM()); err != nil {
+	if err := writeSynced(t.CAFile, pki.CertificatePEM(ca.Certificate())); err != nil {
 		return err
 	}
 	return writeSynced(t.CertFile, cert)
 }
+
+// errNoCA: the group's CA is not in its database.
+var errNoCA = errors.New("the certificates of this group come from its coordinator, which this server cannot ask before it runs")
 
 // issueAlone opens the database of a server that has nobody beside it, without the peer
 // port, to have its CA issue the first certificate for that.
@@ -233,6 +235,9 @@ func (s *server) issueAlone(ctx context.Context, p *peering) (err error) {
 		return err
 	}
 	text, _, err := records.GetSealed(ctx, sealedCA)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return errNoCA
+	}
 	if err != nil {
 		return err
 	}
@@ -240,7 +245,7 @@ func (s *server) issueAlone(ctx context.Context, p *peering) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.issue(ca, s.Config, s.Now())
+	return p.issue(ctx, ownCA{ca, s.Config.Name, s.Now}, s.Config)
 }
 
 // renewPeer keeps the certificate fresh, from the CA in the database, until ctx is done.

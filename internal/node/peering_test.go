@@ -90,7 +90,7 @@ func TestPeerCertificate(t *testing.T) {
 	if err := p.load(); err == nil {
 		t.Error("a certificate is there that nobody has issued")
 	}
-	if err := p.issue(ca, c, now); err != nil {
+	if err := p.issue(t.Context(), ownCA{ca, "n1", func() time.Time { return now }}, c); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.load(); err != nil {

@@ -14,7 +14,6 @@ import (
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/peer"
-	"countersign/internal/pki"
 	"countersign/internal/store"
 	"countersign/internal/trail"
 )
@@ -103,7 +102,7 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 	if err := s.store.Touch(starting, meetTimeout); err != nil {
 		s.own.Warn("no master answers: this witness starts all the same, votes, and goes on looking", "error", err)
 	}
-	if err := s.assembleWitness(); err != nil {
+	if err := s.assembleWitness(starting); err != nil {
 		return err
 	}
 	s.assembleGroup()
@@ -135,7 +134,10 @@ func (s *server) openWitnessStore(ctx context.Context) (err error) {
 
 // assembleWitness makes what a witness's operator may ask for. The interfaces that are
 // left out belong to operations that witnessAPI refuses.
-func (s *server) assembleWitness() (err error) {
+func (s *server) assembleWitness(ctx context.Context) (err error) {
+	if err := s.openLink(ctx); err != nil {
+		return err
+	}
 	s.clock = &clockCheck{log: s.log.Logger("clock"), synchronised: kernelSynchronised}
 	if s.index, err = trail.OpenIndex(s.trail); err != nil {
 		return err
@@ -169,23 +171,15 @@ func (s *server) recorder() group.Recorder {
 	return s.ledger
 }
 
-// groupCA is the group's CA for package group.
-func (s *server) groupCA(ctx context.Context) (pki.CA, error) {
-	if s.witness {
-		return pki.CA{}, errNoKeys
-	}
-	return s.ensureCA(ctx)
-}
-
 // certify renews the certificate of the peer port: with the CA that lies in the database,
-// or, on a witness, by asking the master.
+// by asking the independent coordinator, or, on a witness without one, the master.
 func (s *server) certify(ctx context.Context) error {
-	if !s.witness {
-		ca, err := s.ensureCA(ctx)
+	if !s.witness || s.link != nil {
+		ca, err := s.groupCA(ctx)
 		if err != nil {
 			return err
 		}
-		return s.peers.issue(ca, s.Config, s.Now())
+		return s.peers.issue(ctx, ca, s.Config)
 	}
 	master, err := s.master()
 	if err != nil {

@@ -113,6 +113,9 @@ func ParseCA(t secret.Text) (CA, error) {
 	return CA{cert: cert, key: key}, nil
 }
 
+// CertificatePEM writes a certificate in PEM.
+func CertificatePEM(c *x509.Certificate) []byte { return certPEM(c.Raw) }
+
 func certPEM(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }

@@ -61,7 +61,7 @@ func (s *Service) foundable(ctx context.Context, name string) (Group, int64, err
 		return g, 0, err
 	}
 	if rev != 0 && g.Epoch > 0 {
-		return g, 0, fmt.Errorf("a group named %s uses this coordinator already: %w; add a server to it with `countersign group activation create` on one of its servers; if all of them are gone for good, run `countersign coordinator retire --group %s` first", name, mfa.ErrExists, name)
+		return g, 0, fmt.Errorf("a group named %s uses this coordinator already: %w; add a server to it with `countersign group activation create` on one of its servers; if all of them are gone for good, run `countersign coordinator retire %s` first", name, mfa.ErrExists, name)
 	}
 	return g, rev, nil
 }

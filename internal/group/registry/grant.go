@@ -81,7 +81,7 @@ func (s *Service) grantable(g *Group, candidate Server, r GrantRequest) error {
 		return refusal("group %s is at epoch %d already (master %s); server %s, which is at epoch %d, follows it by itself once it reaches it", g.Name, g.Epoch, g.Master, candidate.Name, r.From)
 	}
 	if last := g.Granted; last != nil && last.Epoch > g.Epoch && last.Candidate != candidate.Name {
-		return refusal("epoch %d was granted to server %s at %s; if that server is gone for good as well, run `countersign coordinator retire --group %s --server %s` at the coordinator first", last.Epoch, last.Candidate, last.Time.Format(time.RFC3339), g.Name, last.Candidate)
+		return refusal("epoch %d was granted to server %s at %s; if that server is gone for good as well, run `countersign coordinator retire %s/%s` at the coordinator first", last.Epoch, last.Candidate, last.Time.Format(time.RFC3339), g.Name, last.Candidate)
 	}
 	now := s.Now()
 	s.mu.Lock()

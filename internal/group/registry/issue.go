@@ -98,7 +98,7 @@ func (s *Service) issue(ctx context.Context, groupName, name string, addresses [
 	for _, h := range hosts {
 		for _, o := range others {
 			if o.Group != groupName && slices.ContainsFunc(o.Hosts, func(x string) bool { return strings.EqualFold(x, h) }) {
-				return nil, nil, fmt.Errorf("%s is an address of server %s of group %s: %w; correct advertise.* in the node file, or retire that server with `countersign coordinator retire --group %s --server %s`", h, o.Name, o.Group, mfa.ErrExists, o.Group, o.Name)
+				return nil, nil, fmt.Errorf("%s is an address of server %s of group %s: %w; correct advertise.* in the node file, or retire that server with `countersign coordinator retire %s/%s`", h, o.Name, o.Group, mfa.ErrExists, o.Group, o.Name)
 			}
 		}
 	}

@@ -1,0 +1,226 @@
+package e2e_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/cluster"
+	"countersign/internal/group"
+	"countersign/internal/group/registry"
+	"countersign/internal/keyring"
+	"countersign/internal/pki"
+	"countersign/internal/radius"
+	"countersign/internal/secret"
+	"countersign/internal/store"
+)
+
+// newCoordinator founds and starts an independent coordinator.
+func newCoordinator(t testing.TB) *server {
+	t.Helper()
+	s := prepare(t, "")
+	s.write(s.config, fmt.Sprintf("name: c1\ndata_dir: %s\nlisten: {coordinator: %s}\n", s.data, freeAddress(t)))
+	if r := countersign(t, nil, "", "coordinator", "init", "--config", s.config); r.code != 0 {
+		t.Fatalf("coordinator init: exit %d\n%s", r.code, r.stderr)
+	}
+	s.coordinate()
+	return s
+}
+
+// coordinate starts an independent coordinator and waits until it answers.
+func (s *server) coordinate() {
+	s.t.Helper()
+	s.proc = launch(s.t, s.log, "coordinator", "--config", s.config)
+	await(s.t, "coordinator", func() bool {
+		if !s.proc.alive() {
+			s.t.Fatal("the coordinator ended at its start")
+		}
+		return s.try("", "coordinator", "status").code == 0
+	})
+}
+
+// foundAt founds a group of n servers that uses coordinator c.
+func foundAt(t testing.TB, c *server, name string, n int) []*server {
+	t.Helper()
+	var doc struct{ Code, Group, Role string }
+	c.json(&doc, "coordinator", "activation", "create", "--group", name)
+	if doc.Group != name || doc.Role != "founder" {
+		t.Errorf("founding code: group %q, role %q", doc.Group, doc.Role)
+	}
+	var all []*server
+	for i := range n {
+		s := newMember(t, fmt.Sprintf("n%d", i+1))
+		if i == 0 {
+			s.activate(doc.Code)
+		} else {
+			s.activate(all[i-1].code())
+		}
+		if !strings.Contains(readText(t, s.config), "coordinator: {urls: [\"https://127.0.0.1:") {
+			t.Errorf("the node file of %s names no coordinator:\n%s", s.config, readText(t, s.config))
+		}
+		s.start()
+		all = append(all, s)
+	}
+	all[0].settled(n)
+	return all
+}
+
+// sees waits until a coordinator sees n servers of a group alive, and that master ("": none).
+func (s *server) sees(name string, n int, master string) {
+	s.t.Helper()
+	var last group.Overview
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("the coordinator sees %+v", last)
+		}
+	}()
+	await(s.t, "what the coordinator sees", func() bool {
+		last = s.overview()
+		for _, g := range last.Groups {
+			if g.Name == name {
+				return g.Alive == n && g.Master == master
+			}
+		}
+		return false
+	})
+}
+
+// An independent coordinator founds a group, admits its servers, is told of them; and while
+// it is away nothing stops but admission.
+func TestCoordinator(t *testing.T) {
+	c := newCoordinator(t)
+	all := foundAt(t, c, "corp", 3)
+	m, others := master(t, all)
+	all[1].application("none", atNone, "--first-factor", "none")
+	all[0].user("alice", "")
+	k := all[2].hotp("alice")
+	c.sees("corp", 3, serverName(t, m))
+	if o := c.overview(); len(o.Violations) > 0 {
+		t.Errorf("violations in a sound group: %+v", o.Violations)
+	}
+	if r := c.try("", "coordinator", "activation", "create", "--group", "corp"); r.code != 1 || !strings.Contains(r.stderr, "exists already") {
+		t.Errorf("a founding code for a group that lives: exit %d %s", r.code, r.stderr)
+	}
+	if r := countersign(t, nil, "", "server", "--data", c.data, "--config", others[0].config); r.code != 1 {
+		t.Errorf("a server on a coordinator's folder: exit %d %s", r.code, r.stderr)
+	}
+
+	// Away: sign-ins, changes, failover, and changes after it, as ever.
+	c.stop()
+	signIn := func(s *server) {
+		t.Helper()
+		if r := newNAS(t, atNone, s.radius).ask("alice", k.press(), nil); r.code != radius.AccessAccept {
+			t.Errorf("sign-in without the coordinator: %v", r)
+		}
+	}
+	signIn(m)
+	m.cli("user", "add", "bob")
+	m.kill9()
+	await(t, "a change at the new master", func() bool { return others[0].try("", "user", "add", "carol").code == 0 })
+	signIn(others[0])
+	signIn(others[1])
+	if r := others[0].try("", "group", "activation", "create"); r.code != 1 || !strings.Contains(r.stderr, "coordinator") {
+		t.Errorf("a joining code without the coordinator: exit %d %s", r.code, r.stderr)
+	}
+	m.start() // without it too
+	signIn(m)
+	others[0].settled(3)
+	m2, _ := master(t, all)
+
+	// Back: it knows the new master within moments, and admits again.
+	c.coordinate()
+	c.sees("corp", 3, serverName(t, m2))
+	fourth := newMember(t, "n4")
+	fourth.activate(others[0].code())
+	fourth.start()
+	c.sees("corp", 4, serverName(t, m2))
+	signIn(fourth)
+	stolen(t, c, fourth, m2)
+}
+
+// serverName reads a server's name from its node file.
+func serverName(t testing.TB, s *server) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(readText(t, s.config), "name: ")
+	name, _, _ := strings.Cut(rest, "\n")
+	return name
+}
+
+// stolen takes what lies on the coordinator's disk and checks that it opens nothing of the
+// group: a certificate by its CA, with the name of a server, is refused on the peer port.
+func stolen(t *testing.T, c *server, victims ...*server) {
+	t.Helper()
+	c.stop()
+	ca := thief(t, c.data)
+	for _, v := range victims {
+		pair, err := ca.Issue(group.Subject(serverName(t, v), "127.0.0.1:1"), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := pair.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		peerPort := nodeSetting(t, v, "peer")
+		client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: ca.Pool(), Certificates: []tls.Certificate{cert}}}}
+		for _, path := range []string{"/raft", "/members", "/peer/v1/report", "/peer/v1/join", "/version"} {
+			r, err := client.Get("https://" + peerPort + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = r.Body.Close()
+			if r.StatusCode != http.StatusForbidden {
+				t.Errorf("%s with a certificate made by a thief of the CA: %s", path, r.Status)
+			}
+		}
+	}
+}
+
+// nodeSetting reads a setting of listen from a node file.
+func nodeSetting(t testing.TB, s *server, name string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(readText(t, s.config), "\n  "+name+": ")
+	if !ok {
+		t.Fatalf("no %s in the node file", name)
+	}
+	value, _, _ := strings.Cut(rest, "\n")
+	return value
+}
+
+// thief opens a coordinator's data folder and returns the key of its CA.
+func thief(t testing.TB, data string) pki.CA {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(data, "keys", "wrap.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := keyring.ParseIdentity(secret.New(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := cluster.Open(t.Context(), cluster.Options{DataDir: data, Name: "c1", Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Verify: func(_, _ []byte) error { return nil }, Sign: func([]byte) ([]byte, error) { return nil, errors.New("a thief signs nothing") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := store.LoadKeyset(t.Context(), n, "c1", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := registry.EnsureCA(t.Context(), n, keyring.NewRing(keys), "x", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}

@@ -1,0 +1,280 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"countersign/internal/coordinator"
+	"countersign/internal/group"
+	"countersign/internal/group/registry"
+	"countersign/internal/mfa"
+	"countersign/internal/pki"
+)
+
+const (
+	sealedOutside = "coordinator" // outside, of a group that uses an independent one
+
+	tellEvery   = 3 * time.Second // between two heartbeats to the coordinator
+	tellTimeout = 10 * time.Second
+	letterPause = 2 * time.Second // after an error
+)
+
+// outside is the independent coordinator that a group uses, as the group has it on record.
+type outside struct {
+	URLs []string `json:"urls"`
+	CA   []byte   `json:"ca"` // PEM
+}
+
+// coordinatorSaid is what the coordinator last answered.
+type coordinatorSaid struct {
+	standing coordinator.Standing
+	at       time.Time // of the answer; zero: none yet
+	err      error     // of the last try; nil: it answered
+	since    time.Time // of the first try that failed in a row
+}
+
+// openLink prepares the calls to the group's coordinator, if that is an independent one.
+func (s *server) openLink(ctx context.Context) error {
+	var o outside
+	if !s.witness {
+		text, err := s.store.ReadSealed(ctx, sealedOutside)
+		if err == nil {
+			err = json.Unmarshal(text.Expose(), &o)
+		}
+		if err != nil && !errors.Is(err, mfa.ErrNotFound) {
+			return fmt.Errorf("record of the coordinator: %w", err)
+		}
+		if len(o.URLs) == 0 {
+			if len(s.Config.Coordinator) > 0 {
+				s.own.Warn("coordinator.urls is set, but this group is its own coordinator: the setting is not heeded", "urls", s.Config.Coordinator)
+			}
+			return nil
+		}
+	}
+	urls := s.Config.Coordinator
+	if len(urls) == 0 {
+		urls = o.URLs
+	}
+	if len(urls) == 0 {
+		return nil
+	}
+	if s.peers == nil {
+		return fmt.Errorf("this group uses the coordinator at %s, but this server has no peer port: set listen.peer", strings.Join(urls, ", "))
+	}
+	s.link = coordinator.NewLink(s.node.Group(), urls, s.peers.ca, s.peers.certificate)
+	return nil
+}
+
+// ownCA issues with the CA that lies in the group's own database.
+type ownCA struct {
+	pki.CA
+	server string // this one; its certificate holds the machine's name too
+	now    func() time.Time
+}
+
+// Issue implements group.Issuer.
+func (c ownCA) Issue(_ context.Context, name string, addresses []string, publicKey []byte) ([]byte, error) {
+	subject := group.Subject(name, addresses...)
+	if host, err := os.Hostname(); err == nil && name == c.server {
+		subject.DNS = append(subject.DNS, host)
+	}
+	cert, err := c.IssueFor(subject, publicKey, c.now())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+	}
+	return cert, nil
+}
+
+// outsideCA has the independent coordinator issue.
+type outsideCA struct {
+	link *coordinator.Link
+	ca   *x509.Certificate
+}
+
+// Certificate implements group.Issuer.
+func (c outsideCA) Certificate() *x509.Certificate { return c.ca }
+
+// Issue implements group.Issuer. The coordinator must not be told of loopback names: it
+// knows them.
+func (c outsideCA) Issue(ctx context.Context, name string, addresses []string, publicKey []byte) ([]byte, error) {
+	r := registry.IssueRequest{Name: name, PublicKey: publicKey}
+	for _, a := range addresses {
+		if a != "" {
+			r.Addresses = append(r.Addresses, a)
+		}
+	}
+	return c.link.Issue(ctx, r)
+}
+
+// groupCA is what issues the group's certificates.
+func (s *server) groupCA(ctx context.Context) (group.Issuer, error) {
+	if s.link != nil {
+		return outsideCA{s.link, s.peers.ca}, nil
+	}
+	if s.witness {
+		return nil, errNoKeys
+	}
+	ca, err := s.ensureCA(ctx)
+	return ownCA{ca, s.Config.Name, s.Now}, err
+}
+
+// outsideCoordinator is the link as package group wants it.
+type outsideCoordinator struct{ link *coordinator.Link }
+
+// Addresses implements group.Outside.
+func (o outsideCoordinator) Addresses() (all []string) {
+	for _, text := range o.link.URLs() {
+		if u, err := url.Parse(text); err == nil {
+			host := u.Host
+			if u.Port() == "" {
+				host = net.JoinHostPort(u.Hostname(), "443")
+			}
+			all = append(all, host)
+		}
+	}
+	return all
+}
+
+// Announce implements group.Outside.
+func (o outsideCoordinator) Announce(ctx context.Context, id string, expires time.Time) error {
+	return o.link.Announce(ctx, id, expires)
+}
+
+// coordinatorURLs are those of a coordinator at addresses (host:port).
+func coordinatorURLs(addresses []string) (urls []string) {
+	for _, a := range addresses {
+		urls = append(urls, "https://"+strings.TrimSuffix(a, ":443"))
+	}
+	return urls
+}
+
+// tellOutside sends this server's heartbeat to the coordinator every few seconds, until ctx
+// is done, and keeps what it answers. Nothing waits for it.
+func (s *server) tellOutside(ctx context.Context) error {
+	defer s.link.Close()
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		s.tellOnce(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *server) tellOnce(ctx context.Context) {
+	h := registry.Heartbeat{Report: s.report(), Highest: s.node.Folder().Highest}
+	if h.Report.Leads() {
+		for _, m := range s.store.Members() {
+			h.Members = append(h.Members, registry.Entry{Name: m.Name, Role: m.Role, Key: m.Key})
+		}
+	}
+	call, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	st, _, err := s.link.Report(call, h)
+	if ctx.Err() != nil {
+		return
+	}
+	now := coordinatorSaid{standing: st, at: s.Now(), err: err}
+	if last := s.said.Load(); err != nil {
+		now.since = s.Now()
+		if last != nil {
+			now.standing, now.at = last.standing, last.at
+			if last.err != nil {
+				now.since = last.since
+			}
+		} else {
+			now.at = time.Time{}
+		}
+		if last == nil || last.err == nil {
+			s.own.Warn("the coordinator does not answer: sign-ins and changes go on, new servers and new epochs wait for it", "coordinator", s.link.URLs(), "error", err)
+		}
+	} else if last != nil && last.err != nil {
+		s.own.Info("the coordinator answers again", "coordinator", s.link.URLs(), "master", st.Name, "epoch", st.Epoch)
+	}
+	s.said.Store(&now)
+}
+
+// answerLetters calls at the coordinator for requests of new servers, while this server is
+// the master, until ctx is done.
+func (s *server) answerLetters(ctx context.Context) error {
+	pause := func() bool {
+		t := time.NewTimer(letterPause)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for ctx.Err() == nil {
+		if s.witness || !s.group.Cluster.Leads() {
+			pause()
+			continue
+		}
+		letters, err := s.link.Letters(ctx)
+		if err != nil { // the heartbeat tells of it
+			pause()
+			continue
+		}
+		for _, l := range letters {
+			reply, err := coordinator.ServeLetter(ctx, s.admission, l)
+			if err == nil {
+				err = s.link.Reply(ctx, reply)
+			}
+			if err != nil && ctx.Err() == nil {
+				s.own.Warn("a new server's request could not be answered through the coordinator", "path", l.Path, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// founds is what founding a group at an independent coordinator writes besides.
+func (s *server) putOutside(ctx context.Context, o outside) error {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return s.putSealed(ctx, sealedOutside, b)
+}
+
+// granter asks the independent coordinator for epochs.
+type granter struct{ s *server }
+
+// Grant implements group.Granter. The coordinator knows the candidate, which is this server,
+// by its certificate.
+func (g granter) Grant(ctx context.Context, name string, from uint64, candidate string) (group.EpochGrant, error) {
+	if name != g.s.node.Group() || candidate != g.s.Config.Name {
+		return group.EpochGrant{}, fmt.Errorf("%w: an epoch of group %s for %s", mfa.ErrInvalid, name, candidate)
+	}
+	st, err := g.s.node.Status()
+	if err != nil {
+		return group.EpochGrant{}, err
+	}
+	given, signed, err := g.s.link.Grant(ctx, registry.GrantRequest{From: from, Revision: st.Revision, Nonce: rand.Text(), By: "operator"})
+	if errors.Is(err, mfa.ErrConflict) {
+		return group.EpochGrant{}, fmt.Errorf("%w: %w", group.ErrRefused, err)
+	}
+	if err != nil {
+		return group.EpochGrant{}, err
+	}
+	if given.From != from || given.Candidate != candidate || given.Key != g.s.peers.digest() || given.Epoch <= from {
+		return group.EpochGrant{}, fmt.Errorf("%w: the coordinator's grant is for epoch %d of %s", mfa.ErrInvalid, given.Epoch, given.Candidate)
+	}
+	b, err := json.Marshal(signed)
+	return group.EpochGrant{Group: given.Group, Epoch: given.Epoch, Candidate: given.Candidate, By: given.Coordinator, Signed: b}, err
+}
