@@ -179,6 +179,26 @@ func TestLoginFormsAreOneUser(t *testing.T) {
 	}
 }
 
+// A user whom another server has made a moment ago is found; one that nobody has made is
+// not, also when there is no master to ask.
+func TestAUserOfAnotherServerIsFound(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	r.db.Late = []mfa.User{{ID: "u1", Login: "alice", State: mfa.StateProtected}}
+	if u, err := r.User(ctx, "ALICE"); err != nil || u.Login != "alice" {
+		t.Errorf("made elsewhere: %+v, %v", u, err)
+	}
+	if _, err := r.User(ctx, "bob"); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("made nowhere: %v", err)
+	}
+	r.db.Fail = mfa.ErrUnavailable
+	if _, err := r.User(ctx, "bob"); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("made nowhere, without a master: %v", err)
+	}
+	if u, err := r.User(ctx, "alice"); err != nil || u.Login != "alice" {
+		t.Errorf("known here, without a master: %+v, %v", u, err)
+	}
+}
+
 func TestPasswordIsReplacedAndRemoved(t *testing.T) {
 	r, ctx := newRig(t), t.Context()
 	u := r.add(t, "alice")

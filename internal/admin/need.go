@@ -26,6 +26,8 @@ type Users interface {
 	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
 	ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error
 	CountUsers() int
+	// Sync waits until reads here show everything that was acknowledged before, on any server.
+	Sync(ctx context.Context) error
 	CreateUser(ctx context.Context, u mfa.User, creds []mfa.Credential) (mfa.User, error)
 	CreateUsers(ctx context.Context, users []NewUser) ([]error, error)
 	UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.User) error) (mfa.User, error)

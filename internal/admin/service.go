@@ -58,7 +58,26 @@ func (s *Service) Resolve(ctx context.Context, typed string) (mfa.User, error) {
 	return a.User, err
 }
 
+// syncTimeout bounds the wait for what another server has just written.
+const syncTimeout = 2 * time.Second
+
+// account finds a user. One that is not here may have been made on another server a moment
+// ago: then it looks again with what the master has. (A sign-in does not: made-up names would
+// keep the master busy.)
 func (s *Service) account(ctx context.Context, typed string) (settlement.Account, error) {
+	a, err := s.accountHere(ctx, typed)
+	if !errors.Is(err, mfa.ErrNotFound) {
+		return a, err
+	}
+	wait, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	if s.Users.Sync(wait) != nil {
+		return a, err // as far as can be told here
+	}
+	return s.accountHere(ctx, typed)
+}
+
+func (s *Service) accountHere(ctx context.Context, typed string) (settlement.Account, error) {
 	name, err := login.Parse(typed)
 	if err != nil {
 		return settlement.Account{}, fmt.Errorf("login %q: %w: not a user name", typed, mfa.ErrInvalid)

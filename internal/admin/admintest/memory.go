@@ -18,9 +18,11 @@ import (
 	"countersign/internal/settlement"
 )
 
-// Memory is a database in memory. Fail, if set, is what every write returns.
+// Memory is a database in memory. Fail, if set, is what every write returns. Late are users
+// that another server has made, which show here after Sync.
 type Memory struct {
 	Fail error
+	Late []mfa.User
 
 	changing sync.Mutex // one change at a time; held while its function runs, which may read
 	mu       sync.Mutex
@@ -106,6 +108,22 @@ func (m *Memory) CountUsers() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.users)
+}
+
+// Sync implements admin.Users.
+func (m *Memory) Sync(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Fail != nil {
+		return m.Fail
+	}
+	for _, u := range m.Late {
+		if err := m.create(u, nil); err != nil {
+			return err
+		}
+	}
+	m.Late = nil
+	return nil
 }
 
 // CreateUser implements admin.Users.
