@@ -210,3 +210,55 @@ func TestPromoteThree(t *testing.T) {
 	}
 	l.end()
 }
+
+// The old master of a pair is killed after the other leads and before it has given its vote
+// back. The other signs people in alone meanwhile, and once both are there the rest is done.
+func TestPromotePairKilled(t *testing.T) {
+	all := newGroup(t, 2)
+	n1, n2 := all[0], all[1]
+	n2.application("none", atNone, "--first-factor", "none")
+	n2.user("alice", "")
+	k := n1.hotp("alice")
+	n1.cli("user", "add", "early")
+	asked := make(chan result, 1)
+	go func() { asked <- n2.try("", "group", "promote", "--yes", "--json") }()
+	await(t, "the moment between two steps", func() bool {
+		voters, leads := 0, false
+		for _, m := range n2.members() {
+			if m.Voter {
+				voters++
+			}
+			leads = leads || m.Name == "n2" && m.Role == "master"
+		}
+		if leads && voters < 2 {
+			t.Fatal("the moment was missed")
+		}
+		return leads
+	})
+	n1.kill9()
+	if r := newNAS(t, atNone, n2.radius).ask("alice", k.press(), nil); r.code != radius.AccessAccept {
+		t.Errorf("sign-in at the new master alone: %v", r)
+	}
+	n2.refusesChanges()
+	n1.start()
+	r := <-asked
+	var p mfa.Promotion
+	if err := document(r.stdout, &p); r.code != 0 || err != nil || p.NewMaster != "n2" || p.Settling {
+		t.Errorf("the promotion, which outlasted it: exit %d %s\n%s", r.code, r.stderr, r.stdout)
+	}
+	for _, s := range all {
+		s.follows("n2")
+		s.settled(2)
+		s.merged()
+		if r := newNAS(t, atNone, s.radius).ask("alice", k.press(), nil); r.code != radius.AccessAccept {
+			t.Errorf("sign-in afterwards: %v", r)
+		}
+		if !strings.Contains(s.cli("user", "list"), "early ") {
+			t.Error("a user that was acknowledged is lost")
+		}
+		s.verify()
+	}
+	if acts := n1.cli("audit", "list", "--acts"); !strings.Contains(acts, "group promote") {
+		t.Errorf("the trail of the server that was the master has no act: %s", acts)
+	}
+}

@@ -30,7 +30,7 @@ func (v *groupPromote) Run(ctx context.Context, e *env) error {
 	case plan.Done():
 		plan.DryRun = v.DryRun
 		e.say("%s is the master already.", printable(plan.NewMaster))
-		return e.show(plan)
+		return e.promotion(plan)
 	case v.DryRun:
 		return e.show(plan)
 	case plan.Swap:
@@ -59,7 +59,18 @@ func (v *groupPromote) Run(ctx context.Context, e *env) error {
 		done.Settling = false
 		done.Steps = append(done.Steps, mfa.PromotionStep{Step: "rejoin", Server: done.OldMaster, DurationMS: float64(time.Since(began).Milliseconds())})
 	}
-	return e.show(done)
+	return e.promotion(done)
+}
+
+// promotion prints what was done: for a person the steps, the rest has been said.
+func (e *env) promotion(p mfa.Promotion) error {
+	if e.JSON || len(p.Warnings) > 0 {
+		return e.show(p)
+	}
+	if len(p.Steps) == 0 {
+		return nil
+	}
+	return e.table(p, p.Steps, "step", "server", "duration_ms")
 }
 
 // settled waits until the old master is a replica. If this verb runs on that one, its

@@ -162,7 +162,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case err != nil && ctx.Err() == nil:
 			if text := err.Error(); text != last {
 				last = text
-				s.Log.Warn("the number of votes could not be put right; the next try is in a moment", "step", string(step.Action), "server", step.Name, "error", err)
+				s.Log.Warn("the group's members could not be changed; the next try is in a moment", "step", string(step.Action), "server", step.Name, "error", err)
 			}
 		case err == nil && step.Action != membership.Nothing:
 			last = ""
