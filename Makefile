@@ -33,10 +33,10 @@ bench: deps build
 	go run ./cmd/bench $(BENCHFLAGS)
 	go run ./cmd/bench group $(GROUPFLAGS)
 
-# kill -9 under load, again and again; then groups of one, two, three and five servers under
+# kill -9 under load, again and again; then groups of several sizes under
 # every fault of e2e/faults_test.go. Rounds that FAULTS_LOG holds are not run again.
 FAULTS_ROUNDS ?= 20
-FAULTS_SERVERS ?= 1,2,3,5
+FAULTS_SERVERS ?= 1,2,2w,3,5
 FAULTS_LOG ?= $(CURDIR)/docs/faults.tsv
 chaos: deps
 	CHAOS_ROUNDS=50 tools/test.sh -run Chaos -count 1 -timeout 60m ./e2e

@@ -56,7 +56,7 @@ func (f *field) people() (all []*crowd) {
 		if c.strict {
 			from = atStrict
 		}
-		for _, s := range f.all {
+		for _, s := range f.serving() {
 			c.asks, c.copies = append(c.asks, s.dialFrom(from)), append(c.copies, s.dialFrom(from))
 		}
 		for _, n := range slices.Concat(c.asks, c.copies) {
@@ -88,7 +88,7 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(150+c.dice.IntN(200)) * time.Millisecond): // the pace of this crowd
 		}
-		p, at := c.people[turn%len(c.people)], c.dice.IntN(len(f.all))
+		p, at := c.people[turn%len(c.people)], c.dice.IntN(len(f.serving()))
 		if f.sick(at+1) != "" && c.dice.IntN(4) > 0 {
 			continue // a client knows which server did not answer it just now
 		}
@@ -104,7 +104,7 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 		}
 		l := leg{User: p.login, Code: code, Strict: c.strict, Kind: "fresh", Timed: p.token.period > 0, Server: at + 1, Counter: counter, Seed: p.seed}
 		var thief sync.WaitGroup
-		if other := c.dice.IntN(len(f.all)); c.dice.IntN(5) == 0 {
+		if other := c.dice.IntN(len(f.serving())); c.dice.IntN(5) == 0 {
 			copied := l
 			copied.Kind, copied.Server = "copy", other+1
 			thief.Go(func() { f.keep(f.send(c.copies[other], copied)) })
@@ -116,7 +116,7 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 			p.acked = append(p.acked, code)
 		}
 		if n := len(p.acked); n > 0 && c.dice.IntN(8) == 0 {
-			again := c.dice.IntN(len(f.all))
+			again := c.dice.IntN(len(f.serving()))
 			f.keep(f.send(c.asks[again], leg{User: p.login, Code: p.acked[n-1], Strict: c.strict, Kind: "replay", Timed: l.Timed, Server: again + 1}))
 		}
 	}
@@ -166,7 +166,7 @@ func (o *office) run(f *field, done <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(100+o.dice.IntN(200)) * time.Millisecond): // the pace of this office
 		}
-		at := o.dice.IntN(len(f.all)) + 1
+		at := o.dice.IntN(len(f.serving())) + 1
 		if f.sick(at) != "" && o.dice.IntN(4) > 0 {
 			continue
 		}

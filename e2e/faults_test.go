@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,12 +33,46 @@ func (m mishap) String() string {
 	return fmt.Sprintf("%s%v %d for %s, then %s", m.Kind, m.Servers, m.Value, m.Hold, m.Pause)
 }
 
-// schedule draws so many mishaps for a group of n servers, the same for the same seed.
-// full is the server whose disk is small.
-func schedule(dice *rand.Rand, n, events, full int) (all []mishap) {
+// size is how many servers a group has, and whether a witness votes beside them: "3", "2w".
+type size struct {
+	servers int
+	witness bool
+}
+
+func parseSize(text string) (s size, err error) {
+	n, witness := strings.CutSuffix(text, "w")
+	s.witness = witness
+	if s.servers, err = strconv.Atoi(n); err == nil && (s.servers < 1 || s.servers > 9) {
+		err = fmt.Errorf("%q: want 1 to 9 servers", text)
+	}
+	return s, err
+}
+
+func (s size) String() string {
+	if s.witness {
+		return fmt.Sprintf("%dw", s.servers)
+	}
+	return strconv.Itoa(s.servers)
+}
+
+// machines counts the witness, which has the last number.
+func (s size) machines() int {
+	if s.witness {
+		return s.servers + 1
+	}
+	return s.servers
+}
+
+// schedule draws so many mishaps for a group, the same for the same seed. full is the
+// server whose disk is small.
+func schedule(dice *rand.Rand, z size, events, full int) (all []mishap) {
+	n := z.machines()
 	kinds := []string{"kill", "kill", "kill", "stop", "full", "clock", "all"}
 	if n > 1 {
-		kinds = append(kinds, "cut", "cut", "split", "split", "deaf", "loss", "alone")
+		kinds = append(kinds, "cut", "cut", "split", "split", "deaf", "loss", "alone", "promote")
+	}
+	if only := os.Getenv("FAULTS_KINDS"); only != "" {
+		kinds = strings.Split(only, ",")
 	}
 	for range events {
 		m := mishap{Kind: kinds[dice.IntN(len(kinds))], Hold: time.Duration(300+dice.IntN(3500)) * time.Millisecond, Pause: time.Duration(100+dice.IntN(2500)) * time.Millisecond}
@@ -57,6 +92,8 @@ func schedule(dice *rand.Rand, n, events, full int) (all []mishap) {
 			}
 		case "full":
 			m.Servers = []int{full}
+		case "alone", "promote":
+			m.Servers = []int{1 + dice.IntN(z.servers)}
 		}
 		all = append(all, m)
 	}
@@ -67,8 +104,9 @@ func schedule(dice *rand.Rand, n, events, full int) (all []mishap) {
 type field struct {
 	t     testing.TB
 	seed  uint64
+	size  size
 	w     *network
-	all   []*server
+	all   []*server // the witness last
 	began time.Time
 	ids   atomic.Int64
 
@@ -90,6 +128,7 @@ type field struct {
 	cable    map[int]int   // server: mishaps that hold its cable
 	gone     map[int]bool  // server: not running, or stopped
 	free     func()
+	voter    int // of two servers the one that votes; 0: not known
 	sinceCut map[int]time.Time
 }
 
@@ -104,6 +143,9 @@ func (f *field) note(format string, a ...any) {
 	defer f.mu.Unlock()
 	f.events = append(f.events, fmt.Sprintf("%7.3f s: ", time.Since(f.began).Seconds())+fmt.Sprintf(format, a...))
 }
+
+// serving are the servers that sign people in.
+func (f *field) serving() []*server { return f.all[:f.size.servers] }
 
 func (f *field) keep(l leg)          { f.mu.Lock(); f.legs = append(f.legs, l); f.mu.Unlock() }
 func (f *field) keepChange(c change) { f.mu.Lock(); f.changes = append(f.changes, c); f.mu.Unlock() }
@@ -136,8 +178,8 @@ func (f *field) connect() {
 	apart := map[int]bool{}
 	for i := range f.all {
 		apart[i+1] = f.reach(i+1) < len(f.all)/2+1
-		if len(f.all) == 2 { // the founder has the only vote
-			apart[i+1] = i == 1 && f.reach(2) < 2
+		if len(f.all) == 2 { // one has the only vote
+			apart[i+1] = f.voter != 0 && f.voter != i+1 && f.reach(i+1) < 2
 		}
 	}
 	f.mu.Lock()
@@ -205,15 +247,21 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 		}
 	}
 	i := m.Servers[0]
-	if m.Kind == "alone" || m.Kind == "all" {
+	if m.Kind == "alone" || m.Kind == "all" || m.Kind == "promote" && len(f.all) == 2 { // two change places: nothing else may fail meanwhile
 		for j := range f.all {
 			if f.gone[j+1] || f.sick(j+1) != "" {
 				return nil
 			}
 		}
 	}
+	if m.Kind == "promote" && len(f.all) == 2 && (len(f.parted)+len(f.loss) > 0 || f.reach(1) < 2) {
+		return nil
+	}
 	f.note("%s", m)
 	switch m.Kind {
+	case "promote":
+		f.promote(i)
+		return func() {}
 	case "kill":
 		f.kill(i)
 		return func() { f.start(i) }
@@ -286,6 +334,41 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 	}
 	f.t.Fatalf("no such mishap: %s", m.Kind)
 	return nil
+}
+
+// promote asks a server to become the master. It may refuse: others are away.
+func (f *field) promote(i int) {
+	f.voter = 0
+	f.connect()
+	status, text, err := f.all[i-1].api(http.MethodPost, "/group/promote", map[string]any{"to": fmt.Sprintf("n%d", i)})
+	f.note("promote[%d]: %d %.200s %v", i, status, text, err)
+	if len(f.all) == 2 {
+		await(f.t, "one vote", func() bool { // the one that gave its vote away joins anew
+			f.sole(f.all[i-1])
+			return f.voter == i || f.voter != 0 && status != http.StatusOK
+		})
+		f.all[2-i].ready()
+		f.all[i-1].settled(2)
+	}
+	f.connect()
+}
+
+// sole finds out which of two servers votes: 0 if that is not one, or not known.
+func (f *field) sole(by *server) {
+	var doc admin.MemberList
+	f.voter = 0
+	if r := by.try("", "group", "members", "--json"); r.code != 0 || document(r.stdout, &doc) != nil {
+		return
+	}
+	for i, m := range doc.Members {
+		switch {
+		case m.Voter && f.voter != 0:
+			f.voter = 0
+			return
+		case m.Voter:
+			f.voter = i + 1
+		}
+	}
 }
 
 func (f *field) kill(i int) {
@@ -399,24 +482,29 @@ func (f *field) alive() {
 }
 
 // round is one group under one schedule. It returns what must not be.
-func round(t testing.TB, seed uint64, size, events int) (wrongs []string) {
+func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
 	t.Helper()
 	program, err := shifting()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dice := rand.New(rand.NewPCG(seed, uint64(size)))
-	full := 1 + dice.IntN(size)
-	plan := schedule(dice, size, events, full)
-	f := &field{t: t, seed: seed, w: newNetwork(t), ill: map[int]string{}, unwell: map[int][]span{}, shifted: map[int][]span{}, cut: map[int][]span{},
+	dice := rand.New(rand.NewPCG(seed, uint64(z.servers+10*(z.machines()-z.servers))))
+	full := 1 + dice.IntN(z.servers)
+	plan := schedule(dice, z, events, full)
+	f := &field{t: t, seed: seed, size: z, w: newNetwork(t), ill: map[int]string{}, unwell: map[int][]span{}, shifted: map[int][]span{}, cut: map[int][]span{},
 		runs: map[int]int{}, parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
 	f.w.dressed = func(s *server) { s.binary, s.env = program, []string{"COUNTERSIGN_CLOCK_FILE=" + clockFile(s)} }
-	f.all = f.w.group(size, func(i int) string {
+	f.all = f.w.group(z.servers, func(i int) string {
 		if i == full {
 			return smallDisk(t, "900")
 		}
 		return ""
 	})
+	if z.witness {
+		f.all = append(f.all, f.w.witness(f.all[0]))
+	}
+	f.all[0].settled(len(f.all))
+	f.sole(f.all[0])
 	f.prepare()
 	crowds := f.people()
 	f.spread()
@@ -470,7 +558,7 @@ func (f *field) prepare() {
 func (f *field) spread() {
 	var want admin.Status
 	f.all[0].json(&want, "status")
-	for _, s := range f.all {
+	for _, s := range f.serving() {
 		await(f.t, "the users everywhere", func() bool {
 			var st admin.Status
 			s.json(&st, "status")
@@ -484,10 +572,12 @@ func (f *field) recovered() {
 	began := time.Now()
 	for _, s := range f.all {
 		s.settled(len(f.all))
+	}
+	for _, s := range f.serving() {
 		s.merged()
 	}
 	f.note("one group again after %s", time.Since(began).Round(time.Millisecond))
-	for i := range f.all { // a read in the order of writes by each, so that nothing lost stays unseen
+	for i := range f.serving() { // a read in the order of writes by each, so that nothing lost stays unseen
 		for k := range registerKeys {
 			f.keepChange(f.call(change{Key: fmt.Sprintf("reg%d", k), Kind: "read", Server: i + 1}))
 		}
@@ -499,7 +589,7 @@ func (f *field) replays(crowds []*crowd) {
 	for _, c := range crowds {
 		for _, p := range c.people {
 			for _, code := range p.acked[max(0, len(p.acked)-2):] {
-				at := c.dice.IntN(len(f.all))
+				at := c.dice.IntN(len(f.serving()))
 				f.keep(f.send(c.asks[at], leg{User: p.login, Code: code, Strict: c.strict, Kind: "replay", Timed: p.token.period > 0, Server: at + 1}))
 			}
 		}
@@ -509,7 +599,7 @@ func (f *field) replays(crowds []*crowd) {
 // judge compares what the clients saw with what was promised.
 func (f *field) judge() {
 	byID, reported, ids := map[string]admin.Attempt{}, map[string]int{}, map[string]string{}
-	for i, s := range f.all {
+	for i, s := range f.serving() {
 		var users admin.UserList
 		s.json(&users, "user", "list", "--limit", "0")
 		blocked, there := map[string]bool{}, map[string]bool{}
@@ -607,7 +697,7 @@ func (f *field) tell(plan []mishap) {
 	if !f.t.Failed() && os.Getenv("FAULTS_KEEP") == "" {
 		return
 	}
-	dir := filepath.Join(cmp.Or(os.Getenv("FAULTS_KEEP"), os.TempDir()), fmt.Sprintf("faults-%d-%d", len(f.all), f.seed))
+	dir := filepath.Join(cmp.Or(os.Getenv("FAULTS_KEEP"), os.TempDir()), fmt.Sprintf("faults-%s-%d", f.size, f.seed))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		f.t.Error(err)
 		return
@@ -624,32 +714,34 @@ func (f *field) tell(plan []mishap) {
 }
 
 // TestFaults lets random faults befall groups of several sizes under load. FAULTS_SERVERS
-// lists the sizes, FAULTS_ROUNDS says how many rounds of each, from FAULTS_SEED on. Rounds
-// that FAULTS_LOG knows are not run again.
+// lists the sizes ("2w": two and a witness), FAULTS_ROUNDS says how many rounds of each, from FAULTS_SEED on, and
+// FAULTS_EVENTS how many faults a round has. Rounds that FAULTS_LOG knows are not run again. To
+// look into something, FAULTS_KINDS lists the kinds of faults, and FAULTS_KEEP names a folder
+// in which the history of each round is kept.
 func TestFaults(t *testing.T) {
 	rounds, events := setting(t, "FAULTS_ROUNDS", 1), setting(t, "FAULTS_EVENTS", 3)
 	first := setting(t, "FAULTS_SEED", 1+rand.IntN(1_000_000))
 	record := os.Getenv("FAULTS_LOG")
 	for _, text := range strings.Split(cmp.Or(os.Getenv("FAULTS_SERVERS"), "1,2,3"), ",") {
-		size, err := strconv.Atoi(text)
-		if err != nil || size < 1 || size > 9 {
-			t.Fatalf("FAULTS_SERVERS: %q: want 1 to 9", text)
+		z, err := parseSize(text)
+		if err != nil {
+			t.Fatalf("FAULTS_SERVERS: %v", err)
 		}
-		ran := ranBefore(t, record, size)
+		ran := ranBefore(t, record, z)
 		for n, seed := 0, first; n < rounds; seed++ {
-			if ran[seed] {
+			if ran[strconv.Itoa(seed)] {
 				continue
 			}
 			n++
-			t.Run(fmt.Sprintf("%d servers, seed %d", size, seed), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s servers, seed %d", z, seed), func(t *testing.T) {
 				began := time.Now()
 				held := "failed"
 				defer func() {
 					if record != "" {
-						appendLine(t, record, fmt.Sprintf("%d\t%d\t%d\t%s\t%.0f\n", size, seed, events, held, time.Since(began).Seconds()))
+						appendLine(t, record, fmt.Sprintf("%s\t%d\t%d\t%s\t%.0f\n", z, seed, events, held, time.Since(began).Seconds()))
 					}
 				}()
-				if wrongs := round(t, uint64(seed), size, events); len(wrongs) == 0 && !t.Failed() {
+				if wrongs := round(t, uint64(seed), z, events); len(wrongs) == 0 && !t.Failed() {
 					held = "held"
 				}
 			})
@@ -658,9 +750,9 @@ func TestFaults(t *testing.T) {
 }
 
 // ranBefore reads the seeds that were run for a size.
-func ranBefore(t testing.TB, record string, size int) map[int]bool {
+func ranBefore(t testing.TB, record string, z size) map[string]bool {
 	t.Helper()
-	ran := map[int]bool{}
+	ran := map[string]bool{}
 	if record == "" {
 		return ran
 	}
@@ -669,9 +761,8 @@ func ranBefore(t testing.TB, record string, size int) map[int]bool {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(string(b), "\n") {
-		var n, seed int
-		if _, err := fmt.Sscanf(line, "%d\t%d", &n, &seed); err == nil && n == size {
-			ran[seed] = true
+		if f := strings.Split(line, "\t"); len(f) > 2 && f[0] == z.String() {
+			ran[f[1]] = true
 		}
 	}
 	return ran

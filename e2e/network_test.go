@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -237,6 +238,17 @@ func (w *network) group(n int, disk func(i int) string) []*server {
 	}
 	all[0].settled(n)
 	return all
+}
+
+// witness adds a witness to the group of a server.
+func (w *network) witness(of *server) *server {
+	w.t.Helper()
+	s := w.member("")
+	fronts := regexp.MustCompile(`(?m)^  (radius|https): .*\n`)
+	s.write(s.config, fronts.ReplaceAllString(readText(w.t, s.config), ""))
+	s.activate(of.code("--role", "witness"))
+	s.start()
+	return s
 }
 
 // dialFrom returns a client of this server that stands beside it.
