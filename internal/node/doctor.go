@@ -43,6 +43,7 @@ func (o operator) Doctor(ctx context.Context) []admin.Check {
 			all = append(all, c)
 		}
 	}
+	all = append(all, s.checkParked(ctx)...)
 	return append(all, s.checkSettings()...)
 }
 

@@ -34,6 +34,15 @@ type ledgerStore interface {
 	Epoch() uint64
 }
 
+// lineage says where the database of an earlier epoch that has acknowledged a settlement is now.
+type lineage int
+
+const (
+	lineLost   lineage = iota // gone: the trail alone knows it
+	lineHeld                  // this database was made from it, with the settlement in it
+	lineParked                // on this server, to be taken over as a whole
+)
+
 // ledgerTrail is what it needs of package trail.
 type ledgerTrail interface {
 	Replay(after trail.Position, yield func(trail.Position, mfa.Record) error) error
@@ -56,9 +65,11 @@ type ledger struct {
 	load     func(ctx context.Context) (mark, error) // the mark saved last; zero: none
 	save     func(ctx context.Context, m mark) error
 	check    func(ctx context.Context) error // compares the trail with what the database knows of it
+	lineage  func(s mfa.Settled) lineage     // of an entry that an earlier epoch has acknowledged; nil: gone
 	now      func() time.Time
 	log      *slog.Logger
 
+	inStep  atomic.Bool // trail and database were compared
 	pending atomic.Bool // an entry was appended whose write was not acknowledged
 	last    mark        // taken at the previous pass; touched by run alone
 	behind  bool        // recover is still to be done: there was no master at the start; touched by run alone
@@ -163,6 +174,7 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 	if r.interrupted, err = l.recordInterrupted(ctx, m.Time, legs); err != nil {
 		return r, fmt.Errorf("ledger: %w", err)
 	}
+	l.inStep.Store(true)
 	if l.last = b.mark; b.Time.Before(m.Time) { // the clock was set back
 		l.last = m
 	}
@@ -257,9 +269,30 @@ func (l *ledger) merge(ctx context.Context, s mfa.Settled) (raised bool, err err
 	if err != nil {
 		return false, err
 	}
-	if s.State == mfa.Committed && s.Epoch == l.store.Epoch() {
-		s.Failures, s.FirstFails = 0, 0
+	if s.State == mfa.Committed {
+		switch l.lineageOf(s) {
+		case lineParked:
+			return false, nil
+		case lineHeld:
+			s.Failures, s.FirstFails = 0, 0
+		}
 	}
+	return l.mergeLost(ctx, s, acct)
+}
+
+// lineageOf tells where the database is that has acknowledged s.
+func (l *ledger) lineageOf(s mfa.Settled) lineage {
+	switch {
+	case s.Epoch == l.store.Epoch():
+		return lineHeld
+	case l.lineage == nil:
+		return lineLost
+	}
+	return l.lineage(s)
+}
+
+// mergeLost brings an entry into the database that is not known to be there.
+func (l *ledger) mergeLost(ctx context.Context, s mfa.Settled, acct settlement.Account) (raised bool, err error) {
 	if !holds(acct.Credentials, s.Credential) {
 		s.Credential, s.Floor = "", mfa.Floor{}
 	}
@@ -279,6 +312,31 @@ func (l *ledger) merge(ctx context.Context, s mfa.Settled) (raised bool, err err
 			"state", s.State, "epoch", s.Epoch, "revision", s.Revision)
 	}
 	return raised, nil
+}
+
+// mergeEpoch brings what this server settled in an epoch that ended, behind a revision,
+// into the database, from the trail alone: its own database cannot be read. The whole trail is
+// read.
+func (l *ledger) mergeEpoch(ctx context.Context, epoch uint64, behind int64) (raised int, err error) {
+	err = l.trail.Replay(trail.Position{}, func(_ trail.Position, rec mfa.Record) error {
+		s := rec.Settled
+		if s == nil || s.State != mfa.Committed || s.Epoch != epoch || s.Revision <= behind {
+			return nil
+		}
+		acct, err := l.store.Account(ctx, s.User, false)
+		if errors.Is(err, mfa.ErrNotFound) {
+			return nil // removed since
+		}
+		if err != nil {
+			return err
+		}
+		up, err := l.mergeLost(ctx, *s, acct)
+		if up {
+			raised++
+		}
+		return err
+	})
+	return raised, err
 }
 
 func holds(creds []mfa.Credential, id mfa.CredentialID) bool {

@@ -185,6 +185,7 @@ func (s *server) recover(ctx context.Context) error {
 	s.clock = &clockCheck{log: s.log.Logger("clock"), synchronised: kernelSynchronised}
 	s.ledger = &ledger{server: s.Config.Name, trail: s.trail, store: s.store, settings: s.store.Settings, now: s.Now,
 		log: s.log.Logger("ledger"), load: s.loadMark, save: s.saveMark, check: s.checkHead}
+	s.openParking(ctx)
 	var m recovered
 	var err error
 	if !s.isolated {
@@ -206,6 +207,7 @@ func (s *server) recover(ctx context.Context) error {
 		s.own.Debug("read back the trail", "records", m.read)
 	}
 	s.clock.jumped(m.last, s.Now())
+	s.unpark(ctx)
 	return nil
 }
 

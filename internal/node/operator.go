@@ -132,6 +132,7 @@ func (s *server) warnings() []string {
 	if err := s.frozen(); err != nil {
 		w = append(w, err.Error())
 	}
+	w = append(w, s.parkedWarnings()...)
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")
 	}

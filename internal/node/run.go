@@ -72,6 +72,7 @@ type server struct {
 	trail    *trail.Trail
 	index    *trail.Index
 	ledger   *ledger
+	parked   *parkedCopies
 	checker  *directory.Checker
 	engine   *authn.Engine
 	admin    *admin.Service
@@ -226,6 +227,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if s.aside.Load() == nil {
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
 		services.run("ledger", s.ledger.run)
+		services.run("parked copies", s.parked.run)
 	}
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)

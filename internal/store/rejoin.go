@@ -25,6 +25,21 @@ const takeover = 2 * time.Minute
 // rejoinBatch is how many records one commit takes over.
 const rejoinBatch = 32
 
+// ForkOf returns the last revision that an old copy of an epoch has in common with this
+// database; 0: they are not known to have any.
+func (s *Store) ForkOf(ctx context.Context, old OldCopy, epoch uint64) (int64, error) {
+	now, err := s.EpochRecord()
+	if err != nil {
+		return 0, err
+	}
+	before, err := ancestry(ctx, old)
+	if err != nil {
+		return 0, err
+	}
+	rev, _ := parking.Fork(epoch, old.ClusterID(), before, now.Ancestors())
+	return rev, nil
+}
+
 // Rejoin says what a parked copy is.
 type Rejoin struct {
 	Epoch uint64                        // of the copy
