@@ -110,6 +110,7 @@ type Status struct {
 	Members  []Member   `json:"members"`
 	Fronts   []FrontEnd `json:"front_ends"`
 	Version  string     `json:"version"`
+	Schema   int        `json:"schema" doc:"of the records that the group writes; it rises when all servers know a later one"`
 	Users    int        `json:"users"`
 	Warnings []string   `json:"warnings" doc:"what needs somebody's care"`
 }

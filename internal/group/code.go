@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"countersign/internal/mfa"
@@ -160,6 +161,7 @@ type Request struct {
 	Sign        []byte `json:"sign"`
 	Wrap        string `json:"wrap"`
 	Version     string `json:"version"`
+	Schema      int    `json:"schema"` // newest of records that its program knows
 	MAC         []byte `json:"mac"`
 }
 
@@ -172,7 +174,7 @@ func (r *Request) Proven(s secret.Text) bool { return hmac.Equal(r.MAC, r.mac(s)
 func (r *Request) mac(s secret.Text) []byte {
 	h := hmac.New(sha256.New, s.Expose())
 	h.Write([]byte("countersign activation 1\n"))
-	for _, p := range []string{r.Code, r.Name, r.Role, r.Peer, r.HTTPS, r.Coordinator, string(r.PublicKey), string(r.Sign), r.Wrap, r.Version} {
+	for _, p := range []string{r.Code, r.Name, r.Role, r.Peer, r.HTTPS, r.Coordinator, string(r.PublicKey), string(r.Sign), r.Wrap, r.Version, strconv.Itoa(r.Schema)} {
 		fmt.Fprintf(h, "%d:", len(p))
 		h.Write([]byte(p))
 	}
@@ -182,5 +184,5 @@ func (r *Request) mac(s secret.Text) []byte {
 // Member is the server that r describes.
 func (r *Request) member(keyDigest, by string) mfa.Member {
 	return mfa.Member{Name: r.Name, Role: r.Role, Peer: r.Peer, HTTPS: r.HTTPS, Coordinator: r.Coordinator, Key: keyDigest,
-		Sign: r.Sign, Wrap: r.Wrap, Version: r.Version, By: by}
+		Sign: r.Sign, Wrap: r.Wrap, Version: r.Version, Schema: r.Schema, By: by}
 }

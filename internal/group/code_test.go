@@ -90,6 +90,7 @@ func TestRequestProof(t *testing.T) {
 		case v.Type().Field(i).Name == "MAC":
 			changed.MAC = append([]byte{}, r.MAC[1:]...)
 		case f.CanInt():
+			f.SetInt(f.Int() + 1)
 		case f.Kind().String() == "string":
 			f.SetString(f.String() + "x")
 		default:

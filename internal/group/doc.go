@@ -89,7 +89,8 @@ type Report struct {
 	Group     string     `json:"group"`
 	Instance  string     `json:"instance"` // of this run of the program, random
 	Version   string     `json:"version"`
-	Role      string     `json:"role"` // master, replica, joining, removed
+	Schema    int        `json:"schema"` // newest of records that its program knows; 0: 1
+	Role      string     `json:"role"`   // master, replica, joining, removed
 	Voter     bool       `json:"voter"`
 	Master    string     `json:"master"`
 	MemberID  string     `json:"member_id"`

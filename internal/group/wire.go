@@ -22,6 +22,8 @@ var wireErrors = []struct {
 	{"not_master", ErrNotMaster, http.StatusMisdirectedRequest},
 	{"unavailable", mfa.ErrUnavailable, http.StatusServiceUnavailable},
 	{"not_member", ErrNotMember, http.StatusForbidden},
+	{"other_protocol", ErrProtocol, http.StatusUpgradeRequired},
+	{"outdated", mfa.ErrOutdated, http.StatusUpgradeRequired},
 	{"epoch_ended", ErrEpochEnded, http.StatusConflict},
 	{"invalid", mfa.ErrInvalid, http.StatusUnprocessableEntity},
 	{"not_found", mfa.ErrNotFound, http.StatusNotFound},
@@ -30,6 +32,9 @@ var wireErrors = []struct {
 	{"read_only", mfa.ErrReadOnly, http.StatusServiceUnavailable},
 	{"unknown_outcome", mfa.ErrUnknownOutcome, http.StatusServiceUnavailable},
 }
+
+// ErrProtocol: the two servers speak different versions of what servers say to each other.
+var ErrProtocol = errors.New("peer speaks another version")
 
 type wireError struct {
 	Kind   string `json:"kind"`

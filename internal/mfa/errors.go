@@ -17,6 +17,8 @@ var (
 	ErrUnknownOutcome = errors.New("outcome of the write is not known")
 	// ErrReadOnly: the disk is nearly full or the database refuses writes.
 	ErrReadOnly = errors.New("writes are refused")
+	// ErrOutdated: this program is older than what the group has agreed on.
+	ErrOutdated = errors.New("this program is too old for the group")
 	// ErrInvalid: what was asked for cannot be, whatever the state.
 	ErrInvalid = errors.New("invalid")
 )

@@ -20,6 +20,7 @@ type Member struct {
 	Wrap        string    `json:"wrap,omitempty"`        // age recipient that the group's keyset is wrapped to; "" for a witness
 	MemberID    string    `json:"member_id,omitempty"`   // of the database, 16 hexadecimal digits; "" until it has been added there
 	Joined      time.Time `json:"joined,omitzero"`
+	Schema      int       `json:"schema,omitempty"`  // newest of records that its program knows; 0: 1
 	Version     string    `json:"version,omitempty"` // of the program, as last told
 	By          string    `json:"by,omitempty"`      // who admitted it
 }

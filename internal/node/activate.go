@@ -13,6 +13,7 @@ import (
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
+	"countersign/internal/store"
 )
 
 // Activate admits this machine to the group that an activation code names: it makes this
@@ -63,7 +64,7 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 		return err
 	}
 	r := group.Request{Code: a.ID, Name: o.Config.Name, Role: a.Role, Peer: peerAddress, HTTPS: https, Coordinator: coordinatorAddress,
-		PublicKey: spki, Sign: s.id.public(), Wrap: s.recipient(), Version: o.Version}
+		PublicKey: spki, Sign: s.id.public(), Wrap: s.recipient(), Version: o.Version, Schema: store.Schema}
 	r.Prove(a.Secret)
 	ask := coordinator.NewClient(a)
 	preview, err := ask.Preview(ctx, r)

@@ -162,7 +162,7 @@ func (s *server) introduce(ctx context.Context) error {
 				if m.Joined.IsZero() {
 					m.Joined, m.By = s.Now().UTC().Truncate(time.Second), "init"
 				}
-				m.Role, m.Peer, m.Coordinator, m.HTTPS, m.Version = s.role(), s.peers.address, coordinator, https, s.Version
+				m.Role, m.Peer, m.Coordinator, m.HTTPS, m.Version, m.Schema = s.role(), s.peers.address, coordinator, https, s.Version, store.Schema
 				m.Key, m.Sign, m.Wrap, m.MemberID = s.peers.digest(), s.id.public(), s.recipient(), st.MemberID
 				return nil
 			})

@@ -13,6 +13,7 @@ import (
 	"countersign/internal/group"
 	"countersign/internal/mfa"
 	"countersign/internal/peer"
+	"countersign/internal/store"
 )
 
 const (
@@ -73,6 +74,9 @@ func (s *server) hear(ctx context.Context) error {
 	refused := 0
 	for {
 		no, suspects := s.hearOnce(ctx)
+		if err := s.outdated.Load(); err != nil {
+			return *err
+		}
 		for _, m := range suspects {
 			if err := s.suspect(ctx, m); err != nil {
 				return err
@@ -145,6 +149,10 @@ func (s *server) hearOnce(ctx context.Context) (refused bool, suspects []mfa.Mem
 			if errors.Is(err, group.ErrNotMember) {
 				no.Store(true)
 			}
+			if errors.Is(err, mfa.ErrOutdated) {
+				err = fmt.Errorf("server %s at %s says: %w", m.Name, m.Peer, err)
+				s.outdated.Store(&err)
+			}
 		})
 	}
 	wg.Wait()
@@ -165,7 +173,7 @@ func (s *server) beat(caller, address string, r group.Report) {
 
 // report is what this server says of itself.
 func (s *server) report() group.Report {
-	r := group.Report{Name: s.Config.Name, Instance: s.instance, Version: s.Version, Role: "joining", Since: s.started, Time: s.Now(),
+	r := group.Report{Name: s.Config.Name, Instance: s.instance, Version: s.Version, Schema: store.Schema, Role: "joining", Since: s.started, Time: s.Now(),
 		Expires: s.peers.cert.Load().Leaf.NotAfter}
 	if open := s.fronts.Load(); open != nil {
 		r.Listeners = *open

@@ -53,7 +53,7 @@ func (s *server) join(ctx context.Context, patience time.Duration) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errForgotten), errors.Is(err, mfa.ErrExists), ctx.Err() != nil:
+		case errors.Is(err, errForgotten), errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrOutdated), ctx.Err() != nil:
 			return err
 		case patience > 0 && time.Since(began) > patience:
 			return fmt.Errorf("%w: %w", errNoMaster, err)
@@ -128,7 +128,7 @@ func (s *server) askToJoin(ctx context.Context) (info group.JoinInfo, err error)
 			return info, nil
 		case errors.Is(err, mfa.ErrNotFound), errors.Is(err, group.ErrNotMember):
 			return info, fmt.Errorf("%w: %s, the master, has no record of it (%w)", errForgotten, m.Name, err)
-		case errors.Is(err, mfa.ErrExists):
+		case errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrOutdated):
 			return info, err
 		}
 		tried = append(tried, fmt.Sprintf("%s at %s: %v", m.Name, m.Peer, err))

@@ -56,6 +56,9 @@ func (s *server) openPort(ctx context.Context, fail func(error), running *stack)
 	if hasLeft(dir) {
 		return errLeft(s.Config)
 	}
+	if err := s.fitsFolder(); err != nil {
+		return err
+	}
 	s.id, err = loadIdentity(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -87,6 +90,9 @@ func (s *server) openPort(ctx context.Context, fail func(error), running *stack)
 // openDatabase opens what the data folder holds, within the time that starting has, or
 // joins the group that the folder was activated into, which takes as long as it takes.
 func (s *server) openDatabase(ctx, starting context.Context) (err error) {
+	if err := s.fitsGroup(starting); err != nil {
+		return err
+	}
 	if s.activated() || s.before() != "" {
 		return s.join(ctx, 0)
 	}

@@ -26,6 +26,7 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	}
 	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Degraded: !st.Quorum, Since: s.started,
 		Revision: st.Revision, Version: s.Version, Warnings: append(s.reasons(), s.warnings()...)}
+	a.Schema = s.store.GroupSchema().Schema
 	if st.Quorum {
 		a.Master = st.Master
 	}

@@ -151,7 +151,7 @@ func (s *server) openPeering(ctx context.Context) (*peering, error) {
 			return nil, fmt.Errorf("certificate for the peer port: %w", err)
 		}
 	}
-	p.client = peer.NewClient(p.certificate, p.pool, p.allow, p.epoch)
+	p.client = peer.NewClient(p.certificate, p.pool, p.allow, p.epoch).As(s.hello())
 	return p, nil
 }
 
@@ -347,6 +347,7 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 	server := &peer.Server{
 		Allow: p.allow, Sure: p.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
 		API: func() http.Handler { return stored(&p.api) }, Tell: s.tellEpoch, Ahead: s.hearOf, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
+		Hello: s.hello(), Fits: p.fits,
 	}
 	port := newStage(ctx, fail)
 	running.push(func() error { p.client.Close(); return port.stop() })

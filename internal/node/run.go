@@ -61,10 +61,11 @@ type server struct {
 	own      *slog.Logger // of this package
 	id       identity
 	started  time.Time
-	instance string // names this run of the program, at random
-	small    bool   // a demo or a test: no reserve on disk
-	witness  bool   // votes only: no keys, no front-ends
-	work     int    // of a backup's passphrase; 0: scryptWork
+	instance string                // names this run of the program, at random
+	small    bool                  // a demo or a test: no reserve on disk
+	outdated atomic.Pointer[error] // another server says that this program is too old for the group
+	witness  bool                  // votes only: no keys, no front-ends
+	work     int                   // of a backup's passphrase; 0: scryptWork
 
 	node     *cluster.Node
 	ring     *keyring.Ring
@@ -209,6 +210,9 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if err := s.load(starting); err != nil {
 		return fmt.Errorf("load the records: %w", err)
 	}
+	if err := s.fitsRecords(); err != nil {
+		return err
+	}
 	running.push(s.closeLedger)
 	if err := s.recover(starting); err != nil {
 		return err
@@ -244,6 +248,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 
 // runGroup starts what a server does for its group, a witness too.
 func (s *server) runGroup(services *stage) {
+	s.runSchema(services)
 	if s.peers == nil {
 		return
 	}

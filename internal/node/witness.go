@@ -102,6 +102,9 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 	if err := s.store.Touch(starting, meetTimeout); err != nil {
 		s.own.Warn("no master answers: this witness starts all the same, votes, and goes on looking", "error", err)
 	}
+	if err := s.fitsRecords(); err != nil {
+		return err
+	}
 	if err := s.assembleWitness(starting); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 type Client struct {
 	http  *http.Client
 	epoch func() uint64
+	hello Hello
 }
 
 // NewClient returns a client that shows certificate, and believes servers with a
@@ -37,11 +38,19 @@ func NewClient(certificate func() (*tls.Certificate, error), pool *x509.CertPool
 	}}
 }
 
+// As returns the client of a server that says so of itself. The two share connections.
+func (c *Client) As(h Hello) *Client {
+	d := *c
+	d.hello = h
+	return &d
+}
+
 // Transport is the client's, for a proxy.
 func (c *Client) Transport() http.RoundTripper { return c.http.Transport }
 
 // Sign adds to a request what tells who calls.
 func (c *Client) Sign(r *http.Request) {
+	c.hello.sign(r)
 	if e := c.epoch(); e > 0 {
 		r.Header.Set(EpochHeader, strconv.FormatUint(e, 10))
 	}

@@ -54,7 +54,13 @@ type Server struct {
 	Pool        *x509.CertPool
 	Log         *slog.Logger
 
-	refusals rate.Sometimes
+	// Hello is what this server tells of itself. Fits refuses a caller whose program is too
+	// old for the group, by the schema that it knows; nil: none is.
+	Hello Hello
+	Fits  func(schema int, version string) error
+
+	refusals  rate.Sometimes
+	strangers strangers
 }
 
 type callerKey struct{}
@@ -134,6 +140,9 @@ func (s *Server) admit(r *http.Request) (string, error) {
 	}
 	if !ok {
 		return "", fmt.Errorf("%w: certificate of %q", group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName)
+	}
+	if err := s.understands(name, r); err != nil {
+		return "", err
 	}
 	if text := r.Header.Get(EpochHeader); text != "" {
 		theirs, err := strconv.ParseUint(text, 10, 64)

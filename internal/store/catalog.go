@@ -21,6 +21,7 @@ type catalog struct {
 	members  map[string]mfa.Member // by name
 	settings policy.Settings
 	epoch    EpochRecord
+	schema   GroupSchema
 	broken   map[string]brokenItem // records that could not be decoded, by key
 	appsGen  uint64                // differs whenever apps does
 }
@@ -53,7 +54,7 @@ func (c *catalog) clone() *catalog {
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, keySettings, keyEpoch} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, keySettings, keyEpoch, keySchema} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -102,7 +103,11 @@ func (c *catalog) remove(key string) {
 	case "p":
 		c.settings = policy.Defaults()
 	case "g":
-		c.epoch = EpochRecord{}
+		if key == keySchema {
+			c.schema = GroupSchema{}
+		} else {
+			c.epoch = EpochRecord{}
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings     = "p/settings"
 	keyEpoch        = "g/epoch"     // how this epoch began
+	keySchema       = "g/schema"    // schema of the records that the group writes
 	keySwap         = "g/promotion" // planned promotion of a server, on its way
 )
 

@@ -209,6 +209,9 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 		if err := check(code, before); err != nil {
 			return err
 		}
+		if err := t.fits(ctx, m); err != nil {
+			return err
+		}
 		if m.Role == mfa.RoleWitness {
 			err = t.unwrap(ctx, m.Name)
 		} else {

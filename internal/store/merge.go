@@ -236,7 +236,7 @@ func (m *merging) block(ctx context.Context, c mfa.Change) error {
 		return err
 	}
 	u.Block, u.Changed = c.Block, m.s.now()
-	if r, err = sealUser(m.s.ring, u); err != nil {
+	if r, err = m.s.sealUser(u); err != nil {
 		return err
 	}
 	m.tx.put(userKey(c.User), r)

@@ -151,7 +151,7 @@ func (s *Store) opened(key string, o parking.Object) (json.RawMessage, error) {
 	case o.None():
 		return nil, nil
 	case o.User != nil:
-		r, err = sealUser(s.ring, *o.User)
+		r, err = s.sealUser(*o.User)
 	case o.Credential != nil:
 		r, err = sealCred(s.ring, *o.Credential)
 	case o.Application != nil:

@@ -13,11 +13,6 @@ import (
 	"countersign/internal/secret"
 )
 
-// schema is the version of every JSON record. A server refuses a newer one, and a field
-// that it does not know, instead of dropping what it cannot keep: a group writes a new
-// schema only once all its servers can read it.
-const schema = 1
-
 // parse decodes a JSON record into r, whose schema version is v.
 func parse(key string, b []byte, r any, v *int) error {
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -36,8 +31,8 @@ func parse(key string, b []byte, r any, v *int) error {
 			*v = other.V
 		}
 	}
-	if *v != schema {
-		return fmt.Errorf("record %s has schema version %d, this server knows %d: upgrade this server", key, *v, schema)
+	if *v < schema || *v > Schema {
+		return fmt.Errorf("record %s has schema version %d, this server knows %d: upgrade this server", key, *v, Schema)
 	}
 	if err != nil {
 		return fmt.Errorf("record %s: %w", key, err)
@@ -71,6 +66,7 @@ type userRecord struct {
 	Created   time.Time `json:"created,omitzero"`
 	Changed   time.Time `json:"changed,omitzero"`
 	Sealed    []byte    `json:"sealed"`
+	userAdded
 }
 
 type block struct {
@@ -79,8 +75,8 @@ type block struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-func sealUser(ring *keyring.Ring, u mfa.User) (userRecord, error) {
-	r := userRecord{V: schema, State: u.State.String(), Directory: u.Directory, Tags: u.Tags, Created: u.Created.UTC(), Changed: u.Changed.UTC()}
+func (s *Store) sealUser(u mfa.User) (userRecord, error) {
+	r := userRecord{State: u.State.String(), Directory: u.Directory, Tags: u.Tags, Created: u.Created.UTC(), Changed: u.Changed.UTC()}
 	var p packer
 	p.string(u.Login)
 	p.strings(u.Aliases)
@@ -94,7 +90,8 @@ func sealUser(ring *keyring.Ring, u mfa.User) (userRecord, error) {
 		p.string("")
 	}
 	var err error
-	r.Sealed, err = ring.Seal("user", string(u.ID), userKey(u.ID), p)
+	r.V = r.add(s.GroupSchema())
+	r.Sealed, err = s.ring.Seal("user", string(u.ID), userKey(u.ID), p)
 	return r, err
 }
 

@@ -47,13 +47,26 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 			c.settings = p
 		}
 	case "g":
-		var r EpochRecord
-		if r, err = parseEpoch(value); err == nil {
-			c.epoch = r
-		}
+		err = c.decodeGroup(key, value)
 	}
 	if err != nil {
 		s.o.Log.Error("a record in the database cannot be used", "key", key, "error", err)
+	}
+	return err
+}
+
+// decodeGroup takes one record of what the group is agreed on.
+func (c *catalog) decodeGroup(key string, value []byte) error {
+	if key == keySchema {
+		g, err := parseGroupSchema(value)
+		if err == nil {
+			c.schema = g
+		}
+		return err
+	}
+	r, err := parseEpoch(value)
+	if err == nil {
+		c.epoch = r
 	}
 	return err
 }

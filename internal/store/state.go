@@ -73,7 +73,7 @@ func (s *state) set(c change) {
 			s.setForm(d, c)
 		}
 	case "g":
-		if c.key == keyEpoch {
+		if c.key == keyEpoch || c.key == keySchema {
 			s.setSmall(c)
 		}
 	case "a", "d", "t", "n", "m", "p", "k":

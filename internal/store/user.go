@@ -168,7 +168,7 @@ func (s *Store) prepareCreds(u mfa.User, given []mfa.Credential) ([]mfa.Credenti
 
 // create adds a prepared user and their prepared credentials to t.
 func (t *tx) create(u mfa.User, creds []mfa.Credential) error {
-	r, err := sealUser(t.s.ring, u)
+	r, err := t.s.sealUser(u)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.
 		if err := t.moveForms(ctx, old, u); err != nil {
 			return err
 		}
-		if r, err = sealUser(s.ring, u); err != nil {
+		if r, err = s.sealUser(u); err != nil {
 			return err
 		}
 		t.put(userKey(id), r)
