@@ -1,0 +1,62 @@
+package e2e_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The peer port: who shows a certificate of the group's CA, but with a key that no record
+// names, gets nothing, and etcd does not see it. That server's own was good until it was
+// taken out. And a folder belongs to one process.
+func TestPeerPort(t *testing.T) {
+	all := newGroup(t, 2)
+	keys := filepath.Join(all[1].data, "keys")
+	cert, err := tls.LoadX509KeyPair(filepath.Join(keys, "peer.pem"), filepath.Join(keys, "peer.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := regexp.MustCompile(`peer: (\S+)`).FindStringSubmatch(readText(t, all[0].config))[1]
+	get := func(path string, certs ...tls.Certificate) (status int, text string) {
+		c := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certs}}} //nolint:gosec // what it answers counts
+		r, err := c.Get("https://" + port + path)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer func() { _ = r.Body.Close() }()
+		b, _ := io.ReadAll(r.Body)
+		return r.StatusCode, string(b)
+	}
+	paths := []string{"/members", "/raft/probing", "/version", "/peer/v1/epoch"}
+	for _, path := range paths {
+		if status, text := get(path); status != 0 {
+			t.Errorf("%s without a certificate: %d %s", path, status, text)
+		}
+		if status, text := get(path, cert); status != http.StatusOK {
+			t.Errorf("%s with the certificate of a member: %d %s", path, status, text)
+		}
+	}
+
+	other := filepath.Join(all[1].dir, "other.yaml") // the same folder, other ports
+	all[1].write(other, regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllStringFunc(readText(t, all[1].config), func(string) string { return freeAddress(t) }))
+	if r := countersign(t, nil, "", "server", "--config", other); r.code != 1 || !strings.Contains(r.oneLine(t), "two servers cannot share a folder") {
+		t.Errorf("a second server on one folder: exit %d: %s", r.code, r.stderr)
+	}
+	if !all[1].proc.alive() {
+		t.Error("the first server on the folder has ended")
+	}
+
+	all[1].kill9()
+	all[0].cli("group", "forget", "n2", "--yes")
+	all[0].settled(1)
+	for _, path := range paths {
+		if status, text := get(path, cert); status != http.StatusForbidden || strings.Contains(text, "n1") {
+			t.Errorf("%s with the certificate of a server that was taken out: %d %s", path, status, text)
+		}
+	}
+}
