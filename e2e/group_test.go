@@ -21,7 +21,13 @@ import (
 // newMember writes the node file of a server with a peer port and a coordinator's.
 func newMember(t testing.TB, name string) *server {
 	t.Helper()
-	s := prepare(t, "")
+	return newMemberIn(t, name, "")
+}
+
+// newMemberIn does so in a folder ("": one of its own).
+func newMemberIn(t testing.TB, name, dir string) *server {
+	t.Helper()
+	s := prepare(t, dir)
 	b, err := os.ReadFile(s.config)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +40,13 @@ func newMember(t testing.TB, name string) *server {
 // newGroup founds a group and has as many servers join it.
 func newGroup(t testing.TB, n int) []*server {
 	t.Helper()
-	all := []*server{newMember(t, "n1")}
+	return groupOf(t, newMember(t, "n1"), n)
+}
+
+// groupOf does so with this server as the first.
+func groupOf(t testing.TB, first *server, n int) []*server {
+	t.Helper()
+	all := []*server{first}
 	all[0].found()
 	all[0].start()
 	for len(all) < n {

@@ -2,9 +2,12 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -261,4 +264,38 @@ func TestPromotePairKilled(t *testing.T) {
 	if acts := n1.cli("audit", "list", "--acts"); !strings.Contains(acts, "group promote") {
 		t.Errorf("the trail of the server that was the master has no act: %s", acts)
 	}
+}
+
+// A master whose disk is nearly full takes no changes, and hands over to one that does.
+func TestPromoteFullDisk(t *testing.T) {
+	dir := smallDisk(t, "900")
+	all := groupOf(t, newMemberIn(t, "n1", dir), 3)
+	n1 := all[0]
+	if m, _ := master(t, all); m != n1 {
+		n1.promoted("--to", "n1")
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, int64(st.Bavail)*st.Bsize-20<<20); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "changes are refused", func() bool {
+		r := n1.try("", "user", "add", fmt.Sprintf("u%d", time.Now().UnixNano()))
+		return r.code == 1 && strings.Contains(r.stderr, "free space")
+	})
+	if p := n1.promoted(); p.OldMaster != "n1" || p.Swap {
+		t.Errorf("promotion: %+v", p)
+	}
+	await(t, "a refusal to go back to the full disk", func() bool { // what n1 says of itself is a second old
+		r := all[1].try("", "group", "promote", "--to", "n1")
+		return r.code == 1 && strings.Contains(r.oneLine(t), "it could take no changes") && strings.Contains(r.stderr, "free space")
+	})
+	all[1].cli("user", "add", "alice")
 }

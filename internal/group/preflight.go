@@ -40,7 +40,7 @@ func (c candidate) obstacle(s scene) string {
 		return "it is still joining: wait until countersign group members shows it as replica"
 	case r.Epoch != s.epoch:
 		return fmt.Sprintf("it is in epoch %d, this group in epoch %d: see countersign doctor there", r.Epoch, s.epoch)
-	case !r.Quorum || r.Master != s.master.Name:
+	case !r.Quorum:
 		return fmt.Sprintf("it does not hear the master %s: see countersign doctor there", s.master.Name)
 	case c.behind(s) > behindMax:
 		return fmt.Sprintf("it is %d revisions behind: wait until LAG in countersign group members is below %d", c.behind(s), behindMax)

@@ -33,8 +33,9 @@ func (s *Service) Promote(ctx context.Context, by, to string, dry bool) (mfa.Pro
 	if p.DryRun = dry; err != nil || dry || p.Done() {
 		return p, err
 	}
-	if err := s.record(ctx, by, "group promote", c.member.Name, "planned; the master "+s.Server+" hands over"); err != nil {
-		return p, err
+	act := mfa.Act{Time: s.Now(), Server: s.Server, By: by, Verb: "group promote", Object: c.member.Name, Detail: "planned; the master " + s.Server + " hands over"}
+	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
+		return p, fmt.Errorf("nothing was changed, because the trail of %s takes no record of it (where three servers have votes, stopping it makes another one the master): %w", s.Server, err)
 	}
 	if err = s.carryOut(ctx, &p, c, by); err != nil {
 		err = fmt.Errorf("promote %s: %w", c.member.Name, err)
@@ -146,6 +147,9 @@ func (s *Service) beginSwap(ctx context.Context, swap mfa.Swap) error {
 	if errors.Is(err, mfa.ErrReadOnly) {
 		return fmt.Errorf("nothing was changed, because the swap could not be recorded and would not survive a crash: free space on this server's disk first: %w", err)
 	}
+	if errors.Is(err, mfa.ErrUnknownOutcome) {
+		return fmt.Errorf("whether the swap is recorded is not known; if it is, it is carried on with by itself (countersign group members shows it): %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("nothing was changed: %w", err)
 	}
@@ -212,8 +216,10 @@ func (s *Service) carryOn(ctx context.Context) (done bool, step membership.Step,
 		step = membership.Step{Action: membership.Demote, Name: swap.From, Why: swap.To + " was made the master instead"}
 		return false, step, s.Cluster.Remove(ctx, from.ID) // it joins again by itself
 	case s.Server == swap.To:
-		s.Log.Info("the servers have changed places", "master", swap.To, "replica", swap.From, "by", swap.By)
-		return true, step, s.Store.EndSwap(ctx, swap)
+		if err = s.Store.EndSwap(ctx, swap); err == nil {
+			s.Log.Info("the servers have changed places", "master", swap.To, "replica", swap.From, "by", swap.By)
+		}
+		return true, step, err
 	case !to.Voter:
 		step = membership.Step{Action: membership.Promote, Name: swap.To, Why: "it is to be the master"}
 		return false, step, s.Cluster.Promote(ctx, to.ID)

@@ -28,6 +28,8 @@ type world struct {
 	down    map[string]bool
 	swap    *mfa.Swap
 	full    bool // no write finds room
+	mute    bool // the trail takes nothing
+	deaf    string
 	reports map[string]Report
 	acts    []string
 	steps   int // of all servers, done so far
@@ -232,13 +234,16 @@ func (p worldPeers) Heard(name string) (Report, bool) {
 			r.MemberID = cmp.Or(r.MemberID, n.ID)
 		}
 	}
-	r.Epoch, r.Master, r.Quorum = cmp.Or(r.Epoch, 3), cmp.Or(r.Master, p.master()), true
+	r.Epoch, r.Master, r.Quorum = cmp.Or(r.Epoch, 3), cmp.Or(r.Master, p.master()), name != p.deaf
 	return r, !p.down[name]
 }
 
 type worldTrail struct{ *world }
 
 func (t worldTrail) Append(_ context.Context, records ...mfa.Record) error {
+	if t.mute {
+		return errors.New("no space left on device")
+	}
 	for _, r := range records {
 		t.acts = append(t.acts, fmt.Sprintf("%s %s: %s", r.Act.Verb, r.Act.Object, r.Act.Detail))
 	}
@@ -317,7 +322,7 @@ func TestPromoteRefused(t *testing.T) {
 		{"an earlier membership", "n1:vm n2:l", "n2", func(w *world) { w.change("n2", func(r *Report) { r.MemberID = "old" }) }, "still joining"},
 		{"activated only", "n1:vm n2:l", "n2", func(w *world) { w.nodes = w.nodes[:1] }, "has not joined"},
 		{"another epoch", "n1:vm n2:l", "n2", func(w *world) { w.change("n2", func(r *Report) { r.Epoch = 2 }) }, "epoch 2"},
-		{"another master", "n1:vm n2:v n3:v", "n2", func(w *world) { w.change("n2", func(r *Report) { r.Master = "n3" }) }, "does not hear the master n1"},
+		{"deaf", "n1:vm n2:v n3:v", "n2", func(w *world) { w.deaf = "n2" }, "does not hear the master n1"},
 		{"no room", "n1:vm n2:l", "n2", func(w *world) { w.change("n2", func(r *Report) { r.ReadOnly = "the disk is full" }) }, "the disk is full"},
 		{"another on its way", "n1:vm n2:l n3:l", "n3", func(w *world) { w.swap = &mfa.Swap{From: "n1", To: "n2", Epoch: 3, By: "root", Since: midday} }, "being moved from n1 to n2"},
 	} {
@@ -363,6 +368,16 @@ func TestPromoteFullDisk(t *testing.T) {
 	}
 	if len(w.acts) != 2 || !strings.Contains(w.acts[1], "failed") {
 		t.Errorf("acts %q", w.acts)
+	}
+}
+
+// What cannot be recorded in the trail is not done.
+func TestPromoteUnrecorded(t *testing.T) {
+	w := newWorld(t, "n1:vm n2:v n3:v")
+	w.mute = true
+	_, err := w.server("n1").Promote(t.Context(), "root", "n2", false)
+	if err == nil || !strings.Contains(err.Error(), "nothing was changed") || !strings.Contains(err.Error(), "no space left") || w.master() != "n1" || w.steps > 0 {
+		t.Errorf("%v, %v", w, err)
 	}
 }
 
