@@ -29,6 +29,7 @@ type Service struct {
 	Audit        Audit
 	Node         Node
 	Group        Group
+	Parked       Parked
 	Tests        DirectoryTester
 	Passwords    Passwords
 	Engine       mfa.Authenticator

@@ -51,6 +51,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 	api.group()
 	api.audit()
 	api.node()
+	api.parked()
 	return api
 }
 

@@ -17,6 +17,7 @@ type groupVerbs struct {
 	Members    groupMembers    `cmd:"" help:"List the servers of the group."`
 	Forget     groupForget     `cmd:"" help:"Take a server that is gone for good out of the group."`
 	Promote    groupPromote    `cmd:"" help:"Make another server the master, without loss."`
+	Parked     groupParked     `cmd:"" help:"Changes of an epoch that ended while a server was away."`
 	Leave      groupLeave      `cmd:"" help:"Take this server out of its group."`
 }
 
