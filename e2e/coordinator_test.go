@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -223,4 +224,61 @@ func thief(t testing.TB, data string) pki.CA {
 		t.Fatal(err)
 	}
 	return ca
+}
+
+// A coordinator is lost and restored from its backup: the group's servers are known to it,
+// and get their certificates from it. What was the group's goes on meanwhile.
+func TestCoordinatorRestored(t *testing.T) {
+	c := newCoordinator(t)
+	first := foundAt(t, c, "corp", 1)[0]
+	c.sees("corp", 1, "n1")
+	file := filepath.Join(c.dir, "backup")
+	pass := filepath.Join(c.dir, "pass")
+	c.write(pass, "a long recovery passphrase\n")
+	c.cli("backup", "create", file, "--passphrase-file", pass)
+	if out := c.cli("backup", "verify", file, "--passphrase-file", pass); !strings.Contains(out, "countersign-coordinator") {
+		t.Errorf("backup verify says %s", out)
+	}
+	c.kill9()
+	if err := os.RemoveAll(c.data); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.try("", "backup", "restore", file, "--passphrase-file", pass, "--config", first.config, "--data", filepath.Join(c.dir, "x")); r.code != 1 || !strings.Contains(r.stderr, "independent coordinator") {
+		t.Errorf("a coordinator's backup restored with a server's node file: exit %d %s", r.code, r.stderr)
+	}
+	if r := countersign(t, nil, "", "backup", "restore", file, "--passphrase-file", pass, "--config", c.config); r.code != 0 || !strings.Contains(r.stdout, "1 groups") {
+		t.Fatalf("restore: exit %d %s %s", r.code, r.stdout, r.stderr)
+	}
+	c.coordinate()
+	c.sees("corp", 1, "n1")
+
+	// A server that is called under another address has its certificate renewed from there.
+	_, port, err := net.SplitHostPort(first.https)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.stop()
+	first.rewrite("https", "127.0.0.2:"+port)
+	first.start()
+	await(t, "a certificate for the new address", func() bool {
+		conn, err := tls.Dial("tcp", "127.0.0.2:"+port, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the name is looked at below
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].VerifyHostname("127.0.0.2") == nil
+	})
+	first.cli("user", "add", "bob")
+
+	// Retired: it is not known any more, and the group goes on.
+	if r := c.try("", "coordinator", "retire", "corp", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "still reports") {
+		t.Errorf("a group that lives was retired: exit %d %s", r.code, r.stderr)
+	}
+	first.stop()
+	c.stop()
+	c.coordinate() // has heard nobody yet
+	c.cli("coordinator", "retire", "corp", "--yes")
+	first.start()
+	await(t, "the refusal of a server that is not known", func() bool { return strings.Contains(first.log.String(), "knows no server n1") })
+	first.cli("user", "add", "carol")
 }

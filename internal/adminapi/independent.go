@@ -3,11 +3,15 @@ package adminapi
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"countersign/internal/admin"
 	"countersign/internal/group"
+	"countersign/internal/secret"
 )
 
 // Coordinator is what the owner of an independent coordinator does with it.
@@ -15,6 +19,7 @@ type Coordinator interface {
 	Overview(ctx context.Context) (group.Overview, error)
 	CreateActivation(ctx context.Context, by string, r admin.FoundingRequest) (admin.ActivationCode, error)
 	Retire(ctx context.Context, by string, r admin.RetireRequest) (admin.Removed, error)
+	Backup(ctx context.Context, by string, passphrase secret.Text, w io.Writer) error
 }
 
 // errNoTokens: a coordinator has no users and no tokens.
@@ -31,6 +36,16 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 	})
 	route(a, admin.ScopeOwner, http.MethodPost, "/coordinator/retire", "Forget a group or one of its servers", func(ctx context.Context, by string, in *struct{ Body admin.RetireRequest }) (admin.Removed, error) {
 		return c.Retire(ctx, by, in.Body)
+	})
+	backup := operation(admin.ScopeOwner, http.MethodPost, "/backup", "Stream one encrypted backup")
+	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {
+		if in.Body.Passphrase == nil {
+			return nil, huma.Error422UnprocessableEntity("passphrase is missing")
+		}
+		if err := admin.CheckPassphrase(in.Body.Passphrase.Text); err != nil {
+			return nil, a.problem(ctx, err)
+		}
+		return &huma.StreamResponse{Body: func(hc huma.Context) { a.backup(ctx, hc, in.Body, c.Backup) }}, nil
 	})
 	return a
 }

@@ -3,6 +3,7 @@ package adminapi
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -10,6 +11,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 )
 
 func (a *API) node() {
@@ -46,7 +48,7 @@ func (a *API) node() {
 		if in.Body.Passphrase == nil {
 			return nil, huma.Error422UnprocessableEntity("passphrase is missing")
 		}
-		return &huma.StreamResponse{Body: func(c huma.Context) { a.backup(ctx, c, in.Body) }}, nil
+		return &huma.StreamResponse{Body: func(c huma.Context) { a.backup(ctx, c, in.Body, a.admin.Backup) }}, nil
 	})
 	document := operation(admin.ScopeRead, http.MethodGet, "/openapi.json", "Show this description")
 	huma.Register(a.huma, document, func(context.Context, *none) (*answer[json.RawMessage], error) {
@@ -57,11 +59,11 @@ func (a *API) node() {
 
 // backup streams. An error before the first byte is told; a later one ends the
 // connection in the middle, so that nobody takes the file for a whole one.
-func (a *API) backup(ctx context.Context, c huma.Context, r admin.BackupRequest) {
+func (a *API) backup(ctx context.Context, c huma.Context, r admin.BackupRequest, write func(ctx context.Context, by string, passphrase secret.Text, w io.Writer) error) {
 	_, w := humago.Unwrap(c)
 	out := newStream(w, "application/octet-stream")
 	who, _ := ctx.Value(callerKey{}).(caller)
-	err := a.admin.Backup(ctx, who.by, r.Passphrase.Text, out)
+	err := write(ctx, who.by, r.Passphrase.Text, out)
 	switch {
 	case err == nil:
 	case !out.begun:

@@ -31,6 +31,17 @@ type BackupInfo struct {
 
 // backup writes one encrypted file: the database at one revision and the group's keys.
 func (s *server) backup(ctx context.Context, passphrase secret.Text, w io.Writer) error {
+	ca, err := s.groupCA(ctx)
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(ca.Certificate().Raw)
+	return s.writeBackup(ctx, passphrase, w, s.store.Members(), digest[:])
+}
+
+// writeBackup is backup; members are the servers that a restore asks first, ca is the digest
+// of the CA by which it knows them.
+func (s *server) writeBackup(ctx context.Context, passphrase secret.Text, w io.Writer, members []mfa.Member, ca []byte) error {
 	f, err := os.CreateTemp(s.Config.DataDir, ".backup-*")
 	if err != nil {
 		return fmt.Errorf("room for the snapshot: %w", err)
@@ -46,12 +57,7 @@ func (s *server) backup(ctx context.Context, passphrase secret.Text, w io.Writer
 	if err != nil {
 		return err
 	}
-	ca, err := s.groupCA(ctx)
-	if err != nil {
-		return err
-	}
-	digest := sha256.Sum256(ca.Certificate().Raw)
-	m := manifest{V: manifestVersion, Members: s.store.Members(), CA: digest[:], Group: s.node.Group(), Server: s.Config.Name, Epoch: s.node.Epoch(), Revision: rev,
+	m := manifest{V: manifestVersion, Members: members, CA: ca, Group: s.node.Group(), Server: s.Config.Name, Epoch: s.node.Epoch(), Revision: rev,
 		Created: s.Now().UTC().Truncate(time.Second), Version: s.Version, Size: info.Size(), SHA256: hex.EncodeToString(sum.Sum(nil))}
 	return writeArchive(w, passphrase, s.scryptWork(), m, s.ring.Keyset(), f.Name())
 }
@@ -82,6 +88,14 @@ func VerifyBackup(ctx context.Context, r io.Reader, passphrase secret.Text, now 
 	info = BackupInfo{Group: m.Group, Server: m.Server, Epoch: m.Epoch, Revision: m.Revision, Created: m.Created, Records: snap.Keys}
 	s := &server{small: true, Options: Options{Config: config.Config{Name: m.Server, DataDir: filepath.Join(dir, "data"),
 		Log: config.Log{Level: slog.LevelError + 1}}, Stderr: io.Discard, Now: now}}
+	if m.Group == coordinatorGroup {
+		s.Config.Listen.Coordinator = "localhost:1" // nothing listens
+		if err := s.openLog(); err != nil {
+			return info, err
+		}
+		_, err := s.restoreCoordinator(ctx, m, keys, filepath.Join(dir, snapshotName))
+		return info, err
+	}
 	err = s.restore(ctx, m, m.Epoch+1, keys, filepath.Join(dir, snapshotName), func(ctx context.Context) error {
 		var walk error
 		err := s.store.ListUsers(ctx, "", func(u mfa.User) bool {

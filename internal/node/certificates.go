@@ -121,6 +121,9 @@ func (c *certificates) tlsConfig() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if c.config.TLS.CertFile == "" && c.shared != nil {
+				return c.shared(), nil // renewed just now, perhaps
+			}
 			return c.current.Load(), nil
 		},
 	}

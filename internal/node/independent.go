@@ -115,8 +115,8 @@ func (c *independent) open(ctx context.Context, data *stage) error {
 	if err != nil {
 		return err
 	}
-	ring := keyring.NewRing(keyset)
-	ca, err := registry.EnsureCA(ctx, c.node, ring, "coordinator "+c.Config.Name, c.Now())
+	c.ring = keyring.NewRing(keyset)
+	ca, err := registry.EnsureCA(ctx, c.node, c.ring, "coordinator "+c.Config.Name, c.Now())
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (c *independent) open(ctx context.Context, data *stage) error {
 	if err != nil {
 		return err
 	}
-	c.registry = &registry.Service{Name: c.Config.Name, Addresses: []string{address}, KV: c.node, Ring: ring, CA: ca, Trail: c.trail,
+	c.registry = &registry.Service{Name: c.Config.Name, Addresses: []string{address}, KV: c.node, Ring: c.ring, CA: ca, Trail: c.trail,
 		Limits: group.DefaultLimits, Now: c.Now, Log: c.log.Logger("coordinator")}
 	return nil
 }

@@ -118,7 +118,7 @@ func (s *server) foundCA(ctx context.Context) error {
 	}
 	_, rev, err := s.getSealed(ctx, sealedOutside)
 	if err == nil && rev != 0 {
-		fmt.Fprintln(s.Stdout, "The group used an independent coordinator; from now on it is its own: take coordinator.urls out of the node file.")
+		s.own.Warn("the group used an independent coordinator; restored, it is its own: take coordinator.urls out of the node file")
 		err = s.putOutside(ctx, outside{})
 	}
 	if err != nil {

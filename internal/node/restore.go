@@ -52,6 +52,9 @@ func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secre
 	if err != nil {
 		return err
 	}
+	if m.Group == coordinatorGroup {
+		return s.restoreAsCoordinator(ctx, m, keys, work)
+	}
 	others := askServers(ctx, m)
 	for _, o := range others {
 		fmt.Fprintln(s.Stdout, o)
