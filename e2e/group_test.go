@@ -105,7 +105,7 @@ func (s *server) settled(n int) {
 			if m.Voter {
 				voters++
 			}
-			if m.Reachable {
+			if m.Reachable && m.Role != "joining" {
 				reachable++
 			}
 			if m.Role == "master" {

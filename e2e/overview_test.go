@@ -3,7 +3,9 @@ package e2e_test
 import (
 	"slices"
 	"testing"
+	"time"
 
+	"countersign/internal/admin"
 	"countersign/internal/group"
 )
 
@@ -41,4 +43,31 @@ func TestCoordinatorStatus(t *testing.T) {
 		return o.By == "n2" && slices.Contains(r, group.RuleNoMaster) && slices.Contains(r, group.RuleStaleServer)
 	})
 	t.Log(rep.cli("coordinator", "status"))
+
+	// The same as alarms, and the coordinator's last answer, also after a start with nobody there.
+	for _, when := range []string{"master gone", "started without it"} {
+		var st admin.Status
+		await(t, when+": alarms", func() bool {
+			rep.json(&st, "status")
+			var names []string
+			for _, a := range st.Alarms {
+				names = append(names, a.Name+" "+a.Server)
+			}
+			return slices.Contains(names, "no_master n2") && slices.Contains(names, "unreachable n1")
+		})
+		if !st.Degraded || st.Master != "" || st.Coordinator == nil || st.Coordinator.Master != "n1" || st.Coordinator.By != "n1" || st.Coordinator.At.IsZero() {
+			t.Errorf("%s: status %+v, coordinator's answer %+v", when, st, st.Coordinator)
+		}
+		if st.Since.Before(st.Started) && when != "master gone" || st.Since.After(time.Now()) {
+			t.Errorf("%s: degraded since %s, started %s", when, st.Since, st.Started)
+		}
+		rep.kill9()
+		rep.start()
+	}
+	m.start()
+	await(t, "no alarms", func() bool {
+		var st admin.Status
+		rep.json(&st, "status")
+		return len(st.Alarms) == 0 && !st.Degraded && st.Since.After(st.Started)
+	})
 }

@@ -16,7 +16,7 @@ const minPassphrase = 12
 func (s *Service) Status(ctx context.Context) (Status, error) {
 	st, err := s.Node.Status(ctx)
 	st.Users = s.Users.CountUsers()
-	st.Members, st.Fronts, st.Warnings = list(st.Members), list(st.Fronts), list(st.Warnings)
+	st.Members, st.Fronts, st.Warnings, st.Alarms = list(st.Members), list(st.Fronts), list(st.Warnings), list(st.Alarms)
 	return st, err
 }
 

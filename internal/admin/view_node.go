@@ -98,21 +98,42 @@ type AuditVerification struct {
 
 // Status is the state of the server and of its group.
 type Status struct {
-	Name     string     `json:"name"`
-	Group    string     `json:"group"`
-	Role     string     `json:"role" doc:"master, replica, witness, unactivated"`
-	Epoch    uint64     `json:"epoch"`
-	Master   string     `json:"master" doc:"empty: none is known"`
-	Degraded bool       `json:"degraded"`
-	Since    time.Time  `json:"since"`
-	Revision int64      `json:"revision"`
-	Lag      int64      `json:"lag"`
-	Members  []Member   `json:"members"`
-	Fronts   []FrontEnd `json:"front_ends"`
-	Version  string     `json:"version"`
-	Schema   int        `json:"schema" doc:"of the records that the group writes; it rises when all servers know a later one"`
-	Users    int        `json:"users"`
-	Warnings []string   `json:"warnings" doc:"what needs somebody's care"`
+	Name        string             `json:"name"`
+	Group       string             `json:"group"`
+	Role        string             `json:"role" doc:"master, replica, witness, unactivated"`
+	Epoch       uint64             `json:"epoch"`
+	Master      string             `json:"master" doc:"empty: none is known"`
+	Degraded    bool               `json:"degraded"`
+	Since       time.Time          `json:"since" doc:"when it became degraded, or stopped being so"`
+	Started     time.Time          `json:"started"`
+	Revision    int64              `json:"revision"`
+	Lag         int64              `json:"lag" doc:"revisions by which its copy was behind the master's a second ago"`
+	Unmerged    int                `json:"unmerged" doc:"what it settled without a master and has not merged yet"`
+	Coordinator *CoordinatorAnswer `json:"coordinator,omitempty" doc:"the coordinator's last signed answer to who the master is"`
+	Alarms      []Alarm            `json:"alarms"`
+	Members     []Member           `json:"members"`
+	Fronts      []FrontEnd         `json:"front_ends"`
+	Version     string             `json:"version"`
+	Schema      int                `json:"schema" doc:"of the records that the group writes; it rises when all servers know a later one"`
+	Users       int                `json:"users"`
+	Warnings    []string           `json:"warnings" doc:"what needs somebody's care"`
+}
+
+// Alarm is something that somebody must look after.
+type Alarm struct {
+	Name     string    `json:"name"`
+	Server   string    `json:"server" doc:"whom it is about; empty: several"`
+	Detail   string    `json:"detail"`
+	NextStep string    `json:"next_step"`
+	Since    time.Time `json:"since"`
+}
+
+// CoordinatorAnswer is who the coordinator last said the master is.
+type CoordinatorAnswer struct {
+	Master string    `json:"master"`
+	Epoch  uint64    `json:"epoch"`
+	By     string    `json:"by" doc:"who signed it"`
+	At     time.Time `json:"at" doc:"when it came"`
 }
 
 // Member is one server of the group.

@@ -21,7 +21,7 @@ func (statusVerb) Run(ctx context.Context, e *env) error {
 		return e.document(s)
 	}
 	members, fronts, warnings := s.Members, s.Fronts, s.Warnings
-	s.Members, s.Fronts, s.Warnings = nil, nil, nil
+	s.Members, s.Fronts, s.Warnings, s.Alarms = nil, nil, nil, nil // alarms are among the warnings
 	if err := e.show(s); err != nil {
 		return err
 	}

@@ -89,6 +89,7 @@ func (s *server) gauges() {
 // databaseGauges adds those that a witness has too.
 func (s *server) databaseGauges() {
 	m := s.metrics
+	m.registry.MustRegister(alarmMetrics{&s.alarms})
 	m.gauge("ready", "1: sign-ins can be decided.", func() float64 {
 		if s.ready() != nil {
 			return 0

@@ -92,9 +92,7 @@ func (s *server) assembleGroup() {
 	if s.link != nil {
 		s.group.Outside = outsideCoordinator{s.link}
 	}
-	s.admission = coordinator.Handler(s.group, func() (coordinator.Signed, error) {
-		return coordinator.Sign(coordinator.Standing{Group: s.node.Group(), Epoch: s.node.Epoch(), Name: s.Config.Name, Time: s.Now().UTC(), By: s.Config.Name}, s.id.signMessage)
-	})
+	s.admission = coordinator.Handler(s.group, s.signStanding)
 	s.coordinator = s.atMaster(s.admission)
 	api := peer.API(s.group, s.report, s.beat, peer.Watch(s.ownOverview, s.coordinator))
 	s.peers.api.Store(&api)

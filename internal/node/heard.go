@@ -46,6 +46,13 @@ func (h *heard) Heard(name string) (group.Report, bool) {
 	return w.report, ok && time.Since(w.at) < heardFor
 }
 
+// last is when the server of that name answered last; zero: never.
+func (h *heard) last(name string) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.answers[name].at
+}
+
 // answered notes an answer of the server with that name at address.
 func (h *heard) answered(name, group, address string, r group.Report, offset time.Duration) {
 	now := time.Now()
@@ -173,12 +180,15 @@ func (s *server) beat(caller, address string, r group.Report) {
 
 // report is what this server says of itself.
 func (s *server) report() group.Report {
-	r := group.Report{Name: s.Config.Name, Instance: s.instance, Version: s.Version, Schema: store.Schema, Role: "joining", Since: s.started, Time: s.Now(),
-		Expires: s.peers.cert.Load().Leaf.NotAfter}
+	r := group.Report{Name: s.Config.Name, Instance: s.instance, Version: s.Version, Schema: store.Schema, Role: "joining", Since: s.started, Time: s.Now()}
 	if open := s.fronts.Load(); open != nil {
 		r.Listeners = *open
 	}
-	n := s.peers.live.Load()
+	n, records := s.node, s.store // a server without a peer port reports to itself alone
+	if s.peers != nil {
+		r.Expires = s.peers.cert.Load().Leaf.NotAfter
+		n, records = s.peers.live.Load(), s.peers.records.Load()
+	}
 	if n == nil {
 		return r
 	}
@@ -188,7 +198,7 @@ func (s *server) report() group.Report {
 	}
 	r.Role, r.Voter, r.Master, r.MemberID, r.Epoch = st.Role, st.Voter, st.Master, st.MemberID, st.Epoch
 	r.Group, r.ClusterID, r.Revision, r.Lag, r.Quorum = n.Group(), st.ClusterID, st.Revision, st.Lag, st.Quorum
-	if records := s.peers.records.Load(); records != nil {
+	if records != nil {
 		r.Users, r.Unmerged, r.SignIns = records.CountUsers(), records.Unmerged(), s.metrics.verdicts.Load()
 	}
 	if st.ReadOnly != nil {

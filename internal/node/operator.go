@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/internal/admin"
+	"countersign/internal/cluster"
 	"countersign/internal/config"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
@@ -24,8 +25,15 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	if err != nil {
 		return admin.Status{}, err
 	}
-	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Degraded: !st.Quorum, Since: s.started,
-		Revision: st.Revision, Version: s.Version, Warnings: append(s.reasons(), s.warnings()...)}
+	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Started: s.started, Lag: s.lag(st),
+		Revision: st.Revision, Version: s.Version, Unmerged: s.store.Unmerged(), Warnings: append(s.reasons(), s.warnings()...)}
+	a.Degraded, a.Since = s.degraded(st)
+	if answer, at := s.standing.Last(); !at.IsZero() {
+		a.Coordinator = &admin.CoordinatorAnswer{Master: answer.Name, Epoch: answer.Epoch, By: answer.By, At: at}
+	}
+	for _, one := range s.alarms.Raised() {
+		a.Alarms = append(a.Alarms, admin.Alarm(one))
+	}
 	a.Schema = s.store.GroupSchema().Schema
 	if st.Quorum {
 		a.Master = st.Master
@@ -45,6 +53,30 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 		a.Fronts = append(a.Fronts, admin.FrontEnd{Kind: l.Kind, Address: l.Address, OK: true})
 	}
 	return a, nil
+}
+
+// degraded reports whether this server goes on without a master, and since when it does or
+// does not.
+func (s *server) degraded(st cluster.Status) (bool, time.Time) {
+	last, contact := s.store.Contact()
+	if s.grouped() && !contact || !s.grouped() && !st.Quorum {
+		if last.IsZero() {
+			last = s.started
+		}
+		return true, last
+	}
+	if t := s.steady.Load(); t != nil {
+		return false, *t
+	}
+	return false, s.started
+}
+
+// lag is by how many revisions the copy here is behind that of the master.
+func (s *server) lag(st cluster.Status) int64 {
+	if r, ok := s.heard.Heard(st.Master); ok && r.Leads() && r.Epoch == st.Epoch {
+		return max(r.Revision-st.Revision, 0)
+	}
+	return 0
 }
 
 // listeners are the front-ends of this server.
@@ -134,6 +166,11 @@ func (s *server) warnings() []string {
 		w = append(w, err.Error())
 	}
 	w = append(w, s.parkedWarnings()...)
+	for _, a := range s.alarms.Raised() {
+		if a.Name != group.AlarmNoMaster && a.Name != group.AlarmUnreachable { // told at once, above and by status
+			w = append(w, fmt.Sprintf("%s: %s", a.Detail, a.NextStep))
+		}
+	}
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")
 	}

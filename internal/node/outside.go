@@ -35,14 +35,6 @@ type outside struct {
 	CA   []byte   `json:"ca"` // PEM
 }
 
-// coordinatorSaid is what the coordinator last answered.
-type coordinatorSaid struct {
-	standing coordinator.Standing
-	at       time.Time // of the answer; zero: none yet
-	err      error     // of the last try; nil: it answered
-	since    time.Time // of the first try that failed in a row
-}
-
 // openLink prepares the calls to the group's coordinator, if that is an independent one.
 func (s *server) openLink(ctx context.Context) error {
 	var o outside
@@ -162,10 +154,28 @@ func coordinatorURLs(addresses []string) (urls []string) {
 // is done, and keeps what it answers. Nothing waits for it.
 func (s *server) tellOutside(ctx context.Context) error {
 	defer s.link.Close()
+	open := func(signed coordinator.Signed) (coordinator.Standing, error) { return signed.OpenBy(s.peers.ca) }
+	if err := s.standing.loadBy(s.Config.DataDir, s.node.Group(), open); err != nil {
+		s.own.Warn("the coordinator's last answer, which was kept, is not believed", "error", err)
+	}
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
+	last := ""
 	for {
-		s.tellOnce(ctx)
+		text := ""
+		if err := s.tellOnce(ctx); err != nil {
+			text = err.Error()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case text == last:
+		case text != "":
+			s.own.Warn("the coordinator does not answer: sign-ins and changes go on, new servers and new epochs wait for it", "coordinator", s.link.URLs(), "error", text)
+		default:
+			s.own.Info("the coordinator answers again", "coordinator", s.link.URLs())
+		}
+		last = text
 		select {
 		case <-ctx.Done():
 			return nil
@@ -174,7 +184,7 @@ func (s *server) tellOutside(ctx context.Context) error {
 	}
 }
 
-func (s *server) tellOnce(ctx context.Context) {
+func (s *server) tellOnce(ctx context.Context) error {
 	h := registry.Heartbeat{Report: s.report(), Highest: s.node.Folder().Highest}
 	if h.Report.Leads() {
 		for _, m := range s.store.Members() {
@@ -183,28 +193,11 @@ func (s *server) tellOnce(ctx context.Context) {
 	}
 	call, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
-	st, _, err := s.link.Report(call, h)
-	if ctx.Err() != nil {
-		return
+	st, signed, err := s.link.Report(call, h)
+	if err != nil {
+		return err
 	}
-	now := coordinatorSaid{standing: st, at: s.Now(), err: err}
-	if last := s.said.Load(); err != nil {
-		now.since = s.Now()
-		if last != nil {
-			now.standing, now.at = last.standing, last.at
-			if last.err != nil {
-				now.since = last.since
-			}
-		} else {
-			now.at = time.Time{}
-		}
-		if last == nil || last.err == nil {
-			s.own.Warn("the coordinator does not answer: sign-ins and changes go on, new servers and new epochs wait for it", "coordinator", s.link.URLs(), "error", err)
-		}
-	} else if last != nil && last.err != nil {
-		s.own.Info("the coordinator answers again", "coordinator", s.link.URLs(), "master", st.Name, "epoch", st.Epoch)
-	}
-	s.said.Store(&now)
+	return s.standing.take(s.Config.DataDir, st, signed, s.Now())
 }
 
 // answerLetters calls at the coordinator for requests of new servers, while this server is
@@ -243,7 +236,7 @@ func (s *server) answerLetters(ctx context.Context) error {
 	return nil
 }
 
-// founds is what founding a group at an independent coordinator writes besides.
+// putOutside records whose coordinator the group uses.
 func (s *server) putOutside(ctx context.Context, o outside) error {
 	b, err := json.Marshal(o)
 	if err != nil {

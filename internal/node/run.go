@@ -86,21 +86,23 @@ type server struct {
 	cutTrail bool // the trail is not what the database knew of it at the start
 	radius   *radiusd.Server
 	bound    Addresses
+	standing standing
+	alarms   alarms
+	steady   atomic.Pointer[time.Time]        // when this server was last without a master; nil: not since the start
 	fronts   atomic.Pointer[[]group.Listener] // what listens, once all of it does
 
 	peers       *peering // nil: no peer port
 	heard       heard
 	group       *group.Service
 	coordinator http.Handler
-	admission   http.Handler                    // what of that this server answers as the master
-	link        *coordinator.Link               // to the group's independent coordinator; nil: it is its own
-	said        atomic.Pointer[coordinatorSaid] // by that; nil: not asked yet
-	founding    *outside                        // the coordinator of a group that is being founded
-	was         atomic.Pointer[string]          // the membership that has just ended: join anew; "": none
-	removed     atomic.Bool                     // the database ended because this server was removed
-	aside       atomic.Pointer[aside]           // why this server decides nothing; nil: it does
-	again       atomic.Bool                     // this run ends because the next one is of a later epoch
-	ahead       chan string                     // servers that know a later epoch
+	admission   http.Handler           // what of that this server answers as the master
+	link        *coordinator.Link      // to the group's independent coordinator; nil: it is its own
+	founding    *outside               // the coordinator of a group that is being founded
+	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
+	removed     atomic.Bool            // the database ended because this server was removed
+	aside       atomic.Pointer[aside]  // why this server decides nothing; nil: it does
+	again       atomic.Bool            // this run ends because the next one is of a later epoch
+	ahead       chan string            // servers that know a later epoch
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
@@ -249,6 +251,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 // runGroup starts what a server does for its group, a witness too.
 func (s *server) runGroup(services *stage) {
 	s.runSchema(services)
+	services.run("alarms", s.watchAlarms)
 	if s.peers == nil {
 		return
 	}
@@ -261,6 +264,8 @@ func (s *server) runGroup(services *stage) {
 	if s.link != nil {
 		services.run("coordinator", s.tellOutside)
 		services.run("new servers", s.answerLetters)
+	} else {
+		services.run("coordinator's answer", s.keepStanding)
 	}
 }
 
