@@ -49,3 +49,16 @@ func (s *Service) PromoteServer(ctx context.Context, by string, r PromotionReque
 	p.Steps, p.Warnings = list(p.Steps), list(p.Warnings)
 	return p, err
 }
+
+// PromoteDisaster begins a new epoch on this server, whose master is lost.
+func (s *Service) PromoteDisaster(ctx context.Context, by string, r DisasterRequest) (mfa.DisasterPromotion, error) {
+	p, err := s.Group.PromoteDisaster(ctx, by, r.Confirm, r.Force, r.DryRun)
+	p.Known, p.NotKnown, p.Destroyed, p.Awaits = list(p.Known), list(p.NotKnown), list(p.Destroyed), list(p.Awaits)
+	return p, err
+}
+
+// ReleaseHold lets codes pass that a promotion holds back.
+func (s *Service) ReleaseHold(ctx context.Context, by string) (Released, error) {
+	awaited, err := s.Group.ReleaseHold(ctx, by)
+	return Released{list(awaited)}, err
+}

@@ -136,6 +136,13 @@ type Group interface {
 	// Promote makes another server the master without loss: the one named to or, if that is
 	// "", the fittest. With dry it only says what would be done.
 	Promote(ctx context.Context, by, to string, dry bool) (mfa.Promotion, error)
+	// PromoteDisaster begins a new epoch on this server, whose master is lost. confirm is the
+	// GROUP/EPOCH that ends; with dry it only says what would be done. The server starts over
+	// with the new epoch after it has answered.
+	PromoteDisaster(ctx context.Context, by, confirm string, force, dry bool) (mfa.DisasterPromotion, error)
+	// ReleaseHold lets codes pass that a promotion holds back, though the trails of the
+	// awaited servers are not merged. The error wraps mfa.ErrNotFound if nothing is held.
+	ReleaseHold(ctx context.Context, by string) (awaited []string, err error)
 }
 
 // DirectoryTester tries a directory step by step: name, connection, TLS, bind, search

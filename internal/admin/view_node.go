@@ -178,6 +178,18 @@ type PromotionRequest struct {
 	DryRun bool   `json:"dry_run,omitempty" doc:"only say what would be done, and what is in the way"`
 }
 
+// DisasterRequest begins a new epoch on the server that is asked.
+type DisasterRequest struct {
+	Confirm string `json:"confirm,omitempty" maxLength:"90" doc:"GROUP/EPOCH that ends"`
+	Force   bool   `json:"force,omitempty" doc:"though another server is fresher, or the coordinator cannot be asked; never against a master that answers"`
+	DryRun  bool   `json:"dry_run,omitempty" doc:"only say what would be done, and what is in the way"`
+}
+
+// Released tells what passes again after a promotion.
+type Released struct {
+	NotMerged []string `json:"not_merged" doc:"servers whose trail is still missing"`
+}
+
 // FrontEnd is one listener.
 type FrontEnd struct {
 	Kind    string `json:"kind"`

@@ -31,6 +31,12 @@ func (a *API) node() {
 	route(a, admin.ScopeOwner, http.MethodPost, "/group/promote", "Make another server the master, without loss", func(ctx context.Context, by string, in *struct{ Body admin.PromotionRequest }) (mfa.Promotion, error) {
 		return s.PromoteServer(ctx, by, in.Body)
 	})
+	route(a, admin.ScopeOwner, http.MethodPost, "/group/disaster", "Begin a new epoch on this server, whose master is lost", func(ctx context.Context, by string, in *struct{ Body admin.DisasterRequest }) (mfa.DisasterPromotion, error) {
+		return s.PromoteDisaster(ctx, by, in.Body)
+	})
+	route(a, admin.ScopeOwner, http.MethodPost, "/group/release", "Let codes pass that a promotion holds back", func(ctx context.Context, by string, _ *none) (admin.Released, error) {
+		return s.ReleaseHold(ctx, by)
+	})
 	route(a, admin.ScopeOwner, http.MethodPost, "/group/leave", "Take this server out of its group", func(ctx context.Context, by string, _ *none) (admin.Removed, error) {
 		return s.LeaveGroup(ctx, by)
 	})

@@ -19,9 +19,24 @@ const (
 type groupPromote struct {
 	To     string `help:"Name of the server; without it the fittest." placeholder:"NAME"`
 	DryRun bool   `help:"Only say what would be done, and what is in the way."`
+
+	Disaster bool   `help:"The master is gone: begin a new epoch on this server."`
+	Force    bool   `help:"With --disaster: though another server is fresher or the coordinator cannot be asked."`
+	Confirm  string `help:"With --disaster: the group and the epoch that end." placeholder:"GROUP/EPOCH"`
+	Release  bool   `help:"After --disaster: let codes pass that are held until the old master's trail is merged."`
 }
 
 func (v *groupPromote) Run(ctx context.Context, e *env) error {
+	switch {
+	case v.Release && (v.Disaster || v.DryRun || v.Force || v.To != "" || v.Confirm != ""):
+		return usage("--release stands alone")
+	case !v.Disaster && (v.Force || v.Confirm != ""):
+		return usage("--force and --confirm belong to --disaster")
+	case v.Release:
+		return v.release(ctx, e)
+	case v.Disaster:
+		return v.disaster(ctx, e)
+	}
 	var plan mfa.Promotion
 	if err := e.call(ctx, http.MethodPost, "/group/promote", nil, admin.PromotionRequest{To: v.To, DryRun: true}, &plan); err != nil {
 		return err

@@ -71,6 +71,9 @@ func (n *Node) remember(change func(*epochFile)) error {
 	defer n.filing.Unlock()
 	next := n.file
 	change(&next)
+	if n.forked {
+		return nil // the epoch file is of the epoch that was forked
+	}
 	if next.Highest == n.file.Highest && next.Rival == n.file.Rival {
 		return nil
 	}
@@ -132,7 +135,12 @@ func (n *Node) Fork(ctx context.Context, r Restore) (err error) {
 	r.Snapshot = file.Name()
 	o := n.o
 	o.Group = n.file.Group
-	return restore(ctx, o, r, from)
+	err = restore(ctx, o, r, from)
+	if f, ferr := readEpochFile(o.DataDir, o.Verify); ferr == nil && f.Epoch == r.Epoch {
+		n.forked = true // it counts, even if the last sync has failed
+		return nil
+	}
+	return err
 }
 
 // dropForkFiles removes what an interrupted Fork has left.

@@ -46,6 +46,7 @@ type Node struct {
 	misses  atomic.Int32              // probes in a row that found no master; Run counts
 
 	filing sync.Mutex // held while the epoch file is changed
+	forked bool       // it is no longer this database's
 
 	ctx    context.Context // ends when the node closes
 	cancel context.CancelFunc

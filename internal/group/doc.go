@@ -99,6 +99,7 @@ type Report struct {
 	Revision  int64      `json:"revision"`
 	Lag       uint64     `json:"lag"`
 	Quorum    bool       `json:"quorum"`
+	Aside     string     `json:"aside,omitempty"`     // why it decides nothing
 	ReadOnly  string     `json:"read_only,omitempty"` // why it could take no changes if it were the master
 	Since     time.Time  `json:"since"`               // it runs
 	Time      time.Time  `json:"time"`                // on its clock

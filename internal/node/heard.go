@@ -201,6 +201,9 @@ func (s *server) report() group.Report {
 	if records != nil {
 		r.Users, r.Unmerged, r.SignIns = records.CountUsers(), records.Unmerged(), s.metrics.verdicts.Load()
 	}
+	if why := s.aside.Load(); why != nil {
+		r.Aside = why.why
+	}
 	if st.ReadOnly != nil {
 		r.ReadOnly = st.ReadOnly.Error()
 	}

@@ -218,7 +218,7 @@ func (s *server) recover(ctx context.Context) error {
 }
 
 func (s *server) closeLedger() error {
-	if s.ledger == nil {
+	if s.ledger == nil || s.aside.Load() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)

@@ -171,6 +171,7 @@ func (s *server) warnings() []string {
 			w = append(w, fmt.Sprintf("%s: %s", a.Detail, a.NextStep))
 		}
 	}
+	w = append(w, s.heldWarnings()...)
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,7 @@ const (
 	startTimeout = 5 * time.Minute // a large database, a slow disk
 )
 
-// Options says which server to run. All fields must be set, but for Ready.
+// Options says which server to run. All fields must be set, but for Ready and Silence.
 type Options struct {
 	Config  config.Config
 	Version string
@@ -40,6 +41,10 @@ type Options struct {
 	Stderr  io.Writer        // the log, unless it goes to a file
 	Now     func() time.Time //
 	Ready   func(Addresses)  // called once when the server answers; may be nil
+
+	// Silence is for how long a majority must have been silent to be taken for destroyed; 0:
+	// group.DestroyedAfter. Tests set it.
+	Silence time.Duration
 }
 
 // Addresses are what a running server listens on; a front-end that is off is empty.
@@ -103,6 +108,8 @@ type server struct {
 	aside       atomic.Pointer[aside]  // why this server decides nothing; nil: it does
 	again       atomic.Bool            // this run ends because the next one is of a later epoch
 	ahead       chan string            // servers that know a later epoch
+	promoting   sync.Mutex             // held while a new epoch is begun
+	fail        func(error)            // ends this run
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
@@ -138,6 +145,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	s.fail = fail
 	var running stack
 	defer func() {
 		notify("STOPPING=1")
@@ -214,6 +222,9 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	}
 	if err := s.fitsRecords(); err != nil {
 		return err
+	}
+	if err := s.beginEpoch(starting); err != nil {
+		return fmt.Errorf("record how epoch %d began: %w", s.node.Epoch(), err)
 	}
 	running.push(s.closeLedger)
 	if err := s.recover(starting); err != nil {

@@ -22,7 +22,7 @@ import (
 var errNoKeys = fmt.Errorf("this server is a witness: it votes, and has none of the group's keys; ask one of the group's other servers: %w", mfa.ErrUnavailable)
 
 // witnessOperations are those of the admin API that a witness serves.
-var witnessOperations = []string{"/status", "/doctor", "/log-level", "/group/members", "/group/forget", "/group/leave", "/group/promote",
+var witnessOperations = []string{"/status", "/doctor", "/log-level", "/group/members", "/group/forget", "/group/leave", "/group/promote", "/group/disaster",
 	"/coordinator/status", "/audit/acts", "/audit/verify", "/openapi.json"}
 
 // own returns the record of the server of that name; its zero value if there is none.

@@ -119,12 +119,15 @@ type Node struct {
 
 	mu       sync.Mutex
 	levels   []string
-	promoted bool // nyc2 is the master
+	promoted bool   // nyc2 is the master
+	epochs   uint64 // begun by a promotion
 }
 
 // Status implements admin.Node.
 func (n *Node) Status(context.Context) (admin.Status, error) {
-	return admin.Status{Name: "nyc1", Group: "acme", Role: "master", Epoch: 1, Master: "nyc1", Since: n.Now(), Revision: 7, Version: "1.0",
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return admin.Status{Name: "nyc1", Group: "acme", Role: "master", Epoch: 1 + n.epochs, Master: "nyc1", Since: n.Now(), Revision: 7, Version: "1.0",
 		Members: []admin.Member{{Name: "nyc1", Role: "master", Voter: true, Reachable: true, Revision: 7, Version: "1.0"}},
 		Fronts:  []admin.FrontEnd{{Kind: "radius", Address: "127.0.0.1:1812", OK: true}}}, nil
 }
@@ -169,6 +172,32 @@ func (n *Node) Promote(_ context.Context, _, to string, dry bool) (mfa.Promotion
 		n.mu.Unlock()
 	}
 	return p, nil
+}
+
+// PromoteDisaster implements admin.Group: nyc1 has lost its master nyc2.
+func (n *Node) PromoteDisaster(_ context.Context, _, confirm string, force, dry bool) (mfa.DisasterPromotion, error) {
+	risk := int64(2)
+	p := mfa.DisasterPromotion{Group: "acme", Epoch: 1, NewEpoch: 2, OldMaster: "nyc2", NewMaster: "nyc1", WritesAtRisk: &risk, Confirm: "acme/1", Unconfirmed: true, DryRun: dry,
+		Known: []string{"server nyc3 answers"}, NotKnown: []string{"what nyc2 wrote"}, Awaits: []string{"nyc2"}}
+	if !dry && confirm != p.Confirm {
+		return p, fmt.Errorf("confirmed was %q, but what ends is acme/1: nothing was changed: %w", confirm, mfa.ErrInvalid)
+	}
+	if !dry {
+		n.mu.Lock()
+		n.epochs++
+		n.mu.Unlock()
+	}
+	return p, nil
+}
+
+// ReleaseHold implements admin.Group.
+func (n *Node) ReleaseHold(context.Context, string) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.epochs == 0 {
+		return nil, fmt.Errorf("nothing is held back: %w", mfa.ErrNotFound)
+	}
+	return []string{"nyc2"}, nil
 }
 
 // Leave implements admin.Group.

@@ -1,0 +1,195 @@
+package e2e_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"countersign/internal/admin"
+	"countersign/internal/mfa"
+	"countersign/internal/oath"
+	"countersign/internal/radius"
+	"countersign/internal/secret"
+)
+
+// quick gives a user a time-based token of ten seconds.
+func (s *server) quick(login string) *token {
+	s.t.Helper()
+	var made struct{ Secret string }
+	s.json(&made, "credential", "add", login, "--method", "totp", "--period", "10")
+	seed, err := oath.ParseSecret(secret.FromString(made.Secret))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	k := &token{period: 10}
+	if k.key, err = oath.NewTOTP(seed, oath.DefaultAlgorithm, oath.DefaultDigits, 10); err != nil {
+		s.t.Fatal(err)
+	}
+	return k
+}
+
+// lost waits until a new epoch can begin on s, and returns the receipt.
+func (s *server) lost(flags ...string) (p mfa.DisasterPromotion) {
+	s.t.Helper()
+	var last result
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("last refusal: %s", last.stderr)
+		}
+	}()
+	await(s.t, "the master is taken for lost", func() bool {
+		last = s.try("", append([]string{"group", "promote", "--disaster", "--dry-run", "--json"}, flags...)...)
+		return last.code == 0 && document(last.stdout, &p) == nil
+	})
+	return p
+}
+
+// refusesPromotion checks that no new epoch begins on s, forced or not, and why.
+func (s *server) refusesPromotion(confirm, why string) {
+	s.t.Helper()
+	for _, force := range [][]string{nil, {"--force"}} {
+		r := s.try("", append([]string{"group", "promote", "--disaster", "--confirm", confirm}, force...)...)
+		if r.code != 1 || !strings.Contains(r.stderr, why) {
+			s.t.Errorf("promote --disaster %v: exit %d: %s; want %q", force, r.code, r.stderr, why)
+		}
+	}
+}
+
+func (s *server) status() (st admin.Status) { s.t.Helper(); s.json(&st, "status"); return st }
+
+// inEpoch waits until s serves an epoch in a role, in contact.
+func (s *server) inEpoch(epoch uint64, role string) {
+	s.t.Helper()
+	var st admin.Status
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("last status: %+v", st)
+		}
+	}()
+	await(s.t, "the epoch", func() bool {
+		st = admin.Status{}
+		r := s.try("", "status", "--json")
+		return r.code == 0 && document(r.stdout, &st) == nil && st.Epoch == epoch && st.Role == role && st.Master != ""
+	})
+}
+
+// reason is why the last sign-in of a user was refused or not.
+func (s *server) reason(login string) string {
+	s.t.Helper()
+	if all := s.attempts("--user", login); len(all) > 0 {
+		return all[0].Reason
+	}
+	return ""
+}
+
+// parked lists the databases that were set aside.
+func (s *server) parked() []string {
+	s.t.Helper()
+	all, err := filepath.Glob(filepath.Join(s.data, "db", "*.parked"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+// recorded reports whether the trail has an act of that verb.
+func (s *server) recorded(verb string) bool {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.data, "trail", "*"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), `"`+verb+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
+// A pair whose master is gone for good: the replica signs in at once, and a new epoch begins
+// on it when the operator says so. Then the old master comes back all the same.
+func TestDisasterPair(t *testing.T) {
+	all := newGroup(t, 2)
+	m, rep := all[0], all[1]
+	rep.application("none", atNone, "--first-factor", "none")
+	rep.user("tess", "")
+	rep.user("hank", "")
+	tess, hank := m.quick("tess"), m.hotp("hank")
+	at := func(s *server) *nas { return newNAS(t, atNone, s.radius) }
+	ask := func(s *server, login, code string, want radius.Code) {
+		t.Helper()
+		if r := at(s).ask(login, code, nil); r.code != want {
+			t.Errorf("%s signs in: %v, want %s (%s)", login, r, want, s.reason(login))
+		}
+	}
+	used := tess.now()
+	ask(m, "tess", used, radius.AccessAccept)
+	ask(m, "hank", hank.press(), radius.AccessAccept)
+	rep.refusesPromotion("test/1", "hears the master n1")
+	m.refusesPromotion("test/1", "is the master of epoch 1 already")
+
+	m.kill9()
+	ask(rep, "hank", hank.press(), radius.AccessAccept)
+	p := rep.lost()
+	if p.Group != "test" || p.Epoch != 1 || p.NewEpoch != 2 || p.OldMaster != "n1" || p.NewMaster != "n2" || p.Confirm != "test/1" || !p.Unconfirmed || !p.DryRun ||
+		p.LastRevisionHeard == nil || p.WritesAtRisk == nil || len(p.Awaits) != 1 || len(p.Destroyed) != 0 {
+		t.Errorf("receipt: %+v", p)
+	}
+	rep.refusesPromotion("test/2", "what ends is test/1: nothing was changed")
+	if st := rep.status(); st.Epoch != 1 || st.Role != "replica" {
+		t.Errorf("after refusals: %+v", st)
+	}
+	var done mfa.DisasterPromotion
+	rep.json(&done, "group", "promote", "--disaster", "--confirm", "test/1")
+	if done.NewEpoch != 2 || done.DryRun {
+		t.Errorf("promoted: %+v", done)
+	}
+	rep.ready()
+	began := tess.step() // or the one after it
+	if st := rep.status(); st.Epoch != 2 || st.Role != "master" || st.Master != "n2" || !strings.Contains(strings.Join(st.Warnings, " "), "--release") {
+		t.Errorf("status of the new master: %+v", st)
+	}
+	rep.cli("user", "add", "afterwards")
+	ask(rep, "tess", used, radius.AccessReject)
+	ask(rep, "hank", hank.press(), radius.AccessReject)
+	if why := rep.reason("hank"); why != mfa.HeldAfterPromotion.String() {
+		t.Errorf("a counter-based code in the new epoch: %s", why)
+	}
+	rep.user("newt", "")
+	ask(rep, "newt", rep.hotp("newt").press(), radius.AccessAccept)
+
+	// The group grows: the CA and the codes work on the new master.
+	third := newMember(t, "n3")
+	third.activate(rep.code())
+	third.start()
+	third.inEpoch(2, "replica")
+	ask(third, "hank", hank.press(), radius.AccessReject)
+	rep.cli("group", "promote", "--release", "--yes")
+	await(t, "a step that the old master cannot have accepted", func() bool { return tess.step() > began })
+	ask(rep, "tess", tess.soon(), radius.AccessAccept)
+	await(t, "the release at the replica", func() bool {
+		return at(third).ask("hank", hank.press(), nil).code == radius.AccessAccept
+	})
+	if r := rep.try("", "group", "promote", "--release", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "nothing is held back") {
+		t.Errorf("released twice: %s", r.stderr)
+	}
+
+	m.start()
+	m.inEpoch(2, "replica")
+	if len(m.parked()) != 1 || len(rep.parked()) != 0 {
+		t.Errorf("parked at the old master %v, at the new one %v", m.parked(), rep.parked())
+	}
+	ask(m, "tess", used, radius.AccessReject)
+	rep.settled(3)
+	m.cli("user", "add", "again")
+	for _, s := range []*server{m, rep, third} {
+		s.verify()
+	}
+	for _, verb := range []string{"group promote --disaster", "group promote --release"} {
+		if !rep.recorded(verb) {
+			t.Errorf("%s is not in the trail", verb)
+		}
+	}
+}
