@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	crypto "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -141,7 +140,7 @@ func cast(t *testing.T, s *server) (actors []*actor) {
 			users, password = 8, chaosPassword
 		}
 		for j := range users {
-			seed := crypto.Text()[:26] + "AAAAAA" // 20 bytes in Base32
+			seed := newSeed(t)
 			u := &account{login: fmt.Sprintf("actor%d-%d", i, j), token: newToken(t, "hotp", seed)}
 			a.users = append(a.users, u)
 			fmt.Fprintf(csv, "%s,%s,%s\n", u.login, password, seed)

@@ -138,7 +138,10 @@ func TestFarBehind(t *testing.T) {
 		m.user(fmt.Sprintf("u%d", i), "")
 		tokens[s] = m.hotp(fmt.Sprintf("u%d", i))
 	}
-	await(t, "the users at the replica", func() bool { return rep.try("", "credential", "list", "u1").code == 0 })
+	await(t, "the users at the replica", func() bool {
+		r := rep.try("", "credential", "list", "u1")
+		return r.code == 0 && strings.Contains(r.stdout, "hotp")
+	})
 
 	w.down(2)
 	w.narrow(2, "1mbit")

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 	"time"
@@ -33,6 +34,24 @@ func newToken(t testing.TB, method, base32 string) *token {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// newSeed returns a secret, in Base32, of which the first codes are all different. If two
+// counters within the window share a code, who spends it spends it for both: what lies
+// between is then refused. With a window of 100 that is one code in ten thousand, which a
+// test that counts accepts would take for a fault.
+func newSeed(t testing.TB) string {
+	t.Helper()
+	for {
+		text := rand.Text()[:26] + "AAAAAA" // 20 bytes
+		k, seen := newToken(t, "hotp", text), map[string]bool{}
+		for counter := range uint64(300) {
+			seen[k.at(counter)] = true
+		}
+		if len(seen) == 300 {
+			return text
+		}
+	}
 }
 
 // step is the time step of now.

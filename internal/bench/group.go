@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -243,8 +244,15 @@ func (g *benchGroup) promote(ctx context.Context) (p Promotion, err error) {
 	if err != nil {
 		return p, err
 	}
-	start := time.Now()
+	to := map[string]any{"to": others[0].name, "dry_run": true}
+	if err := await(ctx, "a server that may become the master", func() bool {
+		_, err := others[1].call(ctx, http.MethodPost, "/group/promote", to)
+		return err == nil
+	}); err != nil {
+		return p, err
+	}
 	gap, err := others[1].gap(ctx, func() error {
+		start := time.Now()
 		err := others[1].do(ctx, "", "group", "promote", "--to", others[0].name, "--yes")
 		p.Took = ms(time.Since(start))
 		return err
