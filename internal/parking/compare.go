@@ -103,7 +103,7 @@ func (c Change) Stands(now Object) Standing {
 		return Waits
 	case now.Same(c.After):
 		return Done
-	case !c.lifts() && !now.None() && !c.After.None() && stricter(now, c.After) && now.unrestricted().Same(c.After.unrestricted()):
+	case c.BaseKnown && !c.lifts() && !now.None() && !c.After.None() && stricter(now, c.After) && now.unrestricted().Same(c.After.unrestricted()):
 		return Done
 	case !c.BaseKnown:
 		return Conflict
