@@ -50,7 +50,7 @@ func (s *Service) auditQuery(ctx context.Context, login string, q *AuditQuery) (
 func attempt(a mfa.Attempt) Attempt {
 	return Attempt{AttemptID: a.ID, Time: a.Time, Server: a.Server, Application: a.Application, FrontEnd: a.FrontEnd,
 		User: a.User, Login: a.Login, Source: a.Source, Peer: a.Peer, Verdict: a.Verdict.String(), Reason: a.Reason.String(),
-		Method: string(a.Method), Credential: string(a.Credential), Degraded: a.Degraded,
+		Method: string(a.Method), Credential: string(a.Credential), Degraded: a.Degraded, Unreplicated: a.Unreplicated,
 		DurationMS: float64(a.Duration/time.Microsecond) / 1000, Trace: a.Trace}
 }
 

@@ -116,8 +116,9 @@ type Audit interface {
 // Node is the running server as its operator sees it.
 type Node interface {
 	Status(ctx context.Context) (Status, error)
-	// Doctor tries every connection that this server needs, now.
-	Doctor(ctx context.Context) []Check
+	// Doctor tries every connection that this server needs, now, and says what works. It
+	// takes some ten seconds at most.
+	Doctor(ctx context.Context) CheckList
 	// SetLogLevel sets the level of one component ("" is all of them) for a while
 	// (0: until the next start).
 	SetLogLevel(component, level string, during time.Duration) error

@@ -22,7 +22,10 @@ func (s *Service) Status(ctx context.Context) (Status, error) {
 
 // Doctor tries every connection that this server needs.
 func (s *Service) Doctor(ctx context.Context) (CheckList, error) {
-	return checkList(s.Node.Doctor(ctx)), nil
+	doc := s.Node.Doctor(ctx)
+	all := checkList(doc.Checks)
+	doc.OK, doc.Checks = all.OK, all.Checks
+	return doc, nil
 }
 
 // SetLogLevel sets the verbosity of a component, for a while or until the next start.

@@ -55,22 +55,23 @@ type AuditQuery struct {
 
 // Attempt is one attempt as the API shows it.
 type Attempt struct {
-	AttemptID   mfa.AttemptID `json:"attempt_id"`
-	Time        time.Time     `json:"time"`
-	Server      string        `json:"server"`
-	Application string        `json:"application"`
-	FrontEnd    string        `json:"front_end"`
-	User        mfa.UserID    `json:"user"`
-	Login       string        `json:"login"`
-	Source      string        `json:"source"`
-	Peer        string        `json:"peer"`
-	Verdict     string        `json:"verdict"`
-	Reason      string        `json:"reason"`
-	Method      string        `json:"method"`
-	Credential  string        `json:"credential"`
-	Degraded    bool          `json:"degraded"`
-	DurationMS  float64       `json:"duration_ms"`
-	Trace       []string      `json:"trace,omitempty"`
+	AttemptID    mfa.AttemptID `json:"attempt_id"`
+	Time         time.Time     `json:"time"`
+	Server       string        `json:"server"`
+	Application  string        `json:"application"`
+	FrontEnd     string        `json:"front_end"`
+	User         mfa.UserID    `json:"user"`
+	Login        string        `json:"login"`
+	Source       string        `json:"source"`
+	Peer         string        `json:"peer"`
+	Verdict      string        `json:"verdict"`
+	Reason       string        `json:"reason"`
+	Method       string        `json:"method"`
+	Credential   string        `json:"credential"`
+	Degraded     bool          `json:"degraded"`
+	Unreplicated bool          `json:"unreplicated" doc:"settled on the master of a pair, whose replica did not have it in time"`
+	DurationMS   float64       `json:"duration_ms"`
+	Trace        []string      `json:"trace,omitempty"`
 }
 
 // AttemptList is one page of attempts, newest first.
@@ -98,25 +99,26 @@ type AuditVerification struct {
 
 // Status is the state of the server and of its group.
 type Status struct {
-	Name        string             `json:"name"`
-	Group       string             `json:"group"`
-	Role        string             `json:"role" doc:"master, replica, witness, unactivated"`
-	Epoch       uint64             `json:"epoch"`
-	Master      string             `json:"master" doc:"empty: none is known"`
-	Degraded    bool               `json:"degraded"`
-	Since       time.Time          `json:"since" doc:"when it became degraded, or stopped being so"`
-	Started     time.Time          `json:"started"`
-	Revision    int64              `json:"revision"`
-	Lag         int64              `json:"lag" doc:"revisions by which its copy was behind the master's a second ago"`
-	Unmerged    int                `json:"unmerged" doc:"what it settled without a master and has not merged yet"`
-	Coordinator *CoordinatorAnswer `json:"coordinator,omitempty" doc:"the coordinator's last signed answer to who the master is"`
-	Alarms      []Alarm            `json:"alarms"`
-	Members     []Member           `json:"members"`
-	Fronts      []FrontEnd         `json:"front_ends"`
-	Version     string             `json:"version"`
-	Schema      int                `json:"schema" doc:"of the records that the group writes; it rises when all servers know a later one"`
-	Users       int                `json:"users"`
-	Warnings    []string           `json:"warnings" doc:"what needs somebody's care"`
+	Name         string             `json:"name"`
+	Group        string             `json:"group"`
+	Role         string             `json:"role" doc:"master, replica, witness, unactivated"`
+	Epoch        uint64             `json:"epoch"`
+	Master       string             `json:"master" doc:"empty: none is known"`
+	Degraded     bool               `json:"degraded"`
+	Since        time.Time          `json:"since" doc:"when it became degraded, or stopped being so"`
+	Started      time.Time          `json:"started"`
+	Revision     int64              `json:"revision"`
+	Lag          int64              `json:"lag" doc:"revisions by which its copy was behind the master's a second ago"`
+	Unreplicated uint64             `json:"unreplicated" doc:"verdicts since the start that the replica of a pair did not have in time"`
+	Unmerged     int                `json:"unmerged" doc:"what it settled without a master and has not merged yet"`
+	Coordinator  *CoordinatorAnswer `json:"coordinator,omitempty" doc:"the coordinator's last signed answer to who the master is"`
+	Alarms       []Alarm            `json:"alarms"`
+	Members      []Member           `json:"members"`
+	Fronts       []FrontEnd         `json:"front_ends"`
+	Version      string             `json:"version"`
+	Schema       int                `json:"schema" doc:"of the records that the group writes; it rises when all servers know a later one"`
+	Users        int                `json:"users"`
+	Warnings     []string           `json:"warnings" doc:"what needs somebody's care"`
 }
 
 // Alarm is something that somebody must look after.
@@ -208,10 +210,18 @@ type Check struct {
 	NextStep string `json:"next_step"`
 }
 
-// CheckList is the answer of doctor and of directory test.
+// CheckList is the answer of doctor and of directory test. What works is doctor's.
 type CheckList struct {
-	OK     bool    `json:"ok"`
-	Checks []Check `json:"checks"`
+	OK      bool    `json:"ok"`
+	SignIns Works   `json:"sign_ins,omitzero" doc:"whether people can sign in here"`
+	Changes Works   `json:"changes,omitzero" doc:"whether changes can be made here"`
+	Checks  []Check `json:"checks"`
+}
+
+// Works says whether something works.
+type Works struct {
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
 }
 
 // LogLevel sets a component's verbosity.

@@ -336,7 +336,7 @@ func TestObjectsOverHTTP(t *testing.T) {
 		{"GET", "/blastradius", "", `"state":"unknown"`},
 		{"GET", "/audit/acts?limit=1", "", `{"acts":[{`},
 		{"POST", "/audit/verify", "", `"ok":true`},
-		{"POST", "/doctor", "", `{"ok":true,"checks":[]}`},
+		{"POST", "/doctor", "", `"changes":{"ok":false,"detail":"are refused: no master"},"checks":[]}`},
 		{"GET", "/openapi.json", "", `"openapi":"3.1.0"`},
 		{"DELETE", "/users/alice@corp.example", "", `{"removed":"alice@corp.example"}`},
 	} {

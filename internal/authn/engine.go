@@ -30,6 +30,9 @@ type Config struct {
 	Settings   func() policy.Settings
 	CodeLength func(mfa.Credential) int // bytes of a code as the user types it; 0: no typed code
 	Now        Clock
+	// Replicated waits, at most until ctx ends, until another server has on its disk what
+	// this one has settled, and reports whether it has; nil: there is nobody to wait for.
+	Replicated func(ctx context.Context) bool
 	Random     io.Reader          // crypto/rand.Reader if nil
 	Observe    func(*mfa.Attempt) // called with each verdict after it is recorded; may be nil
 	Log        *slog.Logger
@@ -83,6 +86,7 @@ type attempt struct {
 	cred   mfa.CredentialID
 	ledger []mfa.Record
 	alone  bool // settled, or to be settled, by this server alone
+	ours   bool // the group's database has acknowledged a settlement of this leg by this server
 	theirs bool // another server settled this very leg meanwhile, and has its record
 	trace  []string
 }
@@ -197,6 +201,7 @@ func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
 		return e.append(ctx, a.ledger)
 	}
 	v := e.verdict(a, d.Verdict, d.Reason)
+	v.Unreplicated = a.ours && !e.replicated(ctx)
 	if d.Verdict == mfa.Challenge {
 		asked := mfa.Asked{Nonce: a.asked, Until: d.Expires, Attempt: *v}
 		if err := e.append(ctx, append(a.ledger, mfa.Record{Asked: &asked})); err != nil {
@@ -218,6 +223,19 @@ func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
 		e.Observe(v)
 	}
 	return nil
+}
+
+// replicaWait is how long a settlement waits for the other server of a pair. Without that
+// one has it, it would be lost with this machine, and its code good once more.
+const replicaWait = 200 * time.Millisecond
+
+func (e *Engine) replicated(ctx context.Context) bool {
+	if e.Replicated == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, replicaWait)
+	defer cancel()
+	return e.Replicated(ctx)
 }
 
 func (e *Engine) append(ctx context.Context, records []mfa.Record) error {

@@ -55,6 +55,7 @@ func (e *Engine) settle(ctx context.Context, a *attempt, decide func(settlement.
 		rev, ok, err := e.Store.Settle(ctx, acct, used, next)
 		switch {
 		case err == nil && ok:
+			a.ours = true
 			e.book(a, c.Reason, c, rev, mfa.Committed)
 			acct.Record, acct.RecordRev = next, rev
 			a.acct = acct

@@ -57,6 +57,9 @@ func (doctorVerb) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	if !e.JSON && doc.SignIns.Detail != "" {
+		fmt.Fprintf(e.Stdout, "sign-ins %s\nchanges %s\n", printable(doc.SignIns.Detail), printable(doc.Changes.Detail))
+	}
 	return e.checks(doc)
 }
 

@@ -52,12 +52,16 @@ func (n *Node) raft() (raft.Status, bool) {
 }
 
 // reached is how far the best of the other members has come in a term.
-type reached struct{ term, match uint64 }
+type reached struct {
+	term, match uint64
+	active      bool // one has answered lately
+}
 
 // Replicated reports whether what this server has written until now is on the disk of
 // another member too, and waits for that until ctx ends. It only ever waits on the master
 // of a pair: elsewhere a write is acknowledged when a majority has it, and a server that is
-// alone has nobody to wait for.
+// alone has nobody to wait for. Nor does it wait for a replica that is away, or that still
+// lacks what somebody has waited for in vain.
 func (n *Node) Replicated(ctx context.Context) bool {
 	if n.enter() != nil {
 		return false
@@ -79,16 +83,22 @@ func (n *Node) Replicated(ctx context.Context) bool {
 		if n.looking.TryLock() { // one looks for all that wait
 			r := reached{term: n.srv.Term()}
 			for _, f := range n.Followers() {
-				r.match = max(r.match, f.Match)
+				r.match, r.active = max(r.match, f.Match), r.active || f.Active
 			}
 			n.reached.Store(&r)
 			n.looking.Unlock()
 		}
-		if r := n.reached.Load(); r != nil && r.term == n.srv.Term() && r.match >= want {
-			return true
+		if r := n.reached.Load(); r != nil && r.term == n.srv.Term() {
+			switch {
+			case r.match >= want:
+				return true
+			case !r.active || r.match < n.inVain.Load():
+				return false
+			}
 		}
 		select {
 		case <-ctx.Done():
+			n.inVain.Store(want)
 			return false
 		case <-n.ctx.Done():
 			return false

@@ -223,6 +223,18 @@ func TestReplicated(t *testing.T) {
 	if soon() {
 		t.Error("replicated to a replica that is gone")
 	}
+	// Nobody waits for it again.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	began := time.Now()
+	for range 20 {
+		if put(t, a.Node, "u/2", "x"); a.Replicated(ctx) {
+			t.Error("replicated to a replica that is gone")
+		}
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("20 times it took %s", took)
+	}
 	a.kill()
 }
 

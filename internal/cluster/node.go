@@ -41,6 +41,7 @@ type Node struct {
 	contact atomic.Pointer[time.Time] // the last time that the master answered; nil: never
 	looking sync.Mutex                // held while somebody asks how far others have come
 	reached atomic.Pointer[reached]   // the answer
+	inVain  atomic.Uint64             // index that a replica did not have in time
 	foreign atomic.Int64              // requests that PeerHandler refused
 	fence   atomic.Pointer[error]     // why nothing is decided with this database any more; nil: it is
 	misses  atomic.Int32              // probes in a row that found no master; Run counts

@@ -63,22 +63,23 @@ type Change struct {
 
 // Attempt is a verdict record: one per answered attempt.
 type Attempt struct {
-	ID          AttemptID     `json:"attempt_id"`
-	Time        time.Time     `json:"time"`
-	Server      string        `json:"server"`
-	Application string        `json:"application"` // its name
-	FrontEnd    string        `json:"front_end"`
-	User        UserID        `json:"user,omitempty"` // empty: unknown
-	Login       string        `json:"login"`          // as typed, made printable, at most 253 bytes
-	Source      string        `json:"source,omitempty"`
-	Peer        string        `json:"peer,omitempty"`
-	Verdict     Verdict       `json:"verdict"`
-	Reason      Reason        `json:"reason"`
-	Method      MethodID      `json:"method,omitempty"`
-	Credential  CredentialID  `json:"credential,omitempty"`
-	Degraded    bool          `json:"degraded"`
-	Duration    time.Duration `json:"duration_ns"`
-	Trace       []string      `json:"trace,omitempty"` // what was decided on the way; kept for tests of an administrator
+	ID           AttemptID     `json:"attempt_id"`
+	Time         time.Time     `json:"time"`
+	Server       string        `json:"server"`
+	Application  string        `json:"application"` // its name
+	FrontEnd     string        `json:"front_end"`
+	User         UserID        `json:"user,omitempty"` // empty: unknown
+	Login        string        `json:"login"`          // as typed, made printable, at most 253 bytes
+	Source       string        `json:"source,omitempty"`
+	Peer         string        `json:"peer,omitempty"`
+	Verdict      Verdict       `json:"verdict"`
+	Reason       Reason        `json:"reason"`
+	Method       MethodID      `json:"method,omitempty"`
+	Credential   CredentialID  `json:"credential,omitempty"`
+	Degraded     bool          `json:"degraded"`
+	Unreplicated bool          `json:"unreplicated,omitempty"` // settled on the master of a pair, whose replica did not have it in time
+	Duration     time.Duration `json:"duration_ns"`
+	Trace        []string      `json:"trace,omitempty"` // what was decided on the way; kept for tests of an administrator
 }
 
 // Asked says that an attempt goes on with a challenge. Its verdict is still to come: by an

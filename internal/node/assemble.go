@@ -51,7 +51,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
-		Observe: s.metrics.observe, Log: s.log.Logger("authn"),
+		Observe: s.metrics.observe, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
@@ -78,6 +78,9 @@ func (s *server) gauges() {
 	m.gauge("users", "Users in the database.", func() float64 { return float64(s.store.CountUsers()) })
 	m.gauge("unmerged", "Settlements and restrictions that this server made without a master and has not merged yet.", func() float64 {
 		return float64(s.store.Unmerged())
+	})
+	m.gauge("unreplicated_total", "Verdicts whose settlement the replica of a pair did not have in time.", func() float64 {
+		return float64(m.unreplicated.Load())
 	})
 	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })
 	m.gauge("certificate_expiry_seconds", "When the https certificate expires, seconds since 1970.", func() float64 {

@@ -14,10 +14,16 @@ import (
 	"countersign/internal/cluster"
 	"countersign/internal/config"
 	"countersign/internal/directory"
+	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/trail"
 )
 
-const checkTimeout = 5 * time.Second
+const (
+	checkTimeout  = 5 * time.Second
+	doctorGrace   = 300 * time.Millisecond
+	doctorTimeout = 9 * time.Second // of all of it
+)
 
 // check makes one check of what err says.
 func check(name, target, layer string, err error, detail, next string) admin.Check {
@@ -28,23 +34,72 @@ func check(name, target, layer string, err error, detail, next string) admin.Che
 }
 
 // Doctor implements admin.Node: every connection that this server needs, tried now.
-func (o operator) Doctor(ctx context.Context) []admin.Check {
+func (o operator) Doctor(ctx context.Context) admin.CheckList {
 	s := o.s
-	all := []admin.Check{s.checkDatabase(ctx), s.checkWrites(), s.checkTrail(ctx), s.checkClock()}
+	one := func(name string, f func(context.Context) admin.Check) trial {
+		return trial{name, func(ctx context.Context) []admin.Check { return []admin.Check{f(ctx)} }}
+	}
+	all := []trial{{"group", s.checkGroup}, one("database", s.checkDatabase), one("writes", s.checkWrites), one("trail", s.checkTrail), one("clock", s.checkClock)}
 	if s.bound.HTTPS != "" {
-		all = append(all, s.checkHTTPS(ctx))
+		all = append(all, one("https", s.checkHTTPS))
 	}
 	for _, a := range s.bound.RADIUS {
-		all = append(all, check("radius", a, "udp", nil, "listening", ""))
+		all = append(all, one("radius", func(context.Context) admin.Check { return check("radius", a, "udp", nil, "listening", "") }))
 	}
-	for _, d := range s.store.Directories() {
-		for _, c := range checks(directory.Test(ctx, d, "", secret.Text{})) {
-			c.Name = "directory " + d.Name + ": " + c.Name
-			all = append(all, c)
+	if !s.witness {
+		for _, d := range s.store.Directories() {
+			all = append(all, trial{"directory " + d.Name, func(ctx context.Context) []admin.Check { return checkDirectory(ctx, d) }})
 		}
+		all = append(all, trial{"parked", s.checkParked})
+		all = append(all, trial{"settings", func(context.Context) []admin.Check { return s.checkSettings() }})
 	}
-	all = append(all, s.checkParked(ctx)...)
-	return append(all, s.checkSettings()...)
+	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+	defer cancel()
+	list := admin.CheckList{Checks: atOnce(ctx, all)}
+	list.SignIns, list.Changes = s.works() // as it is after the tries
+	return list
+}
+
+func checkDirectory(ctx context.Context, d mfa.Directory) []admin.Check {
+	all := checks(directory.Test(ctx, d, "", secret.Text{}))
+	for i := range all {
+		all[i].Name = "directory " + d.Name + ": " + all[i].Name
+	}
+	return all
+}
+
+// trial is one group of checks.
+type trial struct {
+	name string
+	run  func(ctx context.Context) []admin.Check
+}
+
+// atOnce runs all trials at the same time and returns their checks in the order of the
+// trials. It does not wait for one that is still not done when ctx is.
+func atOnce(ctx context.Context, all []trial) []admin.Check {
+	done := make([]chan []admin.Check, len(all))
+	for i, one := range all {
+		done[i] = make(chan []admin.Check, 1)
+		go func() { done[i] <- one.run(ctx) }()
+	}
+	var list []admin.Check
+	for i, one := range all {
+		select {
+		case c := <-done[i]:
+			list = append(list, c...)
+			continue
+		case <-ctx.Done():
+		}
+		t := time.NewTimer(doctorGrace) // what heeds ctx ends now
+		select {
+		case c := <-done[i]:
+			list = append(list, c...)
+		case <-t.C:
+			list = append(list, admin.Check{Name: one.name, Layer: "time", Detail: fmt.Sprintf("not done after %s", doctorTimeout), NextStep: "look at the log, and run this again"})
+		}
+		t.Stop()
+	}
+	return list
 }
 
 func (s *server) checkDatabase(ctx context.Context) admin.Check {
@@ -52,12 +107,16 @@ func (s *server) checkDatabase(ctx context.Context) admin.Check {
 	defer cancel()
 	began := s.Now()
 	rev, err := s.node.Barrier(ctx)
+	next := "look at the log and at the disk; restart the server"
+	if s.grouped() {
+		next = "see the check of the master"
+	}
 	return check("database", filepath.Join(s.Config.DataDir, "db"), "database", err,
 		fmt.Sprintf("epoch %d, revision %d, answered in %s", s.node.Epoch(), rev, s.Now().Sub(began).Round(10*time.Microsecond)),
-		"look at the log and at the disk; restart the server")
+		next)
 }
 
-func (s *server) checkWrites() admin.Check {
+func (s *server) checkWrites(context.Context) admin.Check {
 	st, err := s.node.Status()
 	if err == nil {
 		err = st.ReadOnly
@@ -69,7 +128,11 @@ func (s *server) checkWrites() admin.Check {
 func (s *server) checkTrail(ctx context.Context) admin.Check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	head, err := s.loadHead(ctx)
+	var head trail.Position
+	var err error
+	if _, contact := s.store.Contact(); contact && !s.witness { // a witness has none there; without a master none can be had
+		head, err = s.loadHead(ctx)
+	}
 	if err == nil {
 		var held bool
 		if held, err = s.trail.Holds(head); err == nil && !held {
@@ -79,7 +142,7 @@ func (s *server) checkTrail(ctx context.Context) admin.Check {
 	return check("trail", s.trailDir(), "file", err, fmt.Sprintf("%d records", s.trail.Head().Seq), "run `countersign audit verify`")
 }
 
-func (s *server) checkClock() admin.Check {
+func (s *server) checkClock(context.Context) admin.Check {
 	s.clock.check()
 	if w := s.clock.warnings(); len(w) > 0 {
 		return check("clock", "kernel", "clock", errors.New(w[0]), "", "set it right with chrony or systemd-timesyncd; look with timedatectl")

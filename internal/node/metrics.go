@@ -14,11 +14,12 @@ import (
 
 // metrics is what Prometheus may read. No label names a user.
 type metrics struct {
-	registry *prometheus.Registry
-	radius   []prometheus.Counter // by outcome
-	attempts *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	verdicts atomic.Uint64
+	registry     *prometheus.Registry
+	radius       []prometheus.Counter // by outcome
+	attempts     *prometheus.CounterVec
+	seconds      *prometheus.HistogramVec
+	verdicts     atomic.Uint64
+	unreplicated atomic.Uint64
 }
 
 func newMetrics() *metrics {
@@ -46,6 +47,9 @@ func (m *metrics) RADIUS(o radiusd.Outcome) {
 // observe counts a verdict.
 func (m *metrics) observe(a *mfa.Attempt) {
 	m.verdicts.Add(1)
+	if a.Unreplicated {
+		m.unreplicated.Add(1)
+	}
 	verdict := a.Verdict.String()
 	m.attempts.WithLabelValues(a.Application, a.FrontEnd, verdict, a.Reason.String(), string(a.Method)).Inc()
 	m.seconds.WithLabelValues(a.FrontEnd, verdict).Observe(a.Duration.Seconds())

@@ -26,7 +26,7 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 		return admin.Status{}, err
 	}
 	a := admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: st.Role, Epoch: st.Epoch, Started: s.started, Lag: s.lag(st),
-		Revision: st.Revision, Version: s.Version, Unmerged: s.store.Unmerged(), Warnings: append(s.reasons(), s.warnings()...)}
+		Revision: st.Revision, Version: s.Version, Unmerged: s.store.Unmerged(), Unreplicated: s.metrics.unreplicated.Load(), Warnings: append(s.reasons(), s.warnings()...)}
 	a.Degraded, a.Since = s.degraded(st)
 	if answer, at := s.standing.Last(); !at.IsZero() {
 		a.Coordinator = &admin.CoordinatorAnswer{Master: answer.Name, Epoch: answer.Epoch, By: answer.By, At: at}

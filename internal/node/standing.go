@@ -19,6 +19,7 @@ import (
 const (
 	standingName    = "standing.json"
 	standingEvery   = 10 * time.Second // between two questions to the coordinator
+	standingAgain   = 2 * time.Second  // the same, if it did not answer
 	standingTimeout = 3 * time.Second
 	standingKept    = time.Minute // the file's time may be so old
 	maxStanding     = 64 << 10
@@ -146,20 +147,18 @@ func (s *server) keepStanding(ctx context.Context) error {
 	if err := s.standing.load(s.Config.DataDir, s.node.Group(), s.peers.signKey); err != nil {
 		s.own.Warn("the coordinator's last answer, which was kept, is not believed", "error", err)
 	}
-	tick := time.NewTicker(standingEvery)
-	defer tick.Stop()
-	last := ""
 	for {
-		if err := s.askStanding(ctx); err != nil && ctx.Err() == nil && err.Error() != last {
-			last = err.Error()
-			s.own.Info("the coordinator does not say who the master is; asked again each few seconds", "error", err)
-		} else if err == nil {
-			last = ""
+		wait := standingEvery
+		if err := s.askStanding(ctx); err != nil && ctx.Err() == nil {
+			wait = standingAgain
+			s.own.Debug("the coordinator does not say who the master is", "error", err) // there is an alarm for it
 		}
+		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			t.Stop()
 			return nil
-		case <-tick.C:
+		case <-t.C:
 		}
 	}
 }

@@ -121,6 +121,9 @@ func appendAttempt(dst []byte, a *mfa.Attempt) []byte {
 		dst = appendString(append(dst, `,"credential":`...), string(a.Credential))
 	}
 	dst = strconv.AppendBool(append(dst, `,"degraded":`...), a.Degraded)
+	if a.Unreplicated {
+		dst = append(dst, `,"unreplicated":true`...)
+	}
 	dst = strconv.AppendInt(append(dst, `,"duration_ns":`...), int64(a.Duration), 10)
 	for i, s := range a.Trace {
 		if i == 0 {

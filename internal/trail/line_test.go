@@ -21,6 +21,7 @@ func TestEncode(t *testing.T) {
 	full[0].Settled.Failures, full[0].Settled.FirstFails = 1, 1
 	full[0].Settled.Floor = mfa.Floor{Next: 1<<64 - 1, Drift: -3, Spent: 1 << 63}
 	full[0].Settled.Number, full[0].Settled.Before = 1<<64-1, mfa.Floor{Next: 1, Drift: 2, Spent: 3}
+	full[1].Attempt.Unreplicated = true
 	full[1].Attempt.Degraded, full[1].Attempt.Trace = true, []string{"gate: protected", "", "\"quoted\"\n"}
 	nasty := "\x00\x1f\"\\/<>&\x7f\u0085\u2028\u202e\U0001f600\U000e0001é日本\xff\xfe\xed\xa0\x80" + strings.Repeat(" ", 600)
 	tests := map[string]mfa.Record{
@@ -92,7 +93,7 @@ func TestEncodeKnowsEveryField(t *testing.T) {
 	for _, tt := range []struct {
 		v any
 		n int
-	}{{mfa.Settled{}, 17}, {mfa.Attempt{}, 16}, {mfa.Act{}, 6}, {mfa.Change{}, 9}, {mfa.Block{}, 4}, {mfa.Floor{}, 3}, {mfa.Record{}, 5}, {mfa.Asked{}, 3}} {
+	}{{mfa.Settled{}, 17}, {mfa.Attempt{}, 17}, {mfa.Act{}, 6}, {mfa.Change{}, 9}, {mfa.Block{}, 4}, {mfa.Floor{}, 3}, {mfa.Record{}, 5}, {mfa.Asked{}, 3}} {
 		if got := reflect.TypeOf(tt.v).NumField(); got != tt.n {
 			t.Errorf("%T has %d fields, want %d: write and read the new one in encode.go", tt.v, got, tt.n)
 		}

@@ -1,0 +1,213 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/coordinator"
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+	"countersign/internal/peer"
+	"countersign/internal/reach"
+)
+
+// checkGroup tries the master, the peer port of every other server and every address of
+// the coordinator, all at once.
+func (s *server) checkGroup(ctx context.Context) []admin.Check {
+	if s.peers == nil {
+		return nil
+	}
+	st, _ := s.node.Status()
+	var others []mfa.Member
+	var ports, coordinators []admin.Check
+	var ways []group.Way
+	members := s.peers.members()
+	for _, m := range members {
+		if m.Name != s.Config.Name {
+			others = append(others, m)
+		}
+	}
+	ports, ways = make([]admin.Check, len(others)), make([]group.Way, len(others))
+	coordinators = make([]admin.Check, len(members))
+	var all sync.WaitGroup
+	for i, m := range others {
+		all.Go(func() { ports[i], ways[i] = s.checkServer(ctx, m, st.Epoch, st.Revision) })
+	}
+	for i, m := range members {
+		if m.Coordinator != "" {
+			all.Go(func() { coordinators[i] = s.checkCoordinator(ctx, m) })
+		}
+	}
+	all.Wait()
+	list := []admin.Check{s.checkMaster(ways), s.checkPeerCertificate()}
+	list = append(list, ports...)
+	for _, c := range coordinators {
+		if c.Name != "" {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// checkMaster says whether there is one, and if not, what to do by what the ways to the
+// other servers told.
+func (s *server) checkMaster(ways []group.Way) admin.Check {
+	st, err := s.node.Status()
+	last, contact := s.store.Contact()
+	c := admin.Check{Name: "master", Target: st.Master, Layer: "group"}
+	if err == nil && contact && (st.Quorum || s.grouped()) {
+		c.OK, c.Detail = true, fmt.Sprintf("%s, epoch %d", st.Master, st.Epoch)
+		return c
+	}
+	nodes, _ := groupCluster{s.node}.Nodes()
+	for i := range ways {
+		for _, n := range nodes {
+			if n.Name == ways[i].Server {
+				ways[i].Voter = n.Voter
+			}
+		}
+	}
+	c.Detail = "no master has answered since this server was started"
+	if !last.IsZero() {
+		c.Detail = "no master answers since " + last.UTC().Format(time.RFC3339)
+	}
+	if answer, at := s.standing.Last(); !at.IsZero() {
+		c.Target = answer.Name
+		c.Detail += fmt.Sprintf("; the coordinator's last answer, %s ago, named %s in epoch %d", s.Now().Sub(at).Round(time.Second), answer.Name, answer.Epoch)
+	}
+	c.NextStep = group.Absent{Server: s.Config.Name, Voter: st.Voter, Ways: ways}.NextStep()
+	if aside := s.aside.Load(); aside != nil {
+		c.Detail += "; this server decides nothing: " + aside.why
+	}
+	return c
+}
+
+func (s *server) checkPeerCertificate() admin.Check {
+	leaf, now := s.peers.cert.Load().Leaf, s.Now()
+	var err error
+	if now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
+		err = fmt.Errorf("the certificate of the peer port is valid from %s to %s; here it is %s", leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return check("peer certificate", s.peers.address, reach.TLS, err, "valid until "+leaf.NotAfter.UTC().Format(time.RFC3339), "set the clock right if it is wrong; else look in the log for why it was not renewed, and restart this server while there is a master")
+}
+
+// target is what the peer port and the coordinator's port have in common.
+func (s *server) target(m mfa.Member, address, setting, path string) reach.Target {
+	return reach.Target{Server: m.Name, Address: address, Setting: setting, Path: path, Roots: s.peers.pool, Now: s.Now}
+}
+
+// checkServer tries the peer port of m. rev is the revision of the copy here.
+func (s *server) checkServer(ctx context.Context, m mfa.Member, epoch uint64, rev int64) (admin.Check, group.Way) {
+	t := s.target(m, m.Peer, "advertise.peer", peer.PathReport)
+	t.Certificate, t.Key = s.peers.certificate, s.peers.allow
+	t.Header = http.Header{peer.EpochHeader: {strconv.FormatUint(epoch, 10)}}
+	r := reach.Try(ctx, t)
+	var report group.Report
+	if r.OK {
+		judgeReport(&r, m, group.ReadAnswer(r.Response, &report), report, epoch, rev)
+	}
+	way := group.Way{Server: m.Name, Address: m.Peer, OK: r.OK || r.Layer == reach.Lag, Layer: r.Layer}
+	if report.Quorum {
+		way.Master = report.Master
+	}
+	return result("server "+m.Name, m.Peer, r), way
+}
+
+// judgeReport judges what m has answered, or that it has refused to.
+func judgeReport(r *reach.Result, m mfa.Member, err error, report group.Report, epoch uint64, rev int64) {
+	fail := func(layer, next string, err error) {
+		r.OK, r.Layer, r.Detail, r.NextStep = false, layer, err.Error(), next
+	}
+	switch {
+	case errors.Is(err, group.ErrNotMember):
+		fail(reach.Authorisation, "if this server was taken out of the group or its keys are new, activate it anew with a code of the group: `countersign group activation create` there", err)
+	case errors.Is(err, group.ErrEpochEnded):
+		fail(reach.Epoch, "restart this server: it joins the later epoch by itself", err)
+	case errors.Is(err, mfa.ErrUnavailable):
+		fail(reach.HTTP, "wait until "+m.Name+" has started; if it goes on, look at its log", err)
+	case err != nil:
+		fail(reach.HTTP, "look at the log of "+m.Name+", and compare the versions", err)
+	case report.Name != m.Name:
+		fail(reach.Authorisation, "correct advertise.peer of "+m.Name, fmt.Errorf("the server that answers there is %s, not %s", report.Name, m.Name))
+	case report.Epoch > 0 && report.Epoch < epoch:
+		fail(reach.Epoch, "restart "+m.Name+": it joins the later epoch by itself; its log says why if it does not", fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
+	case report.Epoch > epoch:
+		fail(reach.Epoch, "restart this server: it joins the later epoch by itself", fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
+	case rev-report.Revision > group.DefaultLimits.Behind:
+		fail(reach.Lag, "look at the link to "+m.Name+" and at its disk: it catches up by itself when both are well", fmt.Errorf("its copy is %d revisions behind the one here", rev-report.Revision))
+	case report.Revision-rev > group.DefaultLimits.Behind:
+		fail(reach.Lag, "look at the link to "+m.Name+" and at the disk here: this server catches up by itself when both are well", fmt.Errorf("the copy here is %d revisions behind that of %s", report.Revision-rev, m.Name))
+	default:
+		r.Layer = reach.Lag
+		r.Detail += fmt.Sprintf(", %s, epoch %d, revision %d (%+d)", report.Role, report.Epoch, report.Revision, report.Revision-rev)
+	}
+}
+
+// checkCoordinator tries the coordinator's port of m, which any server has and passes on.
+func (s *server) checkCoordinator(ctx context.Context, m mfa.Member) admin.Check {
+	r := reach.Try(ctx, s.target(m, m.Coordinator, "advertise.coordinator", coordinator.PathMaster))
+	if r.OK {
+		var signed coordinator.Signed
+		judgeStanding(&r, m, group.ReadAnswer(r.Response, &signed), signed, s.peers.signKey, s.node.Epoch())
+	}
+	return result("coordinator at "+m.Name, m.Coordinator, r)
+}
+
+func judgeStanding(r *reach.Result, m mfa.Member, err error, signed coordinator.Signed, key func(string) ed25519.PublicKey, epoch uint64) {
+	fail := func(layer, next string, err error) {
+		r.OK, r.Layer, r.Detail, r.NextStep = false, layer, err.Error(), next
+	}
+	var st coordinator.Standing
+	if err == nil {
+		if st, err = signed.Open(key); err != nil {
+			fail(reach.Authorisation, "if that server came into the group a moment ago, run this again; else find out what answers at that address", err)
+			return
+		}
+	}
+	switch {
+	case errors.Is(err, mfa.ErrUnavailable):
+		fail(reach.HTTP, "the way is free, a master is missing: see the check of the master", err)
+	case err != nil:
+		fail(reach.HTTP, "look at the log of "+m.Name+", and compare the versions", err)
+	case st.Epoch != epoch:
+		fail(reach.Epoch, "restart the server of the lower epoch: it joins the later one by itself", fmt.Errorf("it says that %s is the master in epoch %d, this server is at %d", st.Name, st.Epoch, epoch))
+	default:
+		r.Layer = reach.Epoch
+		r.Detail += fmt.Sprintf(", master %s in epoch %d", st.Name, st.Epoch)
+	}
+}
+
+func result(name, target string, r reach.Result) admin.Check {
+	return admin.Check{Name: name, Target: target, Layer: r.Layer, OK: r.OK, Detail: r.Detail, NextStep: r.NextStep}
+}
+
+// works says whether people can sign in here, and whether changes can be made.
+func (s *server) works() (signIns, changes admin.Works) {
+	st, _ := s.node.Status()
+	_, contact := s.store.Contact()
+	signIns = admin.Works{OK: true, Detail: "work"}
+	switch err := s.ready(); {
+	case err != nil:
+		signIns = admin.Works{Detail: "do not work: " + err.Error()}
+	case !contact:
+		signIns.Detail = "work, from the copy here, and are marked as degraded; not at applications with degraded: refuse"
+	}
+	switch {
+	case !contact:
+		changes.Detail = "are refused for want of a master, but for blocking a user, disabling a credential and revoking a token"
+	case st.ReadOnly != nil:
+		changes.Detail = "are refused: " + st.ReadOnly.Error()
+	case s.aside.Load() != nil:
+		changes.Detail = "are refused: this server decides nothing"
+	default:
+		changes = admin.Works{OK: true, Detail: "work"}
+	}
+	return signIns, changes
+}
