@@ -60,6 +60,9 @@ func (s *Schemas) Run(ctx context.Context) error {
 // step raises the schema if that can be, and says what it waits for otherwise.
 func (s *Schemas) step(ctx context.Context) (why string) {
 	before := s.Store.Schema()
+	if s.Knows <= before {
+		return ""
+	}
 	to, names, waits := s.next()
 	if to <= before {
 		return strings.Join(waits, "; ")

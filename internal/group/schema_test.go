@@ -49,6 +49,7 @@ func TestSchemas(t *testing.T) {
 		{"alone", 2, nil, nil, 2, ""},
 		{"alone on record", 2, []mfa.Member{two("n1", 2)}, nil, 2, ""},
 		{"nothing new", 1, []mfa.Member{two("n1", 1), two("n2", 1)}, schemaPeers{"n2": {Schema: 1}}, 1, ""},
+		{"nothing new, and the other is away", 1, []mfa.Member{two("n1", 1), two("n2", 1)}, nil, 1, ""},
 		{"the other is old", 2, []mfa.Member{two("n1", 2), two("n2", 1)}, schemaPeers{"n2": {Schema: 1, Version: "v1"}}, 1, "server n2, version v1, knows schemas up to 1"},
 		{"the other never told", 2, []mfa.Member{two("n1", 2), two("n2", 0)}, schemaPeers{"n2": {}}, 1, "n2"},
 		{"the other is away", 2, []mfa.Member{two("n1", 2), two("n2", 2)}, nil, 1, "server n2 does not answer"},

@@ -19,7 +19,7 @@ import (
 )
 
 // errNoKeys: what a witness is asked for needs the group's keys.
-var errNoKeys = fmt.Errorf("this server is a witness: it votes, and has none of the group's keys; ask one of the group's other servers: %w", mfa.ErrUnavailable)
+var errNoKeys = fmt.Errorf("%w: this server is a witness: it votes, and has none of the group's keys; ask one of the group's other servers", mfa.ErrInvalid)
 
 // witnessOperations are those of the admin API that a witness serves.
 var witnessOperations = []string{"/status", "/doctor", "/log-level", "/group/members", "/group/forget", "/group/leave", "/group/promote", "/group/disaster",
