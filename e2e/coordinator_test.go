@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,9 +15,11 @@ import (
 	"time"
 
 	"countersign/internal/cluster"
+	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
+	"countersign/internal/mfa"
 	"countersign/internal/pki"
 	"countersign/internal/radius"
 	"countersign/internal/secret"
@@ -281,4 +284,64 @@ func TestCoordinatorRestored(t *testing.T) {
 	first.start()
 	await(t, "the refusal of a server that is not known", func() bool { return strings.Contains(first.log.String(), "knows no server n1") })
 	first.cli("user", "add", "carol")
+}
+
+// The master of a pair is gone: the coordinator grants the new epoch, once it has heard
+// nobody who hears the old master for long enough; nothing is begun without it.
+func TestCoordinatorGrants(t *testing.T) {
+	c := newCoordinator(t)
+	all := foundAt(t, c, "corp", 2)
+	m, rep := all[0], all[1]
+	rep.cli("user", "add", "alice")
+	c.sees("corp", 2, "n1")
+	m.kill9()
+	c.stop()
+	promote := func() result { return rep.try("", "group", "promote", "--disaster", "--confirm", "corp/1", "--json") }
+	refusals := func(why string) {
+		t.Helper()
+		last := ""
+		defer func() {
+			if t.Failed() {
+				t.Logf("last refusal: %s", last)
+			}
+		}()
+		await(t, "the refusal: "+why, func() bool {
+			r := promote()
+			if last = r.stderr; r.code == 0 {
+				t.Fatalf("promoted: %s", r.stdout)
+			}
+			return strings.Contains(last, why)
+		})
+	}
+	refusals("no coordinator could be asked") // after those of the pair itself
+	c.coordinate()
+	refusals("cannot tell yet whether the old master lives")
+	if r := rep.try("", "group", "promote", "--disaster", "--force", "--confirm", "corp/1"); r.code != 1 || !strings.Contains(r.stderr, "the coordinator grants no new epoch") {
+		t.Errorf("forced against the coordinator's refusal: exit %d %s", r.code, r.stderr)
+	}
+	var done mfa.DisasterPromotion
+	await(t, "the grant", func() bool {
+		r := promote()
+		return r.code == 0 && document(r.stdout, &done) == nil
+	})
+	if done.Unconfirmed || done.NewEpoch != 2 || done.NewMaster != "n2" {
+		t.Errorf("promoted: %+v", done)
+	}
+	c.sees("corp", 1, "n2")
+	rep.cli("user", "add", "bob")
+	var e struct {
+		Standing coordinator.Standing `json:"standing"`
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // what it answers counts
+	_, rest, _ := strings.Cut(readText(t, c.config), "coordinator: ")
+	resp, err := client.Get("https://" + strings.TrimRight(rest, "}\n") + coordinator.PathMaster + "?group=corp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || e.Standing.Epoch != 2 || e.Standing.Name != "n2" || !strings.Contains(e.Standing.DecidedBy, "granted by coordinator c1 to n2") {
+		t.Errorf("who is master: %+v, %v", e.Standing, err)
+	}
+	m.start() // it follows, and is a replica
+	c.sees("corp", 2, "n2")
 }
