@@ -342,6 +342,14 @@ func TestCoordinatorGrants(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || e.Standing.Epoch != 2 || e.Standing.Name != "n2" || !strings.Contains(e.Standing.DecidedBy, "granted by coordinator c1 to n2") {
 		t.Errorf("who is master: %+v, %v", e.Standing, err)
 	}
-	m.start() // it follows, and is a replica
+
+	// The old master comes back and reaches nobody but the coordinator: it decides nothing.
+	rep.kill9()
+	m.launch()
+	await(t, "the old master standing by", func() bool { return strings.Contains(m.log.String(), "this server decides nothing") })
+	if r := m.try("", "user", "add", "carol"); r.code != 1 {
+		t.Errorf("a change at the old master, which knows that there is a later epoch: exit %d %s", r.code, r.stderr)
+	}
+	rep.start()
 	c.sees("corp", 2, "n2")
 }

@@ -135,7 +135,15 @@ func (s *server) stepAside(why string) {
 // joins that.
 func (s *server) place(ctx, starting context.Context) error {
 	f := s.node.Folder()
+	asked := make(chan uint64, 1)
+	go func() { asked <- s.askOutside(starting, f) }()
 	v := judge(s.askEpochs(starting, f), f)
+	if e := <-asked; e > f.Epoch && v.later == nil { // it knows of a server that nobody reaches
+		if err := s.node.SawEpoch(e); err != nil {
+			s.own.Error("a later epoch could not be noted in epoch.json; a restart asks again", "epoch", e, "error", err)
+		}
+		f.Highest = max(f.Highest, e)
+	}
 	switch {
 	case v.later != nil && v.later.Master != "":
 		return s.follow(ctx, starting, *v.later)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/cluster"
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
@@ -163,10 +164,13 @@ func (s *server) tellOutside(ctx context.Context) error {
 	last := ""
 	for {
 		text := ""
-		if err := s.tellOnce(ctx); err != nil {
+		err := s.tellOnce(ctx)
+		if err != nil {
 			text = err.Error()
 		}
 		switch {
+		case errors.Is(err, errLaterEpoch):
+			return err
 		case ctx.Err() != nil:
 			return nil
 		case text == last:
@@ -197,7 +201,56 @@ func (s *server) tellOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.standing.take(s.Config.DataDir, st, signed, s.Now())
+	if err := s.standing.take(s.Config.DataDir, st, signed, s.Now()); err != nil {
+		return err
+	}
+	return s.outsideEpoch(st)
+}
+
+// maxEpochStep is the largest step of an epoch that is believed of a coordinator.
+const maxEpochStep = 1_000_000
+
+// outsideEpoch acts on an epoch that a coordinator told: this server decides nothing any
+// more if the group is at a later one. The error then wraps errLaterEpoch.
+func (s *server) outsideEpoch(st coordinator.Standing) error {
+	f := s.node.Folder()
+	switch {
+	case st.Epoch <= f.Epoch:
+		return nil
+	case st.Epoch > f.Highest+maxEpochStep:
+		return fmt.Errorf("the coordinator tells epoch %d while %d is known here, and is not believed: %w", st.Epoch, f.Highest, mfa.ErrInvalid)
+	}
+	if err := s.node.SawEpoch(st.Epoch); err != nil {
+		return err
+	}
+	if s.aside.Load() != nil {
+		return nil
+	}
+	s.stepAside(fmt.Sprintf("the coordinator says that the group is at epoch %d with the master %s, and this server's database is of epoch %d", st.Epoch, st.Last, f.Epoch))
+	s.again.Store(true)
+	return fmt.Errorf("%w: %d, says the coordinator", errLaterEpoch, st.Epoch)
+}
+
+// askOutside asks the coordinator that the node file names which epoch the group is at, for
+// at most epochTimeout; 0: there is none, or no answer that is believed.
+func (s *server) askOutside(ctx context.Context, f cluster.Folder) uint64 {
+	if len(s.Config.Coordinator) == 0 {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
+	defer cancel()
+	link := coordinator.NewLink(f.Group, s.Config.Coordinator, s.peers.ca, s.peers.certificate)
+	defer link.Close()
+	st, _, err := link.Master(ctx)
+	if err != nil {
+		s.own.Info("the coordinator was not heard at the start", "coordinator", s.Config.Coordinator, "error", err)
+		return 0
+	}
+	if st.Epoch > f.Highest+maxEpochStep {
+		s.own.Error("the coordinator tells an epoch that cannot be; it is not believed", "epoch", st.Epoch, "known", f.Highest)
+		return 0
+	}
+	return st.Epoch
 }
 
 // answerLetters calls at the coordinator for requests of new servers, while this server is

@@ -33,10 +33,15 @@ type Grant struct {
 	Time        time.Time `json:"time"`
 }
 
-// Refusal says why no epoch is granted. It wraps mfa.ErrConflict: the coordinator has
+// refused says why no epoch is granted. It is a mfa.ErrConflict: the coordinator has
 // decided, and no force is of use against it.
+type refused struct{ text string }
+
+func (r refused) Error() string { return r.text }
+func (r refused) Unwrap() error { return mfa.ErrConflict }
+
 func refusal(format string, args ...any) error {
-	return fmt.Errorf("%w: the coordinator grants no new epoch: %s", mfa.ErrConflict, fmt.Sprintf(format, args...))
+	return refused{fmt.Sprintf("the coordinator grants no new epoch: "+format, args...)}
 }
 
 // Grant gives the candidate the next epoch of its group, by compare-and-swap, unless
