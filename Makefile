@@ -34,7 +34,7 @@ bench: deps build
 	go run ./cmd/bench group $(GROUPFLAGS)
 
 # kill -9 under load, again and again; then groups of several sizes under
-# every fault of e2e/faults_test.go. Rounds that FAULTS_LOG holds are not run again.
+# every fault of e2e/faults_test.go, and pairs cut in two epochs. Rounds that FAULTS_LOG holds are not run again.
 FAULTS_ROUNDS ?= 20
 FAULTS_SERVERS ?= 1,2,2w,3,5
 FAULTS_LOG ?= $(CURDIR)/docs/faults.tsv
@@ -42,6 +42,7 @@ chaos: deps
 	CHAOS_ROUNDS=50 tools/test.sh -run Chaos -count 1 -timeout 60m ./e2e
 	FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_SERVERS=$(FAULTS_SERVERS) FAULTS_SEED=1 FAULTS_EVENTS=6 FAULTS_LOG=$(FAULTS_LOG) \
 		tools/test.sh -run 'TestFaults$$' -count 1 -timeout 300m ./e2e
+	REUNION_ROUNDS=$(FAULTS_ROUNDS) tools/test.sh -run 'TestReunion$$' -count 1 -timeout 60m ./e2e
 
 deb:
 	tools/deb.sh $(VERSION)
