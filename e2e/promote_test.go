@@ -161,7 +161,7 @@ func (s *server) follows(name string) {
 // Two servers change places under load, back and forth.
 func TestPromotePair(t *testing.T) {
 	all := newGroup(t, 2)
-	l := newLoad(t, all, 8)
+	l := newLoad(t, all, 16)
 	l.more(16)
 	p := all[1].promoted() // asked at the replica
 	if p.OldMaster != "n1" || p.NewMaster != "n2" || !p.Swap {
@@ -181,6 +181,20 @@ func TestPromotePair(t *testing.T) {
 	all[0].settled(2)
 	l.more(32)
 	l.end()
+	// Who signed in where a server had no database was answered, by the other server.
+	relayed := 0
+	for i, s := range all {
+		var doc struct{ Attempts []struct{ Login string } }
+		s.json(&doc, "audit", "list", "--limit", "0")
+		for _, a := range doc.Attempts {
+			if strings.HasPrefix(a.Login, "u") && !strings.HasPrefix(a.Login, fmt.Sprintf("u%d-", i)) {
+				relayed++
+			}
+		}
+	}
+	if t.Logf("%d sign-ins relayed", relayed); relayed == 0 {
+		t.Error("no sign-in was relayed")
+	}
 }
 
 // Three servers: the master moves under load, nobody is refused anywhere.

@@ -63,9 +63,9 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
 		Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
 	s.radius = &radiusd.Server{
-		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: s.engine,
+		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},
 		Timeout:      func() time.Duration { return s.store.Settings().Attempt.Duration() },
-		Applications: s.store, NASes: s.store, Ready: s.ready, Metrics: s.metrics, Log: s.log.Logger("radius"), Now: s.Now,
+		Applications: s.store, NASes: s.store, Ready: decider{s}.ready, Metrics: s.metrics, Log: s.log.Logger("radius"), Now: s.Now,
 	}
 	s.gauges()
 	return nil

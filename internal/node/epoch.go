@@ -178,8 +178,8 @@ func (s *server) follow(ctx, starting context.Context, e group.Epoch) error {
 		"told_by", e.Name, "master", e.Master, "decided_by", e.DecidedBy, "since", e.Since.Format(time.RFC3339))
 	s.remember(e)
 	s.node.Close()
-	s.node = nil
-	err := s.join(ctx, followPatience)
+	var err error
+	s.node, err = s.join(ctx, followPatience)
 	if !errors.Is(err, errNoMaster) {
 		s.peers.stale.Store(false)
 		return err

@@ -94,7 +94,11 @@ func (s *server) assembleGroup() {
 	}
 	s.admission = coordinator.Handler(s.group, s.signStanding)
 	s.coordinator = s.atMaster(s.admission)
-	api := peer.API(s.group, s.report, s.beat, peer.Watch(s.ownOverview, s.coordinator))
+	more := peer.Watch(s.ownOverview, s.coordinator)
+	if s.engine != nil {
+		more = peer.Decide(s.engine, more)
+	}
+	api := peer.API(s.group, s.report, s.beat, more)
 	s.peers.api.Store(&api)
 }
 

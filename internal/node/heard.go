@@ -189,7 +189,7 @@ func (s *server) report() group.Report {
 		r.Expires = s.peers.cert.Load().Leaf.NotAfter
 		n, records = s.peers.live.Load(), s.peers.records.Load()
 	}
-	if n == nil {
+	if n == nil || s.parted.Load() {
 		return r
 	}
 	st, err := n.Status()

@@ -43,20 +43,20 @@ func (s *server) activated() bool {
 // join brings a copy of the group's database into the data folder and opens it. It begins
 // anew until ctx is done, because a master that is away comes back, or for so long (0: for
 // ever); then the error wraps errNoMaster.
-func (s *server) join(ctx context.Context, patience time.Duration) error {
+func (s *server) join(ctx context.Context, patience time.Duration) (*cluster.Node, error) {
 	began := time.Now()
 	list := s.peers.roster.Load()
 	s.own.Info("joining the group", "group", list.Group, "server", s.Config.Name, "peer", s.peers.address)
 	last := ""
 	for {
-		err := s.joinOnce(ctx, list.Group)
+		n, err := s.joinOnce(ctx, list.Group)
 		switch {
 		case err == nil:
-			return nil
+			return n, nil
 		case errors.Is(err, errForgotten), errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrOutdated), ctx.Err() != nil:
-			return err
+			return nil, err
 		case patience > 0 && time.Since(began) > patience:
-			return fmt.Errorf("%w: %w", errNoMaster, err)
+			return nil, fmt.Errorf("%w: %w", errNoMaster, err)
 		case err.Error() != last:
 			last = err.Error()
 			s.own.Warn("could not join yet; trying again each second", "error", err)
@@ -66,15 +66,15 @@ func (s *server) join(ctx context.Context, patience time.Duration) error {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
-func (s *server) joinOnce(ctx context.Context, name string) error {
+func (s *server) joinOnce(ctx context.Context, name string) (*cluster.Node, error) {
 	info, err := s.askToJoin(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := s.clusterOptions()
 	o.Group = name
@@ -82,7 +82,7 @@ func (s *server) joinOnce(ctx context.Context, name string) error {
 	defer cancel()
 	n, err := cluster.Join(starting, o, cluster.JoinInfo(info))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.peers.opened(n)
 	began, told := s.Now(), time.Time{}
@@ -97,11 +97,10 @@ func (s *server) joinOnce(ctx context.Context, name string) error {
 		s.peers.raft.Store(nil)
 		s.peers.live.Store(nil)
 		n.Close()
-		return err
+		return nil, err
 	}
-	s.node = n
 	s.own.Info("caught up with the group", "group", n.Group(), "epoch", n.Epoch(), "after", s.Now().Sub(began).Round(time.Millisecond).String())
-	return nil
+	return n, nil
 }
 
 // secondsLeft guesses from the bytes so far; -1: cannot tell yet.

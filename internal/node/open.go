@@ -93,8 +93,14 @@ func (s *server) openDatabase(ctx, starting context.Context) (err error) {
 	if err := s.fitsGroup(starting); err != nil {
 		return err
 	}
+	if s.joined != nil { // while the run before this one was still serving
+		s.node, s.joined = s.joined, nil
+		s.peers.opened(s.node)
+		return nil
+	}
 	if s.activated() || s.before() != "" {
-		return s.join(ctx, 0)
+		s.node, err = s.join(ctx, 0)
+		return err
 	}
 	s.node, err = cluster.Open(starting, s.clusterOptions())
 	if errors.Is(err, cluster.ErrEmpty) {

@@ -22,6 +22,10 @@ type operator struct{ s *server }
 func (o operator) Status(context.Context) (admin.Status, error) {
 	s := o.s
 	st, err := s.node.Status()
+	if s.parted.Load() {
+		return admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: "joining", Epoch: s.node.Epoch(), Degraded: true, Since: s.started, Version: s.Version,
+			Warnings: []string{"this server fetches the group's database anew; sign-ins are decided by the other servers meanwhile"}}, nil
+	}
 	if err != nil {
 		return admin.Status{}, err
 	}
@@ -139,6 +143,9 @@ func (s *server) reasons() []string {
 
 // alive says whether the process still does its work; without a master it does.
 func (s *server) alive() error {
+	if s.parted.Load() {
+		return nil
+	}
 	_, err := s.node.Status()
 	return err
 }

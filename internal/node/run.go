@@ -106,6 +106,9 @@ type server struct {
 	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
 	removed     atomic.Bool            // the database ended because this server was removed
 	aside       atomic.Pointer[aside]  // why this server decides nothing; nil: it does
+	joined      *cluster.Node          // the database, if the run before this one has joined anew
+	next        *cluster.Node          // the same, for the next run
+	parted      atomic.Bool            // the database is closed and fetched anew: other servers decide
 	again       atomic.Bool            // this run ends because the next one is of a later epoch
 	ahead       chan string            // servers that know a later epoch
 	promoting   sync.Mutex             // held while a new epoch is begun
@@ -116,10 +119,24 @@ type server struct {
 // is for the operator: what is in the way, and what to do.
 func Run(ctx context.Context, o Options) error {
 	was := ""
+	last := &server{}
 	for {
-		s := &server{Options: o}
+		s := &server{Options: o, joined: last.next}
+		if last.next != nil {
+			s.log, s.levels = last.log, last.levels // which the database writes to
+		}
 		s.was.Store(&was)
 		err := s.run(ctx, nil)
+		if s.joined != nil { // what comes before the database was in the way
+			s.joined.Close()
+		}
+		if last = s; s.next != nil && ctx.Err() == nil {
+			continue
+		}
+		if s.next != nil {
+			s.next.Close()
+			s.log.Close()
+		}
 		if ctx.Err() == nil && s.again.Load() {
 			was = ""
 			continue
@@ -141,8 +158,13 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	if err := s.openLog(); err != nil {
 		return err
 	}
-	defer s.log.Close()
+	defer func() {
+		if s.next == nil {
+			s.log.Close()
+		}
+	}()
 
+	outer := ctx
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	s.fail = fail
@@ -171,14 +193,17 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 		s.Ready(s.bound)
 	}
 	<-ctx.Done()
+	s.rejoin(outer)
 	s.own.Info("stopping")
 	return nil
 }
 
 func (s *server) openLog() (err error) {
-	l := s.Config.Log
-	s.levels = logging.NewLevels(l.Level, l.Components, s.Now)
-	s.log, err = logging.New(logging.Options{Format: l.Format, File: l.File, Stderr: s.Stderr, Levels: s.levels})
+	if s.log == nil {
+		l := s.Config.Log
+		s.levels = logging.NewLevels(l.Level, l.Components, s.Now)
+		s.log, err = logging.New(logging.Options{Format: l.Format, File: l.File, Stderr: s.Stderr, Levels: s.levels})
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,50 @@
+package group
+
+import (
+	"net/netip"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Question is one leg of an authentication that a server without a database of its own has
+// another one decide. It holds what the user typed and goes through the peer port only.
+type Question struct {
+	Application mfa.ApplicationID `json:"application"`
+	FrontEnd    string            `json:"front_end"`
+	Leg         mfa.LegID         `json:"leg"`
+	Login       string            `json:"login"`
+	Password    secret.Wire       `json:"password"`
+	Handle      []byte            `json:"handle,omitempty"`
+	Answer      secret.Wire       `json:"answer"`
+	Caps        mfa.Caps          `json:"caps"`
+	Peer        netip.AddrPort    `json:"peer"`
+	Source      string            `json:"source"`
+	Refuse      mfa.Reason        `json:"refuse"`
+	Trace       bool              `json:"trace,omitempty"`
+}
+
+// Ask makes a question of a request.
+func Ask(r mfa.Request) Question {
+	return Question{r.Application, r.FrontEnd, r.Leg, r.Login, secret.Wire{Text: r.Password}, r.Handle, secret.Wire{Text: r.Answer}, r.Caps,
+		r.Peer, r.Source, r.Refuse, r.Trace}
+}
+
+// Request is the request that the question was made of.
+func (q Question) Request() mfa.Request {
+	return mfa.Request{Application: q.Application, FrontEnd: q.FrontEnd, Leg: q.Leg, Login: q.Login, Password: q.Password.Text, Handle: q.Handle,
+		Answer: q.Answer.Text, Caps: q.Caps, Peer: q.Peer, Source: q.Source, Refuse: q.Refuse, Trace: q.Trace}
+}
+
+// Decided is the answer to a Question. Its zero value refuses.
+type Decided struct {
+	Verdict mfa.Verdict          `json:"verdict"`
+	Reason  mfa.Reason           `json:"reason"`
+	Message string               `json:"message"`
+	Handle  []byte               `json:"handle,omitempty"`
+	Expires time.Time            `json:"expires,omitzero"`
+	Attempt mfa.AttemptID        `json:"attempt"`
+	Reply   []mfa.ReplyAttribute `json:"reply,omitempty"`
+	Trace   []string             `json:"trace,omitempty"`
+}

@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+	"countersign/internal/peer"
+)
+
+// rejoin fetches the database anew for the next run, once this server's membership has
+// ended while it serves, as that of a master does that has changed places with another
+// server. The front-ends stay open, and have other servers decide. If that comes to
+// nothing, the next run does it, and says what is in the way.
+func (s *server) rejoin(ctx context.Context) {
+	s.noteRemoval()
+	if ctx.Err() != nil || !s.removed.Load() || s.again.Load() || s.aside.Load() != nil || s.witness {
+		return
+	}
+	s.own.Info("this server's membership has ended; it joins again, and other servers decide meanwhile")
+	s.parted.Store(true)
+	s.node.Close()
+	n, err := s.join(ctx, followPatience)
+	if err != nil {
+		s.own.Debug("did not join while it serves", "error", err)
+		return
+	}
+	s.next = n
+}
+
+// decider decides for the front-ends: by the engine, or while this server has no database,
+// by another server's.
+type decider struct{ s *server }
+
+// Authenticate implements mfa.Authenticator.
+func (d decider) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
+	if !d.s.parted.Load() {
+		return d.s.engine.Authenticate(ctx, r)
+	}
+	var tried []string
+	for _, m := range d.s.peers.members() {
+		if m.Name == d.s.Config.Name || m.Role == mfa.RoleWitness {
+			continue
+		}
+		var out group.Decided
+		err := d.s.peers.client.Call(ctx, m.Peer, http.MethodPost, peer.PathDecide, group.Ask(r), &out)
+		if err == nil {
+			return mfa.Decision(out), nil
+		}
+		tried = append(tried, fmt.Sprintf("%s at %s: %v", m.Name, m.Peer, err)) // the leg is the same: asked twice, it counts once
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return mfa.Decision{}, errors.New("this server fetches the database anew, and no other server decided: " + strings.Join(tried, "; "))
+}
+
+func (d decider) ready() error {
+	if d.s.parted.Load() {
+		return nil
+	}
+	return d.s.ready()
+}
