@@ -44,6 +44,7 @@ type Node struct {
 	inVain  atomic.Uint64             // index that a replica did not have in time
 	foreign atomic.Int64              // requests that PeerHandler refused
 	fence   atomic.Pointer[error]     // why nothing is decided with this database any more; nil: it is
+	reads   atomic.Uint64             // term in which reads see all that was acknowledged
 	misses  atomic.Int32              // probes in a row that found no master; Run counts
 
 	filing sync.Mutex // held while the epoch file is changed
