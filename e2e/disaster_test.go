@@ -1,9 +1,11 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"countersign/internal/admin"
@@ -191,5 +193,109 @@ func TestDisasterPair(t *testing.T) {
 		if !rep.recorded(verb) {
 			t.Errorf("%s is not in the trail", verb)
 		}
+	}
+}
+
+// Two of three are gone: the third begins a new epoch once they have been silent for long
+// enough. One of them was only frozen, and is told the same by its operator: then the epoch
+// has two sides, until one is chosen.
+func TestDisasterThree(t *testing.T) {
+	program, err := shifting()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*server
+	for i := range 3 {
+		s := newMember(t, fmt.Sprintf("n%d", i+1))
+		s.binary, s.env = program, []string{"COUNTERSIGN_SILENCE=8s"}
+		if i == 0 {
+			s.found()
+		} else {
+			s.activate(all[0].code())
+		}
+		s.start()
+		all = append(all, s)
+	}
+	all[0].settled(3)
+	m, others := master(t, all)
+	one, two := others[0], others[1]
+	one.application("none", atNone, "--first-factor", "none")
+	one.user("hank", "")
+	hank := one.hotp("hank")
+	signal := func(s *server, how syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(-s.proc.cmd.Process.Pid, how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, s := range all {
+			if s.proc.alive() {
+				_ = syscall.Kill(-s.proc.cmd.Process.Pid, syscall.SIGCONT)
+			}
+		}
+	})
+	promote := func(s *server, confirm string) (p mfa.DisasterPromotion) {
+		t.Helper()
+		s.json(&p, "group", "promote", "--disaster", "--confirm", confirm)
+		s.ready()
+		return p
+	}
+
+	one.refusesPromotion("test/1", "hears the master")
+	signal(two, syscall.SIGSTOP)
+	m.kill9()
+	await(t, "the refusal while the majority has just been heard", func() bool {
+		r := one.try("", "group", "promote", "--disaster", "--confirm", "test/1", "--force")
+		return r.code == 1 && strings.Contains(r.stderr, "taken for destroyed after 8s")
+	})
+	if p := one.lost(); len(p.Destroyed) != 2 || p.NewEpoch != 2 || len(p.Awaits) != 2 {
+		t.Errorf("receipt: %+v", p)
+	}
+	promote(one, "test/1")
+	one.cli("user", "add", "at-one")
+
+	// The other operator cannot know.
+	signal(one, syscall.SIGSTOP)
+	signal(two, syscall.SIGCONT)
+	two.lost()
+	promote(two, "test/1")
+	two.cli("user", "add", "at-two")
+	signal(one, syscall.SIGCONT)
+	for _, s := range []*server{one, two} {
+		await(t, "the two sides see each other", func() bool {
+			r := s.try("", "user", "add", "nobody")
+			return r.code == 1 && strings.Contains(r.stderr, "has two databases")
+		})
+	}
+	two.stop()
+	two.start()
+	if r := two.try("", "user", "add", "nobody"); r.code != 1 || !strings.Contains(r.stderr, "has two databases") {
+		t.Errorf("a change after a restart: exit %d %s", r.code, r.stderr)
+	}
+	if p := one.lost(); p.Epoch != 2 || p.NewEpoch != 3 {
+		t.Errorf("receipt: %+v", p)
+	}
+	promote(one, "test/2")
+	two.inEpoch(3, "replica")
+	m.start()
+	m.inEpoch(3, "replica")
+	one.settled(3)
+	list := two.cli("user", "list", "--limit", "0")
+	if !strings.Contains(list, "at-one") {
+		t.Errorf("users of the side that was chosen:\n%s", list)
+	}
+	if strings.Contains(list, "at-two") {
+		t.Errorf("users of the other side without anybody's word:\n%s", list)
+	}
+	if len(two.parked()) == 0 || len(m.parked()) == 0 || len(one.parked()) != 0 {
+		t.Errorf("parked: %v, %v, %v", one.parked(), two.parked(), m.parked())
+	}
+	one.try("", "group", "promote", "--release", "--yes") // unless the merge of all trails has done it
+	if r := newNAS(t, atNone, one.radius).ask("hank", hank.press(), nil); r.code != radius.AccessAccept {
+		t.Errorf("sign-in after all that: %v (%s)", r, one.reason("hank"))
+	}
+	for _, s := range all {
+		s.verify()
 	}
 }

@@ -96,7 +96,7 @@ func wire(d cli.Deps) cli.Deps {
 type wiring struct{ cli.Deps }
 
 func (w wiring) options(c config.Config) node.Options {
-	return node.Options{Config: c, Version: w.Version, Stdout: w.Stdout, Stderr: w.Stderr, Now: w.Now}
+	return node.Options{Config: c, Version: w.Version, Stdout: w.Stdout, Stderr: w.Stderr, Now: w.Now, Silence: silence()}
 }
 
 // server runs a server, or a demo.
