@@ -108,6 +108,9 @@ func TestWitness(t *testing.T) {
 			t.Errorf("%v at a witness: exit %d: %s", verb, r.code, r.stderr)
 		}
 	}
+	if r := n1.try("", "group", "promote", "--to", "w1", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "it is a witness") {
+		t.Errorf("a witness promoted: exit %d: %s", r.code, r.stderr)
+	}
 	raw, err := oath.ParseSecret(secret.FromString(seed))
 	if err != nil {
 		t.Fatal(err)

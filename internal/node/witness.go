@@ -9,6 +9,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/adminapi"
+	"countersign/internal/cluster"
 	"countersign/internal/config"
 	"countersign/internal/group"
 	"countersign/internal/keyring"
@@ -114,6 +115,7 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 	services.run("trail index", s.index.Run)
 	services.run("clock", s.clock.run)
 	s.runGroup(services)
+	s.dropParked()
 	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
 	if prepare != nil {
 		if err := prepare(starting); err != nil {
@@ -121,6 +123,25 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 		}
 	}
 	return s.serve(ctx, fail, running)
+}
+
+// dropParked removes copies of epochs that ended a while ago: a witness cannot read what is
+// in them, so they are kept only for somebody who looks for them.
+func (s *server) dropParked() {
+	all, err := cluster.ParkedCopies(s.Config.DataDir, s.node.Folder().Copy)
+	for _, p := range all {
+		if s.Now().Sub(p.Time) < parkedKeep {
+			s.own.Warn("a copy of an epoch that ended lies here; a witness cannot take it over", "path", p.Path(s.Config.DataDir), "epoch", p.Epoch,
+				"removed_after", p.Time.Add(parkedKeep))
+			continue
+		}
+		if err = errors.Join(err, cluster.DropParked(s.Config.DataDir, p)); err == nil {
+			s.own.Info("a parked copy was removed", "path", p.Path(s.Config.DataDir), "parked", p.Time)
+		}
+	}
+	if err != nil {
+		s.own.Warn("a parked copy could not be removed; the next start tries again", "error", err)
+	}
 }
 
 func (s *server) openWitnessStore(ctx context.Context) (err error) {
@@ -136,7 +157,7 @@ func (s *server) openWitnessStore(ctx context.Context) (err error) {
 }
 
 // assembleWitness makes what a witness's operator may ask for. The interfaces that are
-// left out belong to operations that witnessAPI refuses.
+// left out belong to operations that adminAPI refuses.
 func (s *server) assembleWitness(ctx context.Context) (err error) {
 	if err := s.openLink(ctx); err != nil {
 		return err
