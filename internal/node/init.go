@@ -148,6 +148,9 @@ func (s *server) found(ctx context.Context, keyset keyring.Keyset, verb, detail 
 	if err := s.store.Sync(ctx); err != nil {
 		return err
 	}
+	if err := s.fitsRecords(); err != nil { // of a backup
+		return err
+	}
 	if err := s.foundCA(ctx); err != nil {
 		return err
 	}

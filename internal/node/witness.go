@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"countersign/internal/admin"
 	"countersign/internal/adminapi"
@@ -115,7 +117,7 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 	services.run("trail index", s.index.Run)
 	services.run("clock", s.clock.run)
 	s.runGroup(services)
-	s.dropParked()
+	dropParked(s.Config.DataDir, s.node.Folder().Copy, s.Now(), s.own)
 	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
 	if prepare != nil {
 		if err := prepare(starting); err != nil {
@@ -127,20 +129,20 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 
 // dropParked removes copies of epochs that ended a while ago: a witness cannot read what is
 // in them, so they are kept only for somebody who looks for them.
-func (s *server) dropParked() {
-	all, err := cluster.ParkedCopies(s.Config.DataDir, s.node.Folder().Copy)
+func dropParked(dataDir, counts string, now time.Time, log *slog.Logger) {
+	all, err := cluster.ParkedCopies(dataDir, counts)
 	for _, p := range all {
-		if s.Now().Sub(p.Time) < parkedKeep {
-			s.own.Warn("a copy of an epoch that ended lies here; a witness cannot take it over", "path", p.Path(s.Config.DataDir), "epoch", p.Epoch,
+		if now.Sub(p.Time) < parkedKeep {
+			log.Warn("a copy of an epoch that ended lies here; a witness cannot take it over", "path", p.Path(dataDir), "epoch", p.Epoch,
 				"removed_after", p.Time.Add(parkedKeep))
 			continue
 		}
-		if err = errors.Join(err, cluster.DropParked(s.Config.DataDir, p)); err == nil {
-			s.own.Info("a parked copy was removed", "path", p.Path(s.Config.DataDir), "parked", p.Time)
+		if err = errors.Join(err, cluster.DropParked(dataDir, p)); err == nil {
+			log.Info("a parked copy was removed", "path", p.Path(dataDir), "parked", p.Time)
 		}
 	}
 	if err != nil {
-		s.own.Warn("a parked copy could not be removed; the next start tries again", "error", err)
+		log.Warn("a parked copy could not be removed; the next start tries again", "error", err)
 	}
 }
 
