@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/cluster"
+	"countersign/internal/group"
+	"countersign/internal/mfa"
+)
+
+// up runs a server in this process and waits until it answers. end stops it and returns
+// what it ended with.
+func up(t *testing.T, o Options) (s *server, end func() error) {
+	t.Helper()
+	s = &server{Options: o, small: true}
+	ready := make(chan struct{})
+	s.Ready = func(Addresses) { close(ready) }
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx, nil) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("%v\n%s", err, o.Stderr)
+	}
+	return s, func() error { stop(); return <-ended }
+}
+
+// A server that has heard of a later epoch, and meets nobody of it, decides nothing. Its
+// operator can still begin a new epoch on it.
+func TestStandsBy(t *testing.T) {
+	o := options(folder(t))
+	o.Config.Listen.Peer, o.Config.Listen.Coordinator = free(t), free(t)
+	must(t, Init(t.Context(), o, "corp"))
+	s, end := up(t, o)
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		if _, err := s.store.Member("nyc1"); err == nil {
+			break
+		}
+	}
+	if _, err := (groupAdmin{s}).PromoteDisaster(t.Context(), "root", "corp/1", true, false); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "is the master of epoch 1 already") {
+		t.Errorf("a master promoted to what it is: %v", err)
+	}
+	must(t, s.node.SawEpoch(7))
+	must(t, end())
+
+	s, end = up(t, o)
+	if err := s.ready(); err == nil || !strings.Contains(err.Error(), "epoch 7") {
+		t.Errorf("a server that knows of a later epoch is ready: %v", err)
+	}
+	if _, err := s.store.CreateUser(t.Context(), mfa.User{Login: "alice"}, nil); !errors.Is(err, mfa.ErrUnavailable) {
+		t.Errorf("it takes a change: %v", err)
+	}
+	if s.group.Cluster.Leads() || s.report().Quorum || s.report().Aside == "" || s.grouped() {
+		t.Errorf("it says of itself %+v", s.report())
+	}
+	told, err := s.tellEpoch()
+	must(t, err)
+	e, err := told.Believe(mfa.Member{Name: "nyc1", Sign: s.id.public()}, "corp", 1)
+	if err != nil || e.Epoch != 1 || e.Highest != 7 || e.Master != "" {
+		t.Errorf("it tells %+v, %v", e, err)
+	}
+	p, err := groupAdmin{s}.PromoteDisaster(t.Context(), "root", "corp/1", false, false)
+	if !errors.Is(err, mfa.ErrInvalid) || p.NewEpoch != 8 || s.ready() == nil {
+		t.Errorf("the wrong word began an epoch: %+v, %v", p, err)
+	}
+	if p, err = (groupAdmin{s}).PromoteDisaster(t.Context(), "root", "corp/7", false, false); err != nil || p.NewEpoch != 8 {
+		t.Fatalf("promote: %+v, %v", p, err)
+	}
+	must(t, s.node.SawEpoch(9)) // too late to count
+	if err := end(); !errors.Is(err, errForked) || !s.again.Load() {
+		t.Errorf("it ended with %v", err)
+	}
+
+	s, end = up(t, o)
+	if err := s.ready(); err != nil {
+		t.Errorf("the new epoch is not ready: %v", err)
+	}
+	r, err := s.store.EpochRecord()
+	if err != nil || r.Epoch != 8 || r.Previous.Epoch != 1 || r.Previous.ForkRevision == 0 || !r.Unconfirmed || r.By != "root" || r.ClusterID != s.node.ClusterID() || r.Hold.Released() {
+		t.Errorf("record: %+v, %v", r, err)
+	}
+	if _, err := s.store.CreateUser(t.Context(), mfa.User{Login: "alice"}, nil); err != nil {
+		t.Errorf("the new epoch takes no change: %v", err)
+	}
+	must(t, end())
+
+	again, stop := up(t, o) // the receipt is still in the epoch file, and counts once
+	if r2, err := again.store.EpochRecord(); err != nil || !r2.Since.Equal(r.Since) {
+		t.Errorf("after a restart: %+v, %v", r2, err)
+	}
+	must(t, stop())
+}
+
+func TestJudge(t *testing.T) {
+	f := cluster.Folder{Epoch: 4, Highest: 4, ClusterID: "a"}
+	at := func(epoch uint64, id, master string) told {
+		return told{epoch: group.Epoch{Epoch: epoch, ClusterID: id, Master: master}}
+	}
+	stranger, silent := told{err: group.ErrNotMember}, told{err: errors.New("timeout")}
+	for _, c := range []struct {
+		name    string
+		all     []told
+		later   uint64
+		master  string
+		rival   bool
+		unknown bool
+	}{
+		{name: "nobody answers", all: []told{silent, silent}},
+		{name: "the same", all: []told{at(4, "a", "n1"), at(3, "z", "n3")}},
+		{name: "one is later", all: []told{at(4, "a", ""), at(5, "b", "n2"), silent}, later: 5, master: "n2"},
+		{name: "the highest counts", all: []told{at(6, "c", ""), at(5, "b", "n2")}, later: 6},
+		{name: "of two, the one with a master", all: []told{at(5, "b", ""), at(5, "b", "n2")}, later: 5, master: "n2"},
+		{name: "another database of this epoch", all: []told{at(4, "b", "n2")}, rival: true},
+		{name: "nobody knows this server", all: []told{stranger, silent}, unknown: true},
+		{name: "one knows it", all: []told{stranger, at(4, "a", "n1")}},
+	} {
+		v := judge(c.all, f)
+		if (v.later != nil) != (c.later > 0) || v.later != nil && (v.later.Epoch != c.later || v.later.Master != c.master) || (v.rival != nil) != c.rival || v.unknown != c.unknown {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+	}
+}
