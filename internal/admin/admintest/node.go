@@ -116,6 +116,7 @@ type Node struct {
 	Now    func() time.Time
 	Checks []admin.Check
 	Break  bool // Backup ends in the middle
+	Stuck  bool // the old master keeps its vote after a promotion
 
 	mu       sync.Mutex
 	levels   []string
@@ -138,7 +139,7 @@ func (n *Node) Servers(ctx context.Context) ([]admin.Member, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.promoted {
-		return []admin.Member{{Name: "nyc1", Role: "replica", Reachable: true}, {Name: "nyc2", Role: "master", Voter: true, Reachable: true}}, err
+		return []admin.Member{{Name: "nyc1", Role: "replica", Voter: n.Stuck, Reachable: true}, {Name: "nyc2", Role: "master", Voter: true, Reachable: true}}, err
 	}
 	return st.Members, err
 }
