@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -316,7 +317,7 @@ func TestCoordinatorGrants(t *testing.T) {
 	refusals("no coordinator could be asked") // after those of the pair itself
 	c.coordinate()
 	refusals("cannot tell yet whether the old master lives")
-	if r := rep.try("", "group", "promote", "--disaster", "--force", "--confirm", "corp/1"); r.code != 1 || !strings.Contains(r.stderr, "the coordinator grants no new epoch") {
+	if r := rep.try("", "group", "promote", "--disaster", "--force", "--confirm", "corp/1"); r.code != 1 || !strings.Contains(r.stderr, "the coordinator refuses: no new epoch is granted") {
 		t.Errorf("forced against the coordinator's refusal: exit %d %s", r.code, r.stderr)
 	}
 	var done mfa.DisasterPromotion
@@ -349,6 +350,45 @@ func TestCoordinatorGrants(t *testing.T) {
 	await(t, "the old master standing by", func() bool { return strings.Contains(m.log.String(), "this server decides nothing") })
 	if r := m.try("", "user", "add", "carol"); r.code != 1 {
 		t.Errorf("a change at the old master, which knows that there is a later epoch: exit %d %s", r.code, r.stderr)
+	}
+	rep.start()
+	c.sees("corp", 2, "n2")
+}
+
+// A new epoch was begun by force while the coordinator could not be asked. The old master,
+// which runs and has not heard of it, learns of it there, and decides nothing from then on.
+func TestCoordinatorFences(t *testing.T) {
+	c := newCoordinator(t)
+	all := foundAt(t, c, "corp", 2)
+	m, rep := all[0], all[1]
+	c.sees("corp", 2, "n1")
+	c.stop()
+	if err := syscall.Kill(-m.proc.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	awake := func() { _ = syscall.Kill(-m.proc.cmd.Process.Pid, syscall.SIGCONT) }
+	defer awake()
+	var done mfa.DisasterPromotion
+	await(t, "a promotion by force", func() bool {
+		r := rep.try("", "group", "promote", "--disaster", "--force", "--confirm", "corp/1", "--json")
+		return r.code == 0 && document(r.stdout, &done) == nil
+	})
+	if !done.Unconfirmed || done.NewEpoch != 2 {
+		t.Errorf("promoted: %+v", done)
+	}
+	c.coordinate()
+	await(t, "the new epoch at the coordinator", func() bool {
+		o := c.overview()
+		return len(o.Groups) == 1 && o.Groups[0].Epoch == 2 && o.Groups[0].Master == "n2"
+	})
+	rep.kill9() // so that nobody else can tell it
+	awake()
+	await(t, "the old master standing aside", func() bool {
+		out := m.log.String()
+		return strings.Contains(out, "says the coordinator") && strings.Contains(out, "this server decides nothing")
+	})
+	if r := m.try("", "user", "add", "carol"); r.code != 1 {
+		t.Errorf("a change at the old master: exit %d %s", r.code, r.stderr)
 	}
 	rep.start()
 	c.sees("corp", 2, "n2")

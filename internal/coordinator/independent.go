@@ -64,14 +64,16 @@ func (g SignedGrant) OpenBy(ca *x509.Certificate) (registry.Grant, error) {
 
 // independent serves an independent coordinator.
 type independent struct {
-	r     *registry.Service
-	limit *rate.Limiter // of strangers
+	r      *registry.Service
+	limit  *rate.Limiter // of strangers
+	ending <-chan struct{}
 }
 
 // Independent serves the paths of an independent coordinator. Servers show the certificate
-// that it has issued to them; what it answers to strangers is limited.
-func Independent(r *registry.Service) http.Handler {
-	c := &independent{r, rate.NewLimiter(5, 20)}
+// that it has issued to them; what it answers to strangers is limited. When ending is closed
+// (nil: never), those who wait are sent away.
+func Independent(r *registry.Service, ending <-chan struct{}) http.Handler {
+	c := &independent{r, rate.NewLimiter(5, 20), ending}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+PathPreview, c.stranger(r.PreviewFounding))
 	mux.HandleFunc("POST "+PathActivate, c.stranger(r.Found))
@@ -90,7 +92,7 @@ func Independent(r *registry.Service) http.Handler {
 		return struct{}{}, r.AnnounceJoining(ctx, from, in.Digest, in.Expires)
 	})
 	serve(c, mux, PathLetters, func(ctx context.Context, from registry.Server, _ struct{}) (any, error) {
-		ctx, cancel := context.WithTimeout(ctx, letterWait)
+		ctx, cancel := c.patience(ctx, letterWait)
 		defer cancel()
 		return r.Next(ctx, from)
 	})
@@ -108,6 +110,19 @@ func Independent(r *registry.Service) http.Handler {
 		group.WriteAnswer(w, nil, fmt.Errorf("%s: %w", r.URL.Path, mfa.ErrNotFound))
 	})
 	return mux
+}
+
+// patience is how long somebody may wait.
+func (c *independent) patience(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	go func() {
+		select {
+		case <-c.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func signGrant(ca pki.CA, g registry.Grant) (SignedGrant, error) {
@@ -161,7 +176,7 @@ func (c *independent) pass(w http.ResponseWriter, r *http.Request, in group.Requ
 	}
 	var a registry.Reply
 	if err == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), answerWait)
+		ctx, cancel := c.patience(r.Context(), answerWait)
 		defer cancel()
 		a, err = c.r.Ask(ctx, name, r.URL.Path, body)
 	}

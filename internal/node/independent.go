@@ -219,7 +219,7 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	edges := newStage(ctx, fail)
 	running.push(edges.stop)
 	edges.run("coordinator", func(ctx context.Context) error {
-		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), coordinator.Independent(c.registry), c.log.Logger("coordinator"))
+		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), coordinator.Independent(c.registry, ctx.Done()), c.log.Logger("coordinator"))
 	})
 	api := adminapi.NewCoordinator(c, c.Version, c.log.Logger("api"))
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, socket, api, c.log.Logger("http")) })

@@ -41,7 +41,7 @@ func (r refused) Error() string { return r.text }
 func (r refused) Unwrap() error { return mfa.ErrConflict }
 
 func refusal(format string, args ...any) error {
-	return refused{fmt.Sprintf("the coordinator grants no new epoch: "+format, args...)}
+	return refused{fmt.Sprintf("no new epoch is granted: "+format, args...)}
 }
 
 // Grant gives the candidate the next epoch of its group, by compare-and-swap, unless
