@@ -12,7 +12,7 @@ import (
 
 // A person is told first what two servers that change places mean, and can say no.
 func TestPromoteAsks(t *testing.T) {
-	r := newRig(t, t.TempDir(), t.Cleanup)
+	r := start(t)
 	var asked []string
 	got := r.run(typing(t, &asked, "n"), "group", "promote")
 	if got.code != 1 || len(asked) != 1 || !strings.Contains(asked[0], "nyc1 has the only vote") || !strings.Contains(asked[0], "--disaster") || !strings.Contains(got.err, "nothing was done") {
@@ -34,7 +34,7 @@ func TestPromoteAsks(t *testing.T) {
 
 // The verb ends though the old master does not become a replica, and says where things stand.
 func TestPromoteIsBounded(t *testing.T) {
-	r := newRig(t, t.TempDir(), t.Cleanup)
+	r := start(t)
 	r.node.Stuck = true
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the verb's own is a minute
 	defer cancel()
