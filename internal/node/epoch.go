@@ -65,8 +65,10 @@ func (s *server) askEpoch(ctx context.Context, m mfa.Member, f cluster.Folder) t
 		t.epoch, t.err = signed.Believe(m, f.Group, f.Highest)
 	}
 	if errors.Is(t.err, group.ErrAbsurdEpoch) {
-		s.own.Error("a server tells an epoch that cannot be; it is not believed, and nothing is done for it", "server", m.Name, "error", t.err,
-			"next", "find out what that server runs on; if its data folder is damaged, empty it and activate it anew")
+		s.absurd.Do(func() {
+			s.own.Error("a server tells an epoch that cannot be; it is not believed, and nothing is done for it", "server", m.Name, "error", t.err,
+				"next", "find out what that server runs on; if its data folder is damaged, empty it and activate it anew")
+		})
 	}
 	return t
 }

@@ -69,7 +69,7 @@ func (s *server) promote(ctx context.Context, by, to string, dry bool) (p mfa.Pr
 		case <-ctx.Done():
 			t.Stop()
 			if dry {
-				return p, fmt.Errorf("nothing was changed, because no master answers that could hand over: %w (%w)", mfa.ErrUnavailable, err)
+				return p, fmt.Errorf("nothing was changed, because no master answers that could hand over; if it is gone for good, begin a new epoch with `countersign group promote --disaster` on the server that is to be the master: %w (%w)", mfa.ErrUnavailable, err)
 			}
 			return p, fmt.Errorf("whether %s is the master by now is not known, because no master answers: countersign group members shows it: %w (%w)", to, mfa.ErrUnavailable, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"countersign/internal/admin"
 	"countersign/internal/adminapi"
 	"countersign/internal/authn"
@@ -111,6 +113,7 @@ type server struct {
 	parted      atomic.Bool            // the database is closed and fetched anew: other servers decide
 	again       atomic.Bool            // this run ends because the next one is of a later epoch
 	ahead       chan string            // servers that know a later epoch
+	absurd      rate.Sometimes         // says that one tells an epoch that cannot be
 	promoting   sync.Mutex             // held while a new epoch is begun
 	fail        func(error)            // ends this run
 }
@@ -154,7 +157,7 @@ func Run(ctx context.Context, o Options) error {
 // run is Run; prepare, if not nil, is called when everything works and nothing is served.
 func (s *server) run(ctx context.Context, prepare func(context.Context) error) (err error) {
 	s.started, s.instance = s.Now(), rand.Text()
-	s.ahead = make(chan string, 4)
+	s.ahead, s.absurd = make(chan string, 4), rate.Sometimes{First: 1, Interval: time.Minute}
 	if err := s.openLog(); err != nil {
 		return err
 	}
