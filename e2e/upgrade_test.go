@@ -118,15 +118,14 @@ func TestRollingUpgrade(t *testing.T) {
 	mixed := func(what string) {
 		t.Helper()
 		all[2].settled(3)
-		for _, s := range all {
+		for _, pair := range [][2]*server{{all[0], all[2]}, {all[2], all[0]}} { // the newest and the oldest
+			writer, reader := pair[0], pair[1]
 			login := fmt.Sprintf("w%d", added)
 			added++
-			await(t, what, func() bool { return s.try("", "user", "add", login).code == 0 })
-			for _, reader := range all {
-				await(t, what+": "+login+" everywhere", func() bool { return reader.try("", "user", "show", login).code == 0 })
-			}
-			if s.schema() != 1 {
-				t.Errorf("%s: the group writes schema %d", what, s.schema())
+			await(t, what, func() bool { return writer.try("", "user", "add", login).code == 0 })
+			await(t, what+": "+login+" elsewhere", func() bool { return reader.try("", "user", "show", login).code == 0 })
+			if n := writer.schema(); n != 1 {
+				t.Errorf("%s: the group writes schema %d", what, n)
 			}
 		}
 		more(what)
