@@ -32,7 +32,7 @@ func TestPeerPort(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		return r.StatusCode, string(b)
 	}
-	paths := []string{"/members", "/raft/probing", "/version", "/peer/v1/epoch"}
+	paths := []string{"/members", "/raft/probing", "/version"}
 	for _, path := range paths {
 		if status, text := get(path); status != 0 {
 			t.Errorf("%s without a certificate: %d %s", path, status, text)

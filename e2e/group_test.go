@@ -140,7 +140,7 @@ func (s *server) merged() {
 	await(s.t, "contact", func() bool {
 		var st admin.Status
 		s.json(&st, "status")
-		return !st.Degraded && !strings.Contains(strings.Join(st.Warnings, " "), "wait to be merged")
+		return !st.Degraded && st.Unmerged == 0
 	})
 }
 
