@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/admin"
 	"countersign/internal/cluster"
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
@@ -131,6 +132,9 @@ func TestCoordinator(t *testing.T) {
 	await(t, "a change at the new master", func() bool { return others[0].try("", "user", "add", "carol").code == 0 })
 	signIn(others[0])
 	signIn(others[1])
+	if check := others[0].coordinatorCheck(); check.OK || check.Layer != "tcp" || check.NextStep == "" {
+		t.Errorf("doctor says of the coordinator, which is away: %+v", check)
+	}
 	if r := others[0].try("", "group", "activation", "create"); r.code != 1 || !strings.Contains(r.stderr, "coordinator") {
 		t.Errorf("a joining code without the coordinator: exit %d %s", r.code, r.stderr)
 	}
@@ -142,12 +146,32 @@ func TestCoordinator(t *testing.T) {
 	// Back: it knows the new master within moments, and admits again.
 	c.coordinate()
 	c.sees("corp", 3, serverName(t, m2))
+	if check := others[0].coordinatorCheck(); !check.OK || !strings.Contains(check.Detail, serverName(t, m2)) {
+		t.Errorf("doctor says of the coordinator: %+v", check)
+	}
 	fourth := newMember(t, "n4")
 	fourth.activate(others[0].code())
 	fourth.start()
 	c.sees("corp", 4, serverName(t, m2))
 	signIn(fourth)
 	stolen(t, c, fourth, m2)
+}
+
+// coordinatorCheck is what doctor says of the coordinator.
+func (s *server) coordinatorCheck() admin.Check {
+	s.t.Helper()
+	var doc admin.CheckList
+	r := s.try("", "doctor", "--json")
+	if err := document(r.stdout, &doc); err != nil {
+		s.t.Fatalf("doctor: %v %s", err, r.stderr)
+	}
+	for _, c := range doc.Checks {
+		if c.Name == "coordinator" {
+			return c
+		}
+	}
+	s.t.Errorf("doctor does not look at the coordinator: %+v", doc)
+	return admin.Check{}
 }
 
 // serverName reads a server's name from its node file.

@@ -41,13 +41,17 @@ func (s *server) checkGroup(ctx context.Context) []admin.Check {
 		all.Go(func() { ports[i], ways[i] = s.checkServer(ctx, m, st.Epoch, st.Revision) })
 	}
 	for i, m := range members {
-		if m.Coordinator != "" {
+		if m.Coordinator != "" && s.link == nil {
 			all.Go(func() { coordinators[i] = s.checkCoordinator(ctx, m) })
 		}
 	}
+	var outside []admin.Check
+	if s.link != nil {
+		all.Go(func() { outside = s.checkOutside(ctx) })
+	}
 	all.Wait()
 	list := []admin.Check{s.checkMaster(ways), s.checkPeerCertificate()}
-	list = append(list, ports...)
+	list = append(append(list, ports...), outside...)
 	for _, c := range coordinators {
 		if c.Name != "" {
 			list = append(list, c)
