@@ -132,6 +132,9 @@ func TestPrompts(t *testing.T) {
 		{"removal, a line's end is no", []string{"user", "remove", "alice"}, []string{""}, []string{"Remove user alice for ever? [y/N] "}, 1, ""},
 		{"a token by hand: asked for a code, later", []string{"credential", "add", "alice", "--method", "totp"}, []string{""},
 			[]string{"Code that the app shows now (empty: later): "}, 0, "otpauth://totp/"},
+		{"a new epoch, yes is not enough", []string{"group", "promote", "--disaster"}, []string{"yes"}, []string{"Type acme/1 to go on: "}, 1, "Not known: what nyc2 wrote"},
+		{"a new epoch, forced all the same", []string{"group", "promote", "--disaster", "--force", "--yes"}, []string{"acme/2"}, []string{"Type acme/1 to go on: "}, 1, ""},
+		{"a new epoch", []string{"group", "promote", "--disaster"}, []string{" acme/1 "}, []string{"Type acme/1 to go on: "}, 0, "new epoch       2"},
 		{"removal, yes", []string{"user", "remove", "alice"}, []string{"Yes"}, []string{"Remove user alice for ever? [y/N] "}, 0, "alice"},
 	}
 	for _, tt := range tests {

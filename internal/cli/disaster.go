@@ -52,6 +52,7 @@ func (e *env) confirmed(p mfa.DisasterPromotion) error {
 	if e.Prompt == nil || e.JSON {
 		return usage("This ends epoch %d of group %s for good: see --dry-run, and say so with --confirm %s", p.Epoch, p.Group, p.Confirm)
 	}
+	p.DryRun = false // it was asked for by this verb, not by its user
 	if err := e.receipt(p); err != nil {
 		return err
 	}
