@@ -128,7 +128,9 @@ func (s Scene) there(p *mfa.DisasterPromotion, o Witnessed, force bool) error {
 
 // silent notes a server that does not answer.
 func (s Scene) silent(p *mfa.DisasterPromotion, o Witnessed) {
-	p.Awaits = append(p.Awaits, o.Member.Name)
+	if o.Member.Role != mfa.RoleWitness { // which settles nothing
+		p.Awaits = append(p.Awaits, o.Member.Name)
+	}
 	what := "it may live, hear the old master, and have more than this one"
 	if o.Member.Name == p.OldMaster {
 		what = "it may live: then it goes on by itself until it hears of the new epoch, and what it writes meanwhile is set aside"

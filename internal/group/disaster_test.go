@@ -135,6 +135,10 @@ func TestDisasterReceipt(t *testing.T) {
 	if p, err = s.Judge(false); err != nil || !slices.Equal(p.Destroyed, []string{"n1", "n3"}) || !slices.Equal(p.Awaits, []string{"n1", "n3"}) || p.OldMaster != "n1" {
 		t.Errorf("two of three: %+v, %v", p, err)
 	}
+	s.Others[1].Member.Role = mfa.RoleWitness
+	if p, err = s.Judge(false); err != nil || !slices.Equal(p.Destroyed, []string{"n1", "n3"}) || !slices.Equal(p.Awaits, []string{"n1"}) {
+		t.Errorf("a server and a witness of three: %+v, %v", p, err)
+	}
 	s = stage()
 	s.Highest = 1007
 	if p, _ = s.Judge(false); p.NewEpoch != 1008 || p.Confirm != "corp/1007" {
