@@ -417,3 +417,22 @@ func TestCoordinatorFences(t *testing.T) {
 	rep.start()
 	c.sees("corp", 2, "n2")
 }
+
+// A witness joins through the coordinator and reports to it like the others.
+func TestCoordinatorWitness(t *testing.T) {
+	c := newCoordinator(t)
+	all := foundAt(t, c, "corp", 2)
+	w := newWitness(t, "w1")
+	w.activate(all[1].code("--role", "witness"))
+	w.start()
+	all[0].settled(3)
+	c.sees("corp", 3, "n1")
+	for _, one := range c.overview().Servers {
+		if one.Name == "w1" && (!one.Alive || one.Expires.IsZero()) {
+			t.Errorf("the witness: %+v", one)
+		}
+	}
+	all[0].kill9()
+	await(t, "a change after failover", func() bool { return all[1].try("", "user", "add", "alice").code == 0 })
+	c.sees("corp", 2, "n2")
+}
