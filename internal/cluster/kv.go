@@ -100,7 +100,7 @@ func (n *Node) linearUntil(ctx context.Context) error {
 		case err == nil:
 			n.reads.Store(term)
 			n.heard()
-			return nil
+			return n.recommitted(ctx)
 		case n.ctx.Err() != nil:
 			return errClosed
 		case ctx.Err() != nil:
@@ -114,6 +114,35 @@ func (n *Node) linearUntil(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// recommitted waits, on a sole voter, until its copy holds what its log held when it was
+// opened. A read alone does not: a leader without other voters answers it before it has committed the
+// first entry of its own term, and with that the newest of those that it acknowledged before.
+func (n *Node) recommitted(ctx context.Context) error {
+	for n.srv.AppliedIndex() < n.logged && n.alone() {
+		t := time.NewTimer(time.Millisecond)
+		select {
+		case <-t.C:
+		case <-n.ctx.Done():
+			t.Stop()
+			return errClosed
+		case <-ctx.Done():
+			t.Stop()
+			return fmt.Errorf("the log is read back up to entry %d of %d: %w (%w)", n.srv.AppliedIndex(), n.logged, mfa.ErrUnavailable, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// alone reports whether this member is the only voter.
+func (n *Node) alone() bool {
+	for _, m := range n.srv.Cluster().Members() {
+		if !m.IsLearner && m.ID != n.srv.MemberID() || m.IsLearner && m.ID == n.srv.MemberID() {
+			return false
+		}
+	}
+	return true
 }
 
 // awaitLeader returns once raft knows a leader.

@@ -29,11 +29,12 @@ type Node struct {
 	etcd *embed.Etcd
 	srv  *etcdserver.EtcdServer
 
-	queue *queue
-	disk  *guard
-	quota int64 // bytes of the database above which puts are refused
-	snaps *keeper
-	peers *peerClient
+	queue  *queue
+	disk   *guard
+	logged uint64 // last entry of the log when it was opened; see recommitted
+	quota  int64  // bytes of the database above which puts are refused
+	snaps  *keeper
+	peers  *peerClient
 
 	joining *JoinInfo // until CatchUp is done
 	before  string    // the copy that counted before Join
@@ -183,11 +184,17 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	dropForkFiles(o.DataDir)
+	logged, err := lastLogged(filepath.Join(copyDir(o.DataDir, f.Copy), "member", "wal"))
+	if err != nil {
+		lock.release()
+		return nil, fmt.Errorf("database %s: %w", copyDir(o.DataDir, f.Copy), err)
+	}
 	n, err := start(o, f, lock, boot{})
 	if err != nil {
 		lock.release()
 		return nil, err
 	}
+	n.logged = logged
 	if got := clusterID(uint64(n.srv.Cluster().ID())); got != f.ClusterID {
 		n.Close()
 		return nil, fmt.Errorf("database %s is of cluster %s, but %s says %s", copyDir(o.DataDir, f.Copy), got, epochFileName, f.ClusterID)

@@ -64,12 +64,17 @@ func OpenParked(ctx context.Context, o Options, copy string) (*ParkedReader, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
 	}
+	logged, err := lastLogged(filepath.Join(dir, "member", "wal"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
+	}
 	o.Peer, o.PeerTLS = "", PeerTLS{} // it must find nobody, even if it looks
 	o.Tick, o.Election = singleTick, singleElection
 	n, err := start(o, epochFile{ClusterID: id, Copy: copy, Group: o.Group}, nil, boot{})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
 	}
+	n.logged = logged
 	p := &ParkedReader{node: n}
 	if err := p.settle(ctx, known); err != nil {
 		p.Close()
@@ -136,16 +141,6 @@ func (p *ParkedReader) settle(ctx context.Context, known uint64) error {
 		}
 	}
 	return nil
-}
-
-// alone reports whether the member is the only voter.
-func (n *Node) alone() bool {
-	for _, m := range n.srv.Cluster().Members() {
-		if !m.IsLearner && m.ID != n.srv.MemberID() || m.IsLearner && m.ID == n.srv.MemberID() {
-			return false
-		}
-	}
-	return true
 }
 
 // Revision is the last revision of the copy.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -143,5 +144,35 @@ func TestParkedDamaged(t *testing.T) {
 				t.Errorf("got %v, %v, want ErrDamaged", p, err)
 			}
 		})
+	}
+}
+
+// A sole voter that was killed shows everything that it acknowledged, opened to be read or
+// after a barrier. A read of etcd's alone does not wait for the newest of it.
+func TestKilledShowsWhatItAcknowledged(t *testing.T) {
+	o := closedFolder(t)
+	acked := make([]int, childWriters)
+	for range 4 {
+		runAndKill(t, o.DataDir, 40, acked)
+		p, err := OpenParked(t.Context(), o, "epoch-1.1")
+		must(t, err)
+		for w, want := range acked {
+			v, _, _, err := p.At(t.Context(), fmt.Sprintf("counter/%d", w), p.Revision())
+			must(t, err)
+			if got, _ := strconv.Atoi(string(v)); got < want {
+				t.Errorf("writer %d was acknowledged %d, the copy says %d", w, want, got)
+			}
+		}
+		p.Close()
+
+		runAndKill(t, o.DataDir, 40, acked)
+		n, err := Open(t.Context(), o)
+		must(t, err)
+		_, err = n.Barrier(t.Context())
+		must(t, err)
+		if got := n.srv.AppliedIndex(); got < n.logged {
+			t.Errorf("after the barrier entry %d of %d is applied", got, n.logged)
+		}
+		n.Close()
 	}
 }
