@@ -469,10 +469,10 @@ func TestRetire(t *testing.T) {
 	r := newRig(t, &storetest.Memory{})
 	s := r.found("corp", "n1", "n2", "n3")
 	r.must(r.says(s[0], leads))
-	if err := r.RetireServer(t.Context(), "root", "corp", "n1"); !errors.Is(err, mfa.ErrConflict) {
+	if err := r.RetireServer(t.Context(), "root", "corp", "n1"); !errors.Is(err, mfa.ErrInvalid) {
 		t.Errorf("the master: %v", err)
 	}
-	if err := r.RetireGroup(t.Context(), "root", "corp"); !errors.Is(err, mfa.ErrConflict) {
+	if err := r.RetireGroup(t.Context(), "root", "corp"); !errors.Is(err, mfa.ErrInvalid) {
 		t.Errorf("a group that lives: %v", err)
 	}
 	r.pass(time.Minute)

@@ -21,7 +21,7 @@ func (s *Service) RetireServer(ctx context.Context, by, groupName, name string) 
 	}
 	_, err = s.updateGroup(ctx, groupName, func(g *Group) error {
 		if s.hears(groupName, name, g.Epoch) {
-			return fmt.Errorf("server %s reports as the master of group %s: %w; promote another one or stop it first", name, groupName, mfa.ErrConflict)
+			return fmt.Errorf("%w: server %s reports as the master of group %s; promote another one or stop it first", mfa.ErrInvalid, name, groupName)
 		}
 		if g.Granted == nil || g.Granted.Candidate != name || g.Granted.Epoch <= g.Epoch {
 			return errUnchanged
@@ -51,7 +51,7 @@ func (s *Service) RetireGroup(ctx context.Context, by, name string) error {
 		return fmt.Errorf("no group named %s uses this coordinator: %w", name, mfa.ErrNotFound)
 	}
 	if all := s.alive(name); len(all) > 0 {
-		return fmt.Errorf("server %s of group %s still reports here: %w; stop the group's servers first", all[0].Name, name, mfa.ErrConflict)
+		return fmt.Errorf("%w: server %s of group %s still reports here; stop the group's servers first", mfa.ErrInvalid, all[0].Name, name)
 	}
 	servers, err := s.Servers(ctx, name)
 	if err != nil {
