@@ -79,10 +79,14 @@ func (e *Engine) missed(a *attempt, c mfa.Credential, before, after mfa.Floor) b
 }
 
 // acknowledged returns an error if a is about to be accepted without a settlement while no
-// master answers, and the application wants none of that.
+// master answers, and the application wants none of that, or from a copy that is behind the
+// master's: the user may have been blocked since.
 func (e *Engine) acknowledged(a *attempt) error {
 	if _, contact := e.Store.Contact(); !contact && !a.app.DegradedAllow {
 		return fmt.Errorf("application %s refuses to go on without a master: %w", a.app.Name, mfa.ErrUnavailable)
+	}
+	if e.Store.Behind() {
+		return fmt.Errorf("nobody is accepted from a copy of the database that is behind: %w", mfa.ErrUnavailable)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type memStore struct {
 	fork    mfa.Fork
 	forkErr error
 	contact func() (last time.Time, now bool) // nil: always
+	behind  bool
 	local   []mfa.Settled
 }
 
@@ -119,6 +120,8 @@ func (s *memStore) Settle(_ context.Context, a settlement.Account, used []mfa.Cr
 func (s *memStore) Epoch() uint64 { return 1 }
 
 func (s *memStore) Fork() (mfa.Fork, error) { return s.fork, s.forkErr }
+
+func (s *memStore) Behind() bool { return s.behind }
 
 func (s *memStore) Contact() (time.Time, bool) {
 	if s.contact == nil {

@@ -35,6 +35,8 @@ type Store interface {
 	// Contact reports whether the group has a master that answers, and when it last did; zero:
 	// never since this server was started. One server alone is always in contact.
 	Contact() (last time.Time, now bool)
+	// Behind reports that the master answers while the view lacks what it has acknowledged.
+	Behind() bool
 	// Epoch is the generation of the database.
 	Epoch() uint64
 	// Fork says how it began. An error is a fault of ours: then no code passes.

@@ -34,7 +34,9 @@ func (s *server) load(ctx context.Context) error {
 		return err
 	}
 	err := s.store.Touch(ctx, meetTimeout)
-	if s.isolated = err != nil; s.isolated {
+	if s.isolated = err != nil; s.store.Behind() {
+		s.own.Warn("the master answers, but the copy here is behind: this server starts and decides nothing until it has caught up", "error", err)
+	} else if s.isolated {
 		s.own.Warn("no master answers: this server starts with its local copy, signs people in and refuses changes; it goes on looking", "error", err)
 	}
 	return ctx.Err()

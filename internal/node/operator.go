@@ -125,6 +125,8 @@ func (s *server) ready() error {
 		return fmt.Errorf("this server decides nothing: %s", aside.why)
 	case st.Role == "removed":
 		return errors.New("this server is no member of its group any more")
+	case s.store.Behind():
+		return errors.New("the master answers, but the copy of the database here is behind: this server decides nothing until it has caught up")
 	case !st.Quorum && !s.grouped(): // in a group sign-ins go on from the local copy
 		return errors.New("the database has no master that answers")
 	case st.ReadOnly != nil:

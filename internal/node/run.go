@@ -94,6 +94,7 @@ type server struct {
 	radius   *radiusd.Server
 	bound    Addresses
 	standing standing
+	ping     ping
 	alarms   alarms
 	steady   atomic.Pointer[time.Time]        // when this server was last without a master; nil: not since the start
 	fronts   atomic.Pointer[[]group.Listener] // what listens, once all of it does

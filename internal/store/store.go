@@ -21,8 +21,10 @@ type Options struct {
 	// Group, on a server that may have others beside it, reports whether it has now. Without
 	// a master it then settles alone, and merges that later; Keep makes a record durable in
 	// the trail, and BothSides is told of a code that was used here and elsewhere. nil: this
-	// server is alone for ever.
+	// server is alone for ever. Ping asks the master, past the database, whether it is there;
+	// nil: nobody can be asked.
 	Group     func() bool
+	Ping      func(ctx context.Context) bool
 	Keep      func(ctx context.Context, r mfa.Record) error
 	BothSides func(s mfa.Settled, detail string)
 	// Frozen returns why nobody may change what administrators manage; settlements go on. nil,
