@@ -35,7 +35,7 @@ func (s *server) load(ctx context.Context) error {
 	}
 	err := s.store.Touch(ctx, meetTimeout)
 	if s.isolated = err != nil; s.store.Behind() {
-		s.own.Warn("the master answers, but the copy here is behind: this server starts and decides nothing until it has caught up", "error", err)
+		s.own.Warn("the master answers, but the copy here is behind: each sign-in asks the master until it has caught up", "error", err)
 	} else if s.isolated {
 		s.own.Warn("no master answers: this server starts with its local copy, signs people in and refuses changes; it goes on looking", "error", err)
 	}

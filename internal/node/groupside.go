@@ -94,7 +94,7 @@ func (s *server) assembleGroup() {
 	}
 	s.admission = coordinator.Handler(s.group, s.signStanding)
 	s.coordinator = s.atMaster(s.admission)
-	more := peer.Watch(s.ownOverview, s.coordinator)
+	more := peer.Watch(s.ownOverview, peer.Database(s.serveDatabase, s.coordinator))
 	if s.engine != nil {
 		more = peer.Decide(s.engine, more)
 	}

@@ -125,8 +125,6 @@ func (s *server) ready() error {
 		return fmt.Errorf("this server decides nothing: %s", aside.why)
 	case st.Role == "removed":
 		return errors.New("this server is no member of its group any more")
-	case s.store.Behind():
-		return errors.New("the master answers, but the copy of the database here is behind: this server decides nothing until it has caught up")
 	case !st.Quorum && !s.grouped(): // in a group sign-ins go on from the local copy
 		return errors.New("the database has no master that answers")
 	case st.ReadOnly != nil:
@@ -160,6 +158,9 @@ func (s *server) warnings() []string {
 	}
 	if b := s.trail.Broken(); b != nil {
 		w = append(w, fmt.Sprintf("the trail was damaged in segment %d, line %d (%s): run `countersign audit verify`", b.Segment, b.Line, b.What))
+	}
+	if s.store.Behind() {
+		w = append(w, "the copy of the database here is behind the master's: each sign-in and change asks the master until it has caught up")
 	}
 	if last, now := s.store.Contact(); !now {
 		since := "since the start"

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"countersign/internal/group"
+	"countersign/internal/mfa"
 	"countersign/internal/peer"
 )
 
 const (
-	pingTimeout = 500 * time.Millisecond
+	pingTimeout = 900 * time.Millisecond // a line that is full is slow
 	pingFresh   = 300 * time.Millisecond // an answer serves all who ask within
 )
 
@@ -22,6 +23,7 @@ type ping struct {
 	mu sync.Mutex
 	at time.Time // of the last answer
 	ok bool
+	by mfa.Member // who answered
 }
 
 // masterAnswers implements store.Options.Ping: one of the other servers says that it is the
@@ -37,7 +39,7 @@ func (s *server) masterAnswers(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	var found atomic.Bool
+	var found atomic.Pointer[mfa.Member]
 	var all sync.WaitGroup
 	for _, m := range s.peers.members() {
 		if m.Name == s.Config.Name {
@@ -47,14 +49,24 @@ func (s *server) masterAnswers(ctx context.Context) bool {
 			var r group.Report
 			err := s.peers.client.Call(ctx, m.Peer, http.MethodGet, peer.PathReport, nil, &r)
 			if err == nil && r.Name == m.Name && r.Leads() && leadsUs(r, s.node.Epoch(), s.node.ClusterID()) {
-				found.Store(true)
+				found.Store(&m)
 				cancel() // the others need not be waited for
 			}
 		})
 	}
 	all.Wait()
-	s.ping.at, s.ping.ok = time.Now(), found.Load()
+	s.ping.at, s.ping.ok = time.Now(), found.Load() != nil
+	if s.ping.ok {
+		s.ping.by = *found.Load()
+	}
 	return s.ping.ok
+}
+
+// pinged returns the master that has answered last, if it has not failed to since.
+func (s *server) pinged() (mfa.Member, bool) {
+	s.ping.mu.Lock()
+	defer s.ping.mu.Unlock()
+	return s.ping.by, s.ping.ok
 }
 
 // leadsUs reports whether a master is that of the database here, or of a later epoch, which

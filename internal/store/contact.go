@@ -66,7 +66,7 @@ func (s *Store) Touch(ctx context.Context, within time.Duration) error {
 	defer c.mu.Unlock()
 	c.lost = err != nil && !behind
 	if behind && !c.behind {
-		s.o.Log.Warn("the master answers, but the copy of the database here is behind: this server decides nothing until it has caught up", "error", err)
+		s.o.Log.Warn("the master answers, but the copy of the database here is behind: each sign-in asks the master until it has caught up", "error", err)
 	}
 	if c.behind = behind; behind {
 		return errBehind
@@ -81,7 +81,7 @@ func (s *Store) Touch(ctx context.Context, within time.Duration) error {
 func (c *contact) found() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lost, c.behind = false, false // a write is acknowledged when the copy here has it
+	c.lost = false
 }
 
 // noticed looks at the master at once after a call that failed for want of one.

@@ -1,0 +1,62 @@
+package e2e_test
+
+import (
+	crypto "crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+
+	"countersign/internal/admin"
+	"countersign/internal/radius"
+)
+
+// A replica that was away comes back over a narrow line and is far behind. It is in contact:
+// a user who was blocked a moment ago is not let in by its stale copy, and others sign in,
+// not as degraded.
+func TestBlockedWhileTheReplicaIsBehind(t *testing.T) {
+	w := newNetwork(t)
+	all := w.group(2, nil)
+	m, rep := all[0], all[1]
+	m.application("allow", atNone, "--first-factor", "none")
+	for _, login := range []string{"alice", "bob"} {
+		m.user(login, "")
+	}
+	alice, bob := m.hotp("alice"), m.hotp("bob")
+	await(t, "the users at the replica", func() bool {
+		r := rep.try("", "credential", "list", "bob")
+		return r.code == 0 && strings.Contains(r.stdout, "hotp")
+	})
+	w.down(2)
+	csv := &strings.Builder{}
+	csv.WriteString("login,hotp_secret\n")
+	const missed = 2000
+	for i := range missed {
+		fmt.Fprintf(csv, "missed%d,%sAAAAAA\n", i, crypto.Text()[:26])
+	}
+	m.cliIn(csv.String(), "user", "import", "-")
+	w.narrow(2, "512kbit")
+	w.up(2)
+	status := func() (st admin.Status) { rep.json(&st, "status"); return st }
+	behind := func() bool {
+		st := status()
+		return !st.Degraded && strings.Contains(strings.Join(st.Warnings, " "), "behind the master's")
+	}
+	await(t, "the replica is in contact, and behind", behind)
+	m.cli("user", "block", "bob")
+	n := rep.dialFrom(atNone)
+	r, err := n.exchange(n.request("bob", bob.press(), nil))
+	if err != nil || r.code != radius.AccessReject {
+		t.Errorf("a user who was just blocked, at a replica that is behind: %v %v", r, err)
+	}
+	if r, err = n.exchange(n.request("alice", alice.press(), nil)); err != nil || r.code != radius.AccessAccept {
+		t.Errorf("a sign-in at a replica that is behind: %v %v", r, err)
+	}
+	if st := status(); st.Users >= missed {
+		t.Errorf("it had caught up before it was asked: %d users; nothing was shown", st.Users)
+	}
+	for _, a := range rep.attempts() {
+		if a.Degraded {
+			t.Errorf("settled alone while in contact: %+v", a)
+		}
+	}
+}
