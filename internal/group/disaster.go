@@ -100,6 +100,7 @@ func (s Scene) there(p *mfa.DisasterPromotion, o Witnessed, force bool) error {
 			return refused("%s has a copy of epoch %d, this server's is of epoch %d: promote that one (--force promotes this one, and everything written since epoch %d began is lost)",
 				name, o.Epoch.Epoch, own.Epoch, o.Epoch.Epoch)
 		}
+		await(p, o.Member)
 		p.Known = append(p.Known, fmt.Sprintf("%s has a copy of epoch %d, which is given up", name, o.Epoch.Epoch))
 	case a == nil:
 		s.silent(p, o)
@@ -107,9 +108,10 @@ func (s Scene) there(p *mfa.DisasterPromotion, o Witnessed, force bool) error {
 		if !s.Rival {
 			return refused("%s has another database of epoch %d: run this again in a moment", name, own.Epoch)
 		}
-		p.Awaits = append(p.Awaits, o.Member.Name)
+		await(p, o.Member)
 		p.Known = append(p.Known, fmt.Sprintf("%s has the other database of epoch %d, which ends; what was changed there is listed there by `countersign group parked`", name, own.Epoch))
 	case a.Epoch < own.Epoch:
+		await(p, o.Member)
 		p.Known = append(p.Known, fmt.Sprintf("%s has a copy of epoch %d and will join the new one", name, a.Epoch))
 	case s.Rival && own.Leads():
 		p.Known = append(p.Known, fmt.Sprintf("%s is of this side and will join the new epoch", name))
@@ -120,17 +122,29 @@ func (s Scene) there(p *mfa.DisasterPromotion, o Witnessed, force bool) error {
 	case o.Member.Role != mfa.RoleWitness && a.Role != "joining" && a.Revision > own.Revision && !force:
 		return refused("%s is fresher: its copy is at revision %d, this server's at %d: promote that one (--force promotes this one, and these %d changes are lost)",
 			name, a.Revision, own.Revision, a.Revision-own.Revision)
+	case o.Member.Role != mfa.RoleWitness && a.Role != "joining" && a.Revision > own.Revision:
+		await(p, o.Member)
+		p.Known = append(p.Known, fmt.Sprintf("%s is fresher: its copy is at revision %d, this server's at %d; what only that has is set aside there", name, a.Revision, own.Revision))
 	default:
+		if a.Unmerged > 0 {
+			await(p, o.Member)
+		}
 		p.Known = append(p.Known, fmt.Sprintf("%s answers, hears no master, and has no more than this one (revision %d, here %d)", name, a.Revision, own.Revision))
 	}
 	return nil
 }
 
+// await has the new epoch wait for what m settled and this server's copy may lack. A witness
+// settles nothing, and would be awaited for ever.
+func await(p *mfa.DisasterPromotion, m mfa.Member) {
+	if m.Role != mfa.RoleWitness {
+		p.Awaits = append(p.Awaits, m.Name)
+	}
+}
+
 // silent notes a server that does not answer.
 func (s Scene) silent(p *mfa.DisasterPromotion, o Witnessed) {
-	if o.Member.Role != mfa.RoleWitness { // which settles nothing
-		p.Awaits = append(p.Awaits, o.Member.Name)
-	}
+	await(p, o.Member)
 	what := "it may live, hear the old master, and have more than this one"
 	if o.Member.Name == p.OldMaster {
 		what = "it may live: then it goes on by itself until it hears of the new epoch, and what it writes meanwhile is set aside"

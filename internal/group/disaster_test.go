@@ -145,3 +145,27 @@ func TestDisasterReceipt(t *testing.T) {
 		t.Errorf("a later epoch was heard of: %+v", p)
 	}
 }
+
+// A new epoch holds codes without a time until all is merged that its copy may lack, and waits
+// for nobody who has nothing to merge.
+func TestDisasterAwaits(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(n3 *Witnessed)
+		want   []string
+	}{
+		{"a replica that has no more", func(*Witnessed) {}, []string{"n1"}},
+		{"a replica that settled something alone", func(n3 *Witnessed) { n3.Answer.Unmerged = 1 }, []string{"n1", "n3"}},
+		{"a fresher replica", func(n3 *Witnessed) { n3.Answer.Revision = 102 }, []string{"n1", "n3"}},
+		{"a silent replica", gone, []string{"n1", "n3"}},
+		{"a silent witness", func(n3 *Witnessed) { gone(n3); n3.Member.Role = mfa.RoleWitness }, []string{"n1"}},
+		{"a server that never came to this epoch", func(n3 *Witnessed) { n3.Answer.Epoch, n3.Epoch.Epoch = 3, 3 }, []string{"n1", "n3"}},
+		{"a server of a later epoch", func(n3 *Witnessed) { n3.Answer.Epoch, n3.Epoch.Epoch, n3.Epoch.Highest = 5, 5, 5 }, []string{"n1", "n3"}},
+	} {
+		s := stage()
+		c.change(&s.Others[1])
+		if p, err := s.Judge(true); err != nil || !slices.Equal(p.Awaits, c.want) {
+			t.Errorf("%s: awaits %v, want %v (%v)", c.name, p.Awaits, c.want, err)
+		}
+	}
+}
