@@ -96,7 +96,7 @@ func (s *server) assembleGroup() {
 	s.coordinator = s.atMaster(s.admission)
 	more := peer.Watch(s.ownOverview, peer.Database(s.serveDatabase, s.coordinator))
 	if s.engine != nil {
-		more = peer.Decide(s.engine, more)
+		more = peer.Decide(s.heeding(), more)
 	}
 	api := peer.API(s.group, s.report, s.beat, more)
 	s.peers.api.Store(&api)

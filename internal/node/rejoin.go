@@ -39,7 +39,7 @@ type decider struct{ s *server }
 // Authenticate implements mfa.Authenticator.
 func (d decider) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
 	if !d.s.parted.Load() {
-		return d.s.engine.Authenticate(ctx, r)
+		return d.s.heeding().Authenticate(ctx, r)
 	}
 	var tried []string
 	for _, m := range d.s.peers.members() {
