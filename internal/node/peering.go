@@ -151,7 +151,7 @@ func (s *server) openPeering(ctx context.Context) (*peering, error) {
 			return nil, fmt.Errorf("certificate for the peer port: %w", err)
 		}
 	}
-	p.client = peer.NewClient(p.certificate, p.pool, p.allow, p.epoch).As(s.hello())
+	p.client = peer.NewClient(p.certificate, p.pool, p.allow, s.knownEpoch).As(s.hello())
 	return p, nil
 }
 
@@ -318,6 +318,22 @@ func (p *peering) epoch() uint64 {
 		return n.Epoch()
 	}
 	return 0
+}
+
+// knownEpoch is what others are told with each call; before the database is open it is the
+// highest of which this server has heard.
+func (s *server) knownEpoch() uint64 {
+	if s.peers == nil { // its calls begin later
+		return 0
+	}
+	if e := s.peers.epoch(); e > 0 {
+		return e
+	}
+	f, err := s.folder()
+	if err != nil {
+		return 0
+	}
+	return f.Highest
 }
 
 // opened tells the port of the database.

@@ -23,8 +23,9 @@ import (
 	"countersign/internal/pki"
 )
 
-// EpochHeader is the epoch that a caller knows; who knows a lower one than this server is
-// refused.
+// EpochHeader is the epoch that a caller knows. Who knows a lower one than this server is
+// refused, unless it asks for the epoch or to join it. Who knows a higher one is never told
+// that it is no member: the records here are of an epoch that ended.
 const EpochHeader = "X-Countersign-Epoch"
 
 // headerTimeout is how long a caller may take for the head of a request. There are no
@@ -138,24 +139,35 @@ func (s *Server) admit(r *http.Request) (string, error) {
 	if !ok && !s.Sure() {
 		return "", fmt.Errorf("%w here, but this server has no contact with the master: %w", group.ErrNotMember, mfa.ErrUnavailable)
 	}
+	theirs, err := epochOf(r)
+	if ours := s.Epoch(); !ok && err == nil && theirs > ours && ours > 0 {
+		return "", fmt.Errorf("%w here, but the caller, whose certificate is of %q, tells epoch %d, and this server's records are of epoch %d: %w",
+			group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName, theirs, ours, mfa.ErrUnavailable)
+	}
 	if !ok {
 		return "", fmt.Errorf("%w: certificate of %q", group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName)
 	}
 	if err := s.understands(name, r); err != nil {
 		return "", err
 	}
-	if text := r.Header.Get(EpochHeader); text != "" {
-		theirs, err := strconv.ParseUint(text, 10, 64)
-		switch ours := s.Epoch(); {
-		case err != nil:
-			return "", fmt.Errorf("%w: server %s says epoch %q", mfa.ErrInvalid, name, text)
-		case theirs < ours && r.URL.Path != PathEpoch:
-			return "", fmt.Errorf("%w: server %s knows epoch %d, this group is at epoch %d", group.ErrEpochEnded, name, theirs, ours)
-		case theirs > ours && ours > 0:
-			s.Ahead(name)
-		}
+	switch ours := s.Epoch(); {
+	case err != nil:
+		return "", fmt.Errorf("%w: server %s says epoch %q", mfa.ErrInvalid, name, r.Header.Get(EpochHeader))
+	case theirs != 0 && theirs < ours && r.URL.Path != PathEpoch && r.URL.Path != PathJoin:
+		return "", fmt.Errorf("%w: server %s knows epoch %d, this group is at epoch %d", group.ErrEpochEnded, name, theirs, ours)
+	case theirs > ours && ours > 0:
+		s.Ahead(name)
 	}
 	return name, nil
+}
+
+// epochOf returns the epoch that a caller knows; 0: it does not tell.
+func epochOf(r *http.Request) (uint64, error) {
+	text := r.Header.Get(EpochHeader)
+	if text == "" {
+		return 0, nil
+	}
+	return strconv.ParseUint(text, 10, 64)
 }
 
 func (s *Server) raft(path string) bool {

@@ -95,6 +95,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a member that knows a higher epoch", member, 4, nil, true},
 		{"a lower epoch", member, 2, group.ErrEpochEnded, false},
 		{"certificate of the group's CA, key of nobody", stolen, 3, group.ErrNotMember, false},
+		{"a key of nobody in this epoch, of a caller that knows a higher one", stolen, 4, mfa.ErrUnavailable, false},
 		{"certificate of another CA", foreign, 3, nil, false},
 		{"no certificate", &tls.Certificate{}, 3, nil, false},
 	} {
@@ -117,6 +118,12 @@ func TestWhoIsLetIn(t *testing.T) {
 		if _, err := call(c.cert, 2, PathEpoch); told.Load() != c.told || errors.Is(err, group.ErrEpochEnded) {
 			t.Errorf("told its epoch %d times, want %d: %v", told.Load(), c.told, err)
 		}
+	}
+	if _, err := call(stolen, 4, "/x"); errors.Is(err, group.ErrNotMember) {
+		t.Errorf("a server of a later epoch is told that it is no member: %v", err)
+	}
+	if _, err := call(member, 2, PathJoin); err != nil {
+		t.Errorf("a server of an epoch that ended asks to join: %v", err)
 	}
 	unsure.Store(true)
 	if _, err := call(stolen, 3, "/x"); errors.Is(err, group.ErrNotMember) || !errors.Is(err, mfa.ErrUnavailable) {
