@@ -64,6 +64,29 @@ func (s Scene) Judge(force bool) (mfa.DisasterPromotion, error) {
 	return p, s.votes(&p)
 }
 
+// Still judges once more, by now, what s and p have found: since then this server has stepped
+// aside and tells everybody that it begins an epoch. Of two that begin one at the same time, in
+// contact, at least one sees the other here. It adds to p what is to be awaited besides.
+func (s Scene) Still(now Scene, p *mfa.DisasterPromotion, force bool) error {
+	revision := now.Own.Revision
+	now.Own, now.Rival, now.Master = s.Own, s.Rival, s.Master // what it was before it stepped aside
+	now.Own.Revision = revision
+	q, err := now.Judge(force)
+	switch {
+	case err != nil:
+		return err
+	case q.Epoch != p.Epoch:
+		return refused("epoch %d was heard of meanwhile: run this again", q.Epoch)
+	}
+	p.Revision = q.Revision
+	for _, name := range q.Awaits {
+		if !slices.Contains(p.Awaits, name) {
+			p.Awaits = append(p.Awaits, name)
+		}
+	}
+	return nil
+}
+
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: not promoted, nothing was changed: %w", mfa.ErrInvalid, fmt.Errorf(format, args...))
 }
@@ -92,6 +115,8 @@ func (s Scene) here() error {
 func (s Scene) there(p *mfa.DisasterPromotion, o Witnessed, force bool) error {
 	name, own := fmt.Sprintf("server %s at %s", o.Member.Name, o.Member.Peer), s.Own
 	switch a := o.Answer; {
+	case a != nil && a.Begins != 0:
+		return refused("%s begins epoch %d at this moment: see countersign group members there, and run this again if that comes to nothing", name, a.Begins)
 	case o.Epoch != nil && o.Epoch.Epoch > own.Epoch:
 		if o.Epoch.Master != "" {
 			return refused("epoch %d lives: %s hears its master, %s; this server, of epoch %d, joins it by itself", o.Epoch.Epoch, name, o.Epoch.Master, own.Epoch)

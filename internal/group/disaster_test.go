@@ -60,6 +60,7 @@ func TestDisasterJudged(t *testing.T) {
 		{"another replica hears the master", func(s *Scene) { s.Others[1].Answer.Quorum, s.Others[1].Answer.Master = true, "n1" }, "n3 at n3:7443 hears it (n1)", false},
 		{"another replica is fresher", func(s *Scene) { s.Others[1].Answer.Revision = 102 }, "n3 at n3:7443 is fresher: its copy is at revision 102", true},
 		{"a fresher witness", func(s *Scene) { s.Others[1].Answer.Revision, s.Others[1].Member.Role = 102, mfa.RoleWitness }, "", true},
+		{"another replica begins an epoch", func(s *Scene) { s.Others[1].Answer.Begins = 5 }, "n3 at n3:7443 begins epoch 5 at this moment", false},
 		{"another replica is silent", func(s *Scene) { gone(&s.Others[1]) }, "", true},
 		{"a later epoch lives", func(s *Scene) { s.Others[1].Epoch = &Epoch{Epoch: 5, ClusterID: "b", Highest: 5, Master: "n3"} }, "epoch 5 lives", false},
 		{"a later epoch's copy", func(s *Scene) { s.Others[1].Epoch = &Epoch{Epoch: 5, ClusterID: "b", Highest: 5} }, "has a copy of epoch 5", true},
@@ -167,5 +168,53 @@ func TestDisasterAwaits(t *testing.T) {
 		if p, err := s.Judge(true); err != nil || !slices.Equal(p.Awaits, c.want) {
 			t.Errorf("%s: awaits %v, want %v (%v)", c.name, p.Awaits, c.want, err)
 		}
+	}
+}
+
+// What the others say once this server has stepped aside is what holds.
+func TestDisasterStill(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Scene)
+		refuse string
+		awaits []string
+	}{
+		{"nothing has changed", func(*Scene) {}, "", []string{"n1"}},
+		{"it has stepped aside", func(s *Scene) { s.Own.Aside, s.Own.Begins, s.Own.Revision = "epoch 5 begins", 5, 101 }, "", []string{"n1"}},
+		{"the master is back", func(s *Scene) {
+			s.Others[0].Answer = &Report{Name: "n1", Role: "master", Master: "n1", Quorum: true, Epoch: 4, ClusterID: "a", Revision: 103}
+		}, "n1 at n1:7443 answers as the master", nil},
+		{"another server begins an epoch", func(s *Scene) { s.Others[1].Answer.Begins = 5 }, "begins epoch 5", nil},
+		{"a later epoch is heard of", func(s *Scene) { s.Highest = 7 }, "epoch 7 was heard of meanwhile", nil},
+		{"a replica has gone silent", func(s *Scene) { gone(&s.Others[1]) }, "", []string{"n1", "n3"}},
+	} {
+		before, now := stage(), stage()
+		p, err := before.Judge(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.change(&now)
+		err = before.Still(now, &p, false)
+		if c.refuse == "" && err != nil || c.refuse != "" && (err == nil || !strings.Contains(err.Error(), c.refuse)) {
+			t.Errorf("%s: %v; want %q", c.name, err, c.refuse)
+		}
+		if err == nil && (!slices.Equal(p.Awaits, c.awaits) || p.Revision != now.Own.Revision || p.NewEpoch != 5) {
+			t.Errorf("%s: %+v", c.name, p)
+		}
+	}
+	chosen := func() Scene { // one of two sides, which leads and has a replica
+		s := stage()
+		s.Rival, s.Own.Role, s.Own.Quorum, s.Own.Master = true, "master", true, "n2"
+		s.Others[1].Answer.Quorum, s.Others[1].Answer.Master = true, "n2"
+		return s
+	}
+	before, now := chosen(), chosen()
+	now.Own.Quorum = false // behind the fence
+	p, err := before.Judge(false)
+	if err == nil {
+		err = before.Still(now, &p, false)
+	}
+	if err != nil {
+		t.Errorf("the chosen side of two: %v", err)
 	}
 }

@@ -99,12 +99,13 @@ type Report struct {
 	Revision  int64      `json:"revision"`
 	Lag       uint64     `json:"lag"`
 	Quorum    bool       `json:"quorum"`
-	Aside     string     `json:"aside,omitempty"`     // why it decides nothing
-	ReadOnly  string     `json:"read_only,omitempty"` // why it could take no changes if it were the master
-	Since     time.Time  `json:"since"`               // it runs
-	Time      time.Time  `json:"time"`                // on its clock
-	Expires   time.Time  `json:"expires,omitzero"`    // the certificate of its peer port
-	Listeners []Listener `json:"listeners,omitempty"` // its front-ends
+	Aside     string     `json:"aside,omitempty"`        // why it decides nothing
+	Begins    uint64     `json:"begins_epoch,omitempty"` // it is about to begin this epoch, by a disaster promotion
+	ReadOnly  string     `json:"read_only,omitempty"`    // why it could take no changes if it were the master
+	Since     time.Time  `json:"since"`                  // it runs
+	Time      time.Time  `json:"time"`                   // on its clock
+	Expires   time.Time  `json:"expires,omitzero"`       // the certificate of its peer port
+	Listeners []Listener `json:"listeners,omitempty"`    // its front-ends
 	Users     int        `json:"users"`
 	SignIns   uint64     `json:"sign_ins"` // verdicts since it runs
 	Unmerged  int        `json:"unmerged"` // what it settled without a master and has not merged yet

@@ -106,7 +106,7 @@ func (g groupAdmin) PromoteDisaster(ctx context.Context, by, confirm string, for
 	if err := s.grant(ctx, &p, force); err != nil {
 		return p, err
 	}
-	return p, s.fork(ctx, by, p)
+	return p, s.fork(ctx, by, &p, scene, force)
 }
 
 // grant asks an independent coordinator, if there is one, for the new epoch.
@@ -131,17 +131,28 @@ func (s *server) grant(ctx context.Context, p *mfa.DisasterPromotion, force bool
 }
 
 // fork ends the epoch here and begins the next one from this server's copy. If it fails
-// nothing has changed.
-func (s *server) fork(ctx context.Context, by string, p mfa.DisasterPromotion) (err error) {
+// nothing has changed. The others are asked once more after this server has stepped aside:
+// from then on they hear that it begins an epoch, and what they say holds.
+func (s *server) fork(ctx context.Context, by string, p *mfa.DisasterPromotion, before group.Scene, force bool) (err error) {
 	was := s.aside.Load()
-	s.stepAside(fmt.Sprintf("epoch %d ends, and epoch %d begins on this server", p.Epoch, p.NewEpoch))
+	s.setAside(aside{fmt.Sprintf("epoch %d ends, and epoch %d begins on this server", p.Epoch, p.NewEpoch), p.NewEpoch})
 	defer func() {
 		if err != nil {
 			s.resume(was)
-			err = errors.Join(fmt.Errorf("nothing was changed: %w", err), s.act(ctx, by, p, "failed: "+err.Error()))
+			if !errors.Is(err, mfa.ErrInvalid) { // which says so
+				err = fmt.Errorf("nothing was changed: %w", err)
+			}
+			err = errors.Join(err, s.act(ctx, by, *p, "failed: "+err.Error()))
 		}
 	}()
-	if err = s.act(ctx, by, p, promotionDetail(p)); err != nil {
+	now, err := s.scene(ctx)
+	if err != nil {
+		return err
+	}
+	if err = before.Still(now, p, force); err != nil {
+		return err
+	}
+	if err = s.act(ctx, by, *p, promotionDetail(*p)); err != nil {
 		return err
 	}
 	r := store.EpochRecord{OldMaster: p.OldMaster, DecidedBy: "operator", By: by, Unconfirmed: p.Unconfirmed,
@@ -214,7 +225,14 @@ func (s *server) beginEpoch(ctx context.Context) error {
 		return fmt.Errorf("receipt of epoch %d in epoch.json: %w", f.Epoch, err)
 	}
 	r.Epoch, r.ClusterID, r.Previous.ForkRevision, r.Since = f.Epoch, f.ClusterID, f.Fork, s.Now().UTC().Truncate(time.Second)
-	if err := s.store.UpdateEpochRecord(ctx, func(was *store.EpochRecord) error { *was = r; return nil }); err != nil {
+	awaited := slices.Clone(r.Hold.Awaits)
+	err := s.store.UpdateEpochRecord(ctx, func(was *store.EpochRecord) error {
+		r.Hold.Awaits = slices.Clone(awaited)
+		r.Hold.Carry(was.Hold)
+		*was = r
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	s.own.Warn("a new epoch has begun on this server", "epoch", f.Epoch, "forked_from", r.Previous.Epoch, "at_revision", f.Fork,

@@ -123,13 +123,18 @@ func judge(all []told, f cluster.Folder) (v verdict) {
 }
 
 // aside is why this server decides nothing.
-type aside struct{ why string }
+type aside struct {
+	why    string
+	begins uint64 // the epoch that is being begun here; 0: none
+}
 
 // stepAside ends all decisions of this server.
-func (s *server) stepAside(why string) {
+func (s *server) stepAside(why string) { s.setAside(aside{why: why}) }
+
+func (s *server) setAside(a aside) {
 	s.peers.stale.Store(true)
-	s.aside.Store(&aside{why})
-	s.node.Fence(errors.New(why))
+	s.aside.Store(&a)
+	s.node.Fence(errors.New(a.why))
 }
 
 // place finds out, with the database open and its peer routes closed, whether it is of the

@@ -202,7 +202,7 @@ func (s *server) report() group.Report {
 		r.Users, r.Unmerged, r.SignIns = records.CountUsers(), records.Unmerged(), s.metrics.verdicts.Load()
 	}
 	if why := s.aside.Load(); why != nil {
-		r.Aside = why.why
+		r.Aside, r.Begins = why.why, why.begins
 	}
 	if st.ReadOnly != nil {
 		r.ReadOnly = st.ReadOnly.Error()

@@ -26,7 +26,7 @@ func TestSetAsideDecidesNothing(t *testing.T) {
 	if got, err := d.Authenticate(t.Context(), mfa.Request{}); err != nil || got.Verdict != mfa.Accept {
 		t.Fatalf("%v, %v", got, err)
 	}
-	d.engine = accepting{func() { why.Store(&aside{"the group is at epoch 2"}) }}
+	d.engine = accepting{func() { why.Store(&aside{why: "the group is at epoch 2"}) }}
 	for _, when := range []string{"during", "before"} {
 		if got, err := d.Authenticate(t.Context(), mfa.Request{}); !errors.Is(err, mfa.ErrUnavailable) || got.Verdict != mfa.Reject {
 			t.Errorf("set aside %s: %v, %v", when, got, err)

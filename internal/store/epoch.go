@@ -61,6 +61,19 @@ type EpochHold struct {
 // Released reports whether nothing is held any more.
 func (h EpochHold) Released() bool { return !h.ReleasedAt.IsZero() }
 
+// Carry has h await besides what before, the hold of the epoch before, still does: that of a
+// server which is here, but has not merged its trail yet. What was released stays so.
+func (h *EpochHold) Carry(before *EpochHold) {
+	if before == nil || before.Released() {
+		return
+	}
+	for _, name := range before.Awaits {
+		if !slices.Contains(h.Awaits, name) {
+			h.Awaits = append(h.Awaits, name)
+		}
+	}
+}
+
 // epochRecord is g/epoch.
 type epochRecord struct {
 	V int `json:"v"`
