@@ -40,8 +40,14 @@ func checkOf(t testing.TB, doc admin.CheckList, name string) admin.Check {
 func TestDoctorInAGroup(t *testing.T) {
 	all := newGroup(t, 2)
 	m, rep := all[0], all[1]
+	var doc admin.CheckList
+	defer func() {
+		if t.Failed() {
+			t.Logf("doctor said last: %+v", doc)
+		}
+	}()
 	await(t, "all is well", func() bool {
-		doc := rep.doctor()
+		doc = rep.doctor()
 		ok := doc.SignIns.OK && doc.Changes.OK
 		for _, name := range []string{"master", "server n1", "coordinator at n1", "coordinator at n2", "peer certificate"} {
 			ok = ok && checkOf(t, doc, name).OK
@@ -58,7 +64,7 @@ func TestDoctorInAGroup(t *testing.T) {
 	} {
 		c.arrange()
 		await(t, c.name, func() bool { var st admin.Status; rep.json(&st, "status"); return st.Degraded })
-		doc := rep.doctor()
+		doc = rep.doctor()
 		way, master := checkOf(t, doc, "server n1"), checkOf(t, doc, "master")
 		if way.OK || way.Layer != c.layer || way.NextStep == "" {
 			t.Errorf("%s: the way to the master: %+v", c.name, way)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -111,7 +110,9 @@ func (s *server) target(m mfa.Member, address, setting, path string) reach.Targe
 func (s *server) checkServer(ctx context.Context, m mfa.Member, epoch uint64, rev int64) (admin.Check, group.Way) {
 	t := s.target(m, m.Peer, "advertise.peer", peer.PathReport)
 	t.Certificate, t.Key = s.peers.certificate, s.peers.allow
-	t.Header = http.Header{peer.EpochHeader: {strconv.FormatUint(epoch, 10)}}
+	signed := &http.Request{Header: http.Header{}} // as every call of ours is: epoch, version
+	s.peers.client.Sign(signed)
+	t.Header = signed.Header
 	r := reach.Try(ctx, t)
 	var report group.Report
 	if r.OK {
