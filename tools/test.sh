@@ -12,6 +12,6 @@ go build ./internal/...
 go build -race ./internal/...
 # A package's tests run two packages at a time: some start databases and directories.
 set +e
-go test -json -race -p 2 -timeout 15m "$@" | "$summary/testsum"
+go test -json -race -p 2 -timeout 24m "$@" | "$summary/testsum"
 status=("${PIPESTATUS[@]}")
 [ "${status[0]}" -eq 0 ] && [ "${status[1]}" -eq 0 ]
