@@ -16,6 +16,7 @@ type Seen struct {
 	Last    time.Time     //
 	Offset  time.Duration // its clock against the watcher's; > 0: ahead
 	Moved   time.Time     // when Report.Revision last changed, on the watcher's clock
+	Led     time.Time     // when it first said that it leads, the last time that this began; zero: never
 	Report  Report        // of the last heartbeat
 }
 
@@ -52,6 +53,9 @@ func (h *Heartbeats) Beat(name, group, address string, r Report, offset time.Dur
 		i = len(runs) - 1
 	}
 	s := runs[i]
+	if r.Leads() && !s.Report.Leads() {
+		s.Led = now
+	}
 	if s.Report.Revision != r.Revision {
 		s.Moved = now
 	}

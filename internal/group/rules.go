@@ -97,6 +97,10 @@ func (g *watched) masters() []Violation {
 			lead = append(lead, s)
 		}
 	}
+	// What a server last said is a moment old: one that another has taken over from since is none.
+	lead = slices.DeleteFunc(slices.Clone(lead), func(s Seen) bool {
+		return slices.ContainsFunc(lead, func(o Seen) bool { return o.Name != s.Name && o.Led.After(s.Last) })
+	})
 	switch {
 	case len(lead) > 1 && sameEpoch(lead):
 		return []Violation{g.violation(RuleTwoMasters, lead, "run `countersign doctor` on both; the one that has lost its majority stops by itself within seconds; if they stay two, stop one of them",

@@ -33,6 +33,14 @@ func TestRules(t *testing.T) {
 		{"a moment's lag is none", func(s []Seen) []Seen { s[1].Report.Revision -= 5000; return s }, nil, ""},
 		{"two masters in an epoch", func(s []Seen) []Seen { s[2].Report.Role = "master"; return s },
 			map[Rule][]string{RuleTwoMasters: {"n1", "n3"}}, "n1, n3 say both that they are the master of epoch 4"},
+		{"the master has just moved", func(s []Seen) []Seen {
+			s[2].Report.Role, s[2].Led = "master", s[0].Last.Add(time.Millisecond)
+			return s
+		}, nil, ""},
+		{"two that go on saying so", func(s []Seen) []Seen {
+			s[2].Report.Role, s[2].Led = "master", s[0].Last.Add(-time.Millisecond)
+			return s
+		}, map[Rule][]string{RuleTwoMasters: {"n1", "n3"}}, ""},
 		{"an old master that has lost its majority is none", func(s []Seen) []Seen { s[2].Report.Role = "master"; s[2].Report.Quorum = false; return s }, nil, ""},
 		{"masters of two epochs", func(s []Seen) []Seen {
 			s[2].Report.Role, s[2].Report.Epoch, s[2].Report.ClusterID = "master", 5, "c5"
