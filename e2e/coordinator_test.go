@@ -118,7 +118,7 @@ func TestCoordinator(t *testing.T) {
 		t.Errorf("a server on a coordinator's folder: exit %d %s", r.code, r.stderr)
 	}
 
-	// Away: sign-ins, changes, failover, and changes after it, as ever.
+	// Away: sign-ins, changes, failover, and a planned promotion, as ever.
 	c.stop()
 	signIn := func(s *server) {
 		t.Helper()
@@ -141,6 +141,12 @@ func TestCoordinator(t *testing.T) {
 	m.start() // without it too
 	signIn(m)
 	others[0].settled(3)
+	if p := m.promoted("--to", serverName(t, m)); p.NewMaster != serverName(t, m) {
+		t.Errorf("a planned promotion without the coordinator: %+v", p)
+	}
+	others[0].settled(3)
+	signIn(others[0])
+	others[1].cli("user", "add", "dave")
 	m2, _ := master(t, all)
 
 	// Back: it knows the new master within moments, and admits again.
