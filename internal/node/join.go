@@ -86,7 +86,13 @@ func (s *server) joinOnce(ctx context.Context, name string) (*cluster.Node, erro
 	}
 	s.peers.opened(n)
 	began, told := s.Now(), time.Time{}
-	err = n.CatchUp(ctx, func(p cluster.Progress) {
+	catching, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	var quiet stall
+	err = n.CatchUp(catching, func(p cluster.Progress) {
+		if err := quiet.over(p, time.Now()); err != nil {
+			giveUp(err)
+		}
 		if now := s.Now(); now.Sub(told) >= progressStep {
 			told = now
 			s.own.Info("catching up with the group", "records", fmt.Sprintf("%d of %d", p.Records, p.TotalRecords),
