@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -63,9 +64,9 @@ func ParkedCopies(dataDir, counts string) ([]Parked, error) {
 		if err != nil {
 			return nil, err
 		}
-		var p Parked
-		if err := json.Unmarshal(b, &p); err != nil || p.V != 1 || p.Copy != copy || !copyRE.MatchString(copy) {
-			return nil, fmt.Errorf("%s: it is damaged or of another version (%v): the copy in %s stays as it is", name, err, copyDir(dataDir, copy))
+		p, err := parseParked(copy, b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: it is damaged or of another version (%w): the copy in %s stays as it is", name, err, copyDir(dataDir, copy))
 		}
 		all = append(all, p)
 	}
@@ -73,6 +74,23 @@ func ParkedCopies(dataDir, counts string) ([]Parked, error) {
 		return strings.Compare(a.Time.Format(time.RFC3339)+a.Copy, b.Time.Format(time.RFC3339)+b.Copy)
 	})
 	return all, nil
+}
+
+// parseParked reads the mark of copy.
+func parseParked(copy string, b []byte) (p Parked, err error) {
+	if err := json.Unmarshal(b, &p); err != nil {
+		return Parked{}, err
+	}
+	m := copyRE.FindStringSubmatch(copy)
+	switch {
+	case p.V != 1:
+		return Parked{}, fmt.Errorf("version %d: this program knows version 1", p.V)
+	case p.Copy != copy || m == nil:
+		return Parked{}, fmt.Errorf("it is of copy %q", p.Copy)
+	case m[1] != strconv.FormatUint(p.Epoch, 10):
+		return Parked{}, fmt.Errorf("it is of epoch %d", p.Epoch)
+	}
+	return p, nil
 }
 
 // DropParked removes a parked copy, and its mark last.

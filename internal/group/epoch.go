@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"countersign/internal/mfa"
@@ -14,6 +15,9 @@ import (
 // epochReach is how far above the known one an epoch may be to be believed. A restore goes
 // ahead by 1000, a promotion by one.
 const epochReach = 1_000_000
+
+// clusterIDRE is the form of etcd's id of a cluster.
+var clusterIDRE = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 var (
 	// ErrEpochEnded: the caller's epoch has ended, this server's is a later one.
@@ -74,7 +78,7 @@ func (s SignedEpoch) Believe(from mfa.Member, group string, known uint64) (Epoch
 		return refuse("it is the word of server %q", e.Name)
 	case e.Group != group:
 		return refuse("it is of group %q, not of %q", e.Group, group)
-	case e.Epoch == 0 || len(e.ClusterID) != 16:
+	case e.Epoch == 0 || !clusterIDRE.MatchString(e.ClusterID):
 		return refuse("it tells epoch %d, cluster %q", e.Epoch, e.ClusterID)
 	case e.Epoch > known && e.Epoch-known > epochReach:
 		return Epoch{}, fmt.Errorf("server %s at %s tells epoch %d while %d is known here, and is not believed: %w", from.Name, from.Peer, e.Epoch, known, ErrAbsurdEpoch)

@@ -63,7 +63,7 @@ func TestWitnessDropsParkedCopies(t *testing.T) {
 	now := time.Now().UTC()
 	for copy, at := range map[string]time.Time{"epoch-1.1": now.Add(-parkedKeep - time.Hour), "epoch-2.1": now.Add(-time.Hour), "epoch-3.1": now.Add(-2 * parkedKeep)} {
 		must(t, os.MkdirAll(filepath.Join(dir, "db", copy), 0o700))
-		b, err := json.Marshal(cluster.Parked{V: 1, Copy: copy, Time: at})
+		b, err := json.Marshal(cluster.Parked{V: 1, Copy: copy, Epoch: uint64(copy[len("epoch-")] - '0'), Time: at})
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(dir, "db", copy+".parked"), b, 0o600))
 	}

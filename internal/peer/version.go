@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"countersign/internal/group"
@@ -73,18 +74,26 @@ func (s *Server) understands(name string, r *http.Request) error {
 }
 
 func (s *Server) meet(name string, h http.Header) error {
-	var lowest, highest int
 	said, version := h.Get(ProtocolHeader), h.Get(VersionHeader)
-	if _, err := fmt.Sscanf(said, "%d-%d", &lowest, &highest); err != nil || lowest > Protocol || highest < MinProtocol {
+	if lowest, highest, err := protocols(said); err != nil || lowest > Protocol || highest < MinProtocol {
 		return fmt.Errorf("%w: server %s, program version %.64q, speaks %.16q, this server, version %q, speaks \"%d-%d\": bring the older of the two to a release that the other one can follow",
 			group.ErrProtocol, name, version, said, s.Hello.Version, MinProtocol, Protocol)
 	}
-	schema, err := strconv.Atoi(h.Get(SchemaHeader))
+	schema, err := strconv.ParseUint(h.Get(SchemaHeader), 10, 31)
 	if err != nil {
 		return fmt.Errorf("%w: server %s says schema %.16q", mfa.ErrInvalid, name, h.Get(SchemaHeader))
 	}
 	if s.Fits == nil {
 		return nil
 	}
-	return s.Fits(schema, version)
+	return s.Fits(int(schema), version)
+}
+
+// protocols reads MIN-MAX, two numbers without signs.
+func protocols(said string) (lowest, highest uint64, err error) {
+	from, to, _ := strings.Cut(said, "-")
+	if lowest, err = strconv.ParseUint(from, 10, 31); err == nil {
+		highest, err = strconv.ParseUint(to, 10, 31)
+	}
+	return lowest, highest, err
 }

@@ -79,6 +79,9 @@ func (s *Store) parseParked(id string, b []byte) (c parking.Change, key string, 
 		if err != nil {
 			return c, r.Key, err
 		}
+		if o.Credential == nil {
+			return c, r.Key, fmt.Errorf("record %s%s%s: credential %q: %w", prefixSealed, blobParked, id, key, mfa.ErrInvalid)
+		}
 		c.Credentials = append(c.Credentials, *o.Credential)
 	}
 	return c, r.Key, nil

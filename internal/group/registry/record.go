@@ -74,21 +74,31 @@ func read[T any](ctx context.Context, s *Service, key string, version func(*T) i
 	if err != nil || rev == 0 {
 		return v, rev, err
 	}
-	if err := json.Unmarshal(b, &v); err != nil {
-		return v, 0, fmt.Errorf("record %s is damaged: %w", key, err)
-	}
-	if got := version(&v); got != schema {
-		return v, 0, fmt.Errorf("record %s has version %d, this program knows %d: run the version that wrote it", key, got, schema)
+	if v, err = parse(key, b, version); err != nil {
+		return v, 0, err
 	}
 	return v, rev, nil
 }
 
+func parse[T any](key string, b []byte, version func(*T) int) (v T, err error) {
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("record %s is damaged: %w", key, err)
+	}
+	if got := version(&v); got != schema {
+		return v, fmt.Errorf("record %s has version %d, this program knows %d: run the version that wrote it", key, got, schema)
+	}
+	return v, nil
+}
+
+func (g *Group) version() int  { return g.V }
+func (m *Server) version() int { return m.V }
+
 func (s *Service) group(ctx context.Context, name string) (Group, int64, error) {
-	return read(ctx, s, groupKey(name), func(g *Group) int { return g.V })
+	return read(ctx, s, groupKey(name), (*Group).version)
 }
 
 func (s *Service) server(ctx context.Context, group, name string) (Server, int64, error) {
-	return read(ctx, s, serverKey(group, name), func(m *Server) int { return m.V })
+	return read(ctx, s, serverKey(group, name), (*Server).version)
 }
 
 // errUnchanged ends an update that has nothing to write.
@@ -123,23 +133,21 @@ func (s *Service) updateGroup(ctx context.Context, name string, change func(*Gro
 }
 
 // scan reads all records under prefix.
-func scan[T any](ctx context.Context, s *Service, prefix string) (all []T, err error) {
+func scan[T any](ctx context.Context, s *Service, prefix string, version func(*T) int) (all []T, err error) {
 	var bad error
 	_, err = s.KV.Scan(ctx, prefix, func(key string, value []byte, _ int64) bool {
 		var v T
-		if err := json.Unmarshal(value, &v); err != nil {
-			bad = fmt.Errorf("record %s is damaged: %w", key, err)
-			return false
+		if v, bad = parse(key, value, version); bad == nil {
+			all = append(all, v)
 		}
-		all = append(all, v)
-		return true
+		return bad == nil
 	})
 	return all, errors.Join(err, bad)
 }
 
 // Groups returns the records of all groups.
 func (s *Service) Groups(ctx context.Context) ([]Group, error) {
-	return scan[Group](ctx, s, prefixGroup)
+	return scan(ctx, s, prefixGroup, (*Group).version)
 }
 
 // Servers returns the records of a group's servers; of all groups if group is "".
@@ -148,7 +156,7 @@ func (s *Service) Servers(ctx context.Context, group string) ([]Server, error) {
 	if group != "" {
 		prefix += group + "/"
 	}
-	return scan[Server](ctx, s, prefix)
+	return scan(ctx, s, prefix, (*Server).version)
 }
 
 // EnsureCA returns the authority of the coordinators called name, and makes it if there is none.
