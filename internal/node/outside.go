@@ -156,7 +156,7 @@ func coordinatorURLs(addresses []string) (urls []string) {
 func (s *server) tellOutside(ctx context.Context) error {
 	defer s.link.Close()
 	open := func(signed coordinator.Signed) (coordinator.Standing, error) { return signed.OpenBy(s.peers.ca) }
-	if err := s.standing.loadBy(s.Config.DataDir, s.node.Group(), open); err != nil {
+	if err := s.standing.loadBy(s.Config.DataDir, s.node.Group(), s.node.Folder().Highest, open); err != nil {
 		s.own.Warn("the coordinator's last answer, which was kept, is not believed", "error", err)
 	}
 	tick := time.NewTicker(tellEvery)
@@ -201,7 +201,7 @@ func (s *server) tellOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.standing.take(s.Config.DataDir, st, signed, s.Now()); err != nil {
+	if err := s.standing.take(s.Config.DataDir, st, signed, s.node.Folder().Highest, s.Now()); err != nil {
 		return err
 	}
 	return s.outsideEpoch(st)
@@ -214,11 +214,11 @@ const maxEpochStep = 1_000_000
 // more if the group is at a later one. The error then wraps errLaterEpoch.
 func (s *server) outsideEpoch(st coordinator.Standing) error {
 	f := s.node.Folder()
-	switch {
-	case st.Epoch <= f.Epoch:
+	if st.Epoch <= f.Epoch {
 		return nil
-	case st.Epoch > f.Highest+maxEpochStep:
-		return fmt.Errorf("the coordinator tells epoch %d while %d is known here, and is not believed: %w", st.Epoch, f.Highest, mfa.ErrInvalid)
+	}
+	if err := reachable(st, f.Highest); err != nil {
+		return err
 	}
 	if err := s.node.SawEpoch(st.Epoch); err != nil {
 		return err
@@ -248,8 +248,8 @@ func (s *server) askOutside(ctx context.Context, f cluster.Folder) uint64 {
 		s.own.Info("the coordinator was not heard at the start", "coordinator", s.Config.Coordinator, "error", err)
 		return 0
 	}
-	if st.Epoch > f.Highest+maxEpochStep {
-		s.own.Error("the coordinator tells an epoch that cannot be; it is not believed", "epoch", st.Epoch, "known", f.Highest)
+	if err := reachable(st, f.Highest); err != nil {
+		s.own.Error("the coordinator tells an epoch that cannot be", "error", err)
 		return 0
 	}
 	return st.Epoch

@@ -76,7 +76,7 @@ func (c *parkedCopies) state(p cluster.Parked) (st parkedState, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, nil
 	}
-	if err == nil && (json.Unmarshal(b, &st) != nil || st.V != 1) {
+	if err == nil && (json.Unmarshal(b, &st) != nil || st.V != 1 || st.Tries < 0) {
 		c.log.Warn("what was noted beside a parked copy cannot be read; it is taken over from the beginning", "path", c.statePath(p))
 		return parkedState{}, nil
 	}

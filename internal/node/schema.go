@@ -34,8 +34,11 @@ func loadSchema(dataDir string) (g store.GroupSchema, err error) {
 	if err == nil {
 		err = json.Unmarshal(b, &g)
 	}
+	if err == nil && g.Schema < 1 {
+		err = fmt.Errorf("it is damaged: schema %d", g.Schema)
+	}
 	if err != nil {
-		return g, fmt.Errorf("%s: %w", path, err)
+		return store.GroupSchema{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return g, nil
 }

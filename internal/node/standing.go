@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"countersign/internal/coordinator"
+	"countersign/internal/mfa"
 )
 
 const (
@@ -57,13 +58,13 @@ func (k *standing) since() time.Time {
 }
 
 // load reads the file, if there is one, and believes it only with the signature of a server
-// that key knows.
-func (k *standing) load(dataDir, group string, key func(server string) ed25519.PublicKey) error {
-	return k.loadBy(dataDir, group, func(s coordinator.Signed) (coordinator.Standing, error) { return s.Open(key) })
+// that key knows. known is the highest epoch known here.
+func (k *standing) load(dataDir, group string, known uint64, key func(server string) ed25519.PublicKey) error {
+	return k.loadBy(dataDir, group, known, func(s coordinator.Signed) (coordinator.Standing, error) { return s.Open(key) })
 }
 
 // loadBy is load for whatever open believes.
-func (k *standing) loadBy(dataDir, group string, open func(coordinator.Signed) (coordinator.Standing, error)) error {
+func (k *standing) loadBy(dataDir, group string, known uint64, open func(coordinator.Signed) (coordinator.Standing, error)) error {
 	path := filepath.Join(dataDir, standingName)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,6 +87,9 @@ func (k *standing) loadBy(dataDir, group string, open func(coordinator.Signed) (
 	if err == nil && st.Group != group {
 		err = fmt.Errorf("is of group %q", st.Group)
 	}
+	if err == nil {
+		err = reachable(st, known)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -95,18 +99,30 @@ func (k *standing) loadBy(dataDir, group string, open func(coordinator.Signed) (
 	return nil
 }
 
-// heard takes an answer that came at now, and writes it if it says something new or the
+// reachable refuses an epoch so far above known, the highest known here, that it can only be
+// a mistake or a lie: once it was heard, no other would be believed.
+func reachable(st coordinator.Standing, known uint64) error {
+	if st.Epoch > known && st.Epoch-known > maxEpochStep {
+		return fmt.Errorf("%s tells epoch %d while %d is known here, and is not believed: %w", st.By, st.Epoch, known, mfa.ErrInvalid)
+	}
+	return nil
+}
+
+// heard takes an answer that came at now, when known was the highest epoch known here, and writes it if it says something new or the
 // file is old.
-func (k *standing) heard(dataDir string, s coordinator.Signed, key func(server string) ed25519.PublicKey, now time.Time) error {
+func (k *standing) heard(dataDir string, s coordinator.Signed, key func(server string) ed25519.PublicKey, known uint64, now time.Time) error {
 	st, err := s.Open(key)
 	if err != nil {
 		return err
 	}
-	return k.take(dataDir, st, s, now)
+	return k.take(dataDir, st, s, known, now)
 }
 
 // take is heard for an answer that is believed.
-func (k *standing) take(dataDir string, st coordinator.Standing, s coordinator.Signed, now time.Time) error {
+func (k *standing) take(dataDir string, st coordinator.Standing, s coordinator.Signed, known uint64, now time.Time) error {
+	if err := reachable(st, known); err != nil {
+		return err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if st.Epoch < k.last.Epoch {
@@ -144,7 +160,7 @@ func (s *server) signStanding() (coordinator.Signed, error) {
 
 // keepStanding asks the coordinator who the master is, until ctx is done.
 func (s *server) keepStanding(ctx context.Context) error {
-	if err := s.standing.load(s.Config.DataDir, s.node.Group(), s.peers.signKey); err != nil {
+	if err := s.standing.load(s.Config.DataDir, s.node.Group(), s.node.Folder().Highest, s.peers.signKey); err != nil {
 		s.own.Warn("the coordinator's last answer, which was kept, is not believed", "error", err)
 	}
 	for {
@@ -181,5 +197,5 @@ func (s *server) askStanding(ctx context.Context) error {
 			return fmt.Errorf("%s at %s: %w", master.Name, master.Peer, err)
 		}
 	}
-	return s.standing.heard(s.Config.DataDir, signed, s.peers.signKey, s.Now())
+	return s.standing.heard(s.Config.DataDir, signed, s.peers.signKey, s.node.Folder().Highest, s.Now())
 }

@@ -32,11 +32,11 @@ func TestStandingIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return k.heard(dir, s, key, at)
+		return k.heard(dir, s, key, 1, at)
 	}
 	again := func(group string) (*standing, error) {
 		var k standing
-		return &k, k.load(dir, group, key)
+		return &k, k.load(dir, group, 1, key)
 	}
 
 	if k, err := again("corp"); err != nil || !k.at.IsZero() {
@@ -63,6 +63,12 @@ func TestStandingIsKept(t *testing.T) {
 	}
 	if err := say(&k, "n1", "n1", 3, now.Add(time.Hour)); err == nil {
 		t.Error("an epoch that has ended is believed")
+	}
+	if err := say(&k, "n1", "n1", 2+maxEpochStep, now.Add(time.Hour)); err == nil {
+		t.Error("an epoch that cannot be is believed")
+	}
+	if err := say(&k, "n1", "n1", 4, now.Add(time.Hour)); err != nil {
+		t.Errorf("after one that cannot be: %v", err)
 	}
 	if _, err := again("lab"); err == nil {
 		t.Error("another group's is believed")
