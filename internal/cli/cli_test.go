@@ -19,6 +19,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/cli"
+	"countersign/internal/group"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
@@ -148,6 +149,24 @@ func TestPrompts(t *testing.T) {
 				t.Errorf("asked %q, want %q", asked, tt.asked)
 			}
 		})
+	}
+}
+
+// TestActivationCodeIsTyped: at a terminal a line's end ends the code, and nothing else reads the keyboard.
+func TestActivationCodeIsTyped(t *testing.T) {
+	r := start(t)
+	var asked []string
+	var code string
+	got := r.run(func(d *cli.Deps) {
+		typing(t, &asked, "AEEFM-M9ZDR", "y")(d)
+		d.Stdin = strings.NewReader("not this")
+		d.Activate = func(_ context.Context, _ cli.Globals, c string, confirm func(group.Preview) error) error {
+			code = c
+			return confirm(group.Preview{Group: "corp"})
+		}
+	}, "activate", "-")
+	if want := []string{"Activation code: ", "Join this group? [y/N] "}; got.code != 0 || code != "AEEFM-M9ZDR" || !slices.Equal(asked, want) {
+		t.Errorf("exit %d, code %q, asked %q\n%s", got.code, code, asked, got.err)
 	}
 }
 

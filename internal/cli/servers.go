@@ -95,7 +95,13 @@ const maxCode = 16 << 10
 
 func (v *activateVerb) Run(ctx context.Context, e *env) error {
 	code := v.Code
-	if code == "-" {
+	if code == "-" && e.Prompt != nil {
+		typed, err := e.Prompt("Activation code: ", false)
+		if err != nil {
+			return err
+		}
+		code = typed
+	} else if code == "-" {
 		b, err := io.ReadAll(io.LimitReader(e.in, maxCode))
 		if err != nil {
 			return err
