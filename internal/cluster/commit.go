@@ -45,6 +45,9 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 	if o.err != nil {
 		return 0, false, fmt.Errorf("write: %w", o.err)
 	}
+	if why := n.fence.Load(); why != nil { // a new epoch may begin from a copy without it
+		return 0, false, fmt.Errorf("write: %w (%w)", mfa.ErrUnknownOutcome, *why)
+	}
 	n.heard()
 	return o.rev, o.ok, nil
 }

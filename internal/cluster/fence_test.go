@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"countersign/internal/mfa"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // A pair loses its master; the replica forks a new epoch from its copy; the old master comes
@@ -101,5 +104,19 @@ func TestForkAndPark(t *testing.T) {
 	must(t, DropParked(a.o.DataDir, all[0]))
 	if none, err := ParkedCopies(a.o.DataDir, ""); err != nil || len(none) != 0 {
 		t.Errorf("after it was dropped: %+v %v", none, err)
+	}
+}
+
+// A write that was on its way when the fence went up may lack in the new epoch: its outcome
+// is not known.
+func TestFenceDuringCommit(t *testing.T) {
+	a := newGroup(t).server("a").found()
+	send := a.queue.send
+	a.queue.send = func(ctx context.Context, req *pb.TxnRequest) (*pb.TxnResponse, error) {
+		defer a.Fence(errors.New("a promotion"))
+		return send(ctx, req)
+	}
+	if _, ok, err := a.Commit(t.Context(), nil, map[string][]byte{"u/1": []byte("one")}, nil); ok || !errors.Is(err, mfa.ErrUnknownOutcome) {
+		t.Errorf("acknowledged behind the fence: %v %v", ok, err)
 	}
 }

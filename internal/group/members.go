@@ -38,6 +38,9 @@ func (s *Service) Join(ctx context.Context, name, was string) (JoinInfo, error) 
 	}
 	s.Log.Info("a server joins the group's database", "server", name, "member", info.MemberID, "records", info.Records)
 	return info, s.Store.UpdateMember(ctx, name, func(m *mfa.Member) error {
+		if m.Key == "" { // taken out meanwhile, as one that leaves is and asks once more
+			return fmt.Errorf("no server named %s is in the group: %w", name, mfa.ErrNotFound)
+		}
 		m.MemberID = info.MemberID
 		return nil
 	})
