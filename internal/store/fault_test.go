@@ -127,8 +127,12 @@ func TestWithoutAMaster(t *testing.T) {
 	_, create := s.CreateUser(t.Context(), mfa.User{Login: "bob"}, nil)
 	errs, all := s.CreateUsers(t.Context(), []mfa.NewUser{{User: mfa.User{Login: "bob"}}, {User: mfa.User{Login: "x y"}}})
 	_, notices := s.Notices(t.Context(), 1)
+	_, parked := s.ParkedChanges(t.Context())
+	if parked == nil || !strings.Contains(parked.Error(), "countersign doctor") {
+		t.Errorf("ParkedChanges: %v, which names no next step", parked)
+	}
 	for name, err := range map[string]error{"fresh Account": fresh, "Settle": settle, "CreateUser": create, "CreateUsers": all, "of it bob": errs[0],
-		"Notices": notices, "RemoveUser": s.RemoveUser(t.Context(), u.ID), "Reseal": s.Reseal(t.Context(), nil), "Sync": s.Sync(t.Context()),
+		"Notices": notices, "ParkedChanges": parked, "RemoveUser": s.RemoveUser(t.Context(), u.ID), "Reseal": s.Reseal(t.Context(), nil), "Sync": s.Sync(t.Context()),
 		"UpdateSettings": s.UpdateSettings(t.Context(), func(*policy.Settings) error { return nil })} {
 		if !errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrUnknownOutcome) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)

@@ -143,6 +143,9 @@ func (s *Store) ParkedChanges(ctx context.Context) (list []parking.Change, err e
 		}
 		return nil
 	})
+	if errors.Is(err, mfa.ErrUnavailable) {
+		return nil, fmt.Errorf("list the parked changes: they are read at the master, which does not answer; ask again when the group has one (countersign doctor says what to do): %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the parked changes: %w", err)
 	}
