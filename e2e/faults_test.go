@@ -599,6 +599,7 @@ func (f *field) replays(crowds []*crowd) {
 // judge compares what the clients saw with what was promised.
 func (f *field) judge() {
 	byID, reported, ids := map[string]admin.Attempt{}, map[string]int{}, map[string]string{}
+	interrupted := map[string]int{} // by server and user: settled, killed before the record, recorded at the next start
 	for i, s := range f.serving() {
 		var users admin.UserList
 		s.json(&users, "user", "list", "--limit", "0")
@@ -613,6 +614,10 @@ func (f *field) judge() {
 		}
 		for _, a := range s.attempts() {
 			if a.Server != fmt.Sprintf("n%d", i+1) {
+				continue
+			}
+			if a.Reason == "interrupted" {
+				interrupted[fmt.Sprint(i+1, ids[string(a.User)])]++
 				continue
 			}
 			if old, twice := byID[a.Source]; twice && mfaAccepts(old.Reason) {
@@ -643,6 +648,10 @@ func (f *field) judge() {
 			l.Reason, l.Degraded, l.Trace = a.Reason, a.Degraded, a.Trace
 		}
 		l.Excuse = f.excuse(*l)
+		if at := fmt.Sprint(l.Server, l.User); l.Reason == "" && l.Verdict == "accept" && interrupted[at] > 0 { // its retransmit was answered
+			interrupted[at]--
+			l.Reason = "interrupted"
+		}
 		if l.Verdict != "silent" && l.Excuse == "" && !l.Strict && l.To.Sub(l.From) > slowest.To.Sub(slowest.From) {
 			slowest = *l
 		}

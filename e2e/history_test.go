@@ -130,6 +130,8 @@ func answers(legs []leg) (faults []string, excused map[string]int) {
 	}
 	for _, l := range legs {
 		switch {
+		case l.Verdict == "accept" && l.Reason == "interrupted" && l.Excuse != "":
+			excused["accept, interrupted: "+l.Excuse]++
 		case l.Verdict == "accept" && !mfaAccepts(l.Reason):
 			faults = append(faults, fmt.Sprintf("accepted, and the trail says %q: %+v", l.Reason, l))
 		case l.Kind != "fresh" || l.Verdict == "accept":
@@ -274,6 +276,9 @@ func TestHistory(t *testing.T) {
 		{"refused", leg{Kind: "fresh", Verdict: "reject", Reason: "wrong_code"}, "was refused"},
 		{"held", leg{Kind: "fresh", Verdict: "reject", Reason: "held_while_isolated", Degraded: true}, ""},
 		{"no record", leg{Kind: "copy", Verdict: "accept"}, "the trail says"},
+		{"no record, killed", leg{Kind: "copy", Verdict: "accept", Excuse: "killed"}, "the trail says"},
+		{"recorded at the next start", leg{Kind: "copy", Verdict: "accept", Reason: "interrupted", Excuse: "killed"}, ""},
+		{"recorded at a start that was none", leg{Kind: "copy", Verdict: "accept", Reason: "interrupted"}, "the trail says"},
 	} {
 		check(t, c.name, first(answers([]leg{c.l})), c.want)
 	}
