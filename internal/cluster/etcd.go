@@ -71,6 +71,9 @@ func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
 	if o.peered() {
 		c.SnapshotCount, c.SnapshotCatchUpEntries = groupLog, groupLog
 	}
+	if o.snapshotAtOnce {
+		c.SnapshotCount = 1 // 0 is etcd's default
+	}
 	c.MaxTxnOps = maxTxnOps
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.BootstrapDefragThresholdMegabytes = defragAtStart

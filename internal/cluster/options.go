@@ -49,6 +49,8 @@ type Options struct {
 
 	NoBatch       bool // one transaction for each commit; to compare
 	UnsafeNoFsync bool // tests only: a crash of the machine loses acknowledged writes
+
+	snapshotAtOnce bool // of raft, whatever it applies
 }
 
 // peered reports whether the server has a peer port.

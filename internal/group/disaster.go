@@ -97,7 +97,7 @@ func (s Scene) here() error {
 	switch {
 	case s.Self.Role == mfa.RoleWitness:
 		return refused("this server, %s, is a witness: it has no keys and can sign nobody in; promote one of the servers", s.Self.Name)
-	case own.Role != "master" && own.Role != "replica":
+	case own.Role != "master" && own.Role != "replica" && !(own.Role == "removed" && own.Aside != ""): // that one has its copy
 		return refused("this server, %s, is %s: it has no copy of the database that a new epoch could begin with", s.Self.Name, own.Role)
 	case s.Rival && own.Leads():
 		return nil

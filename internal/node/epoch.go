@@ -159,6 +159,8 @@ func (s *server) place(ctx, starting context.Context) error {
 		s.standBy(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d, and no server with a master of the later epoch answers", v.later.Epoch, f.Epoch))
 	case f.Highest > f.Epoch:
 		s.standBy(fmt.Sprintf("this server has heard of epoch %d, its database is of epoch %d, and no server of the later epoch answers", f.Highest, f.Epoch))
+	case s.node.Cast():
+		s.standBy("this server has lost its membership of the database, to join again, and no master lets it")
 	case v.unknown:
 		s.standBy("the other servers of the group do not know this one")
 	default:

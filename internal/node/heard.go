@@ -89,6 +89,10 @@ func (s *server) hear(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.aside.Load() != nil && s.node.Cast() && s.hearsMaster() {
+			s.ended()
+			return errors.New("a master answers again: this server joins")
+		}
 		if no {
 			refused++
 		} else {

@@ -98,11 +98,23 @@ func (s *server) openDatabase(ctx, starting context.Context) (err error) {
 		s.peers.opened(s.node)
 		return nil
 	}
-	if s.activated() || s.before() != "" {
+	if s.activated() || s.before() != "" && s.witness {
 		s.node, err = s.join(ctx, 0)
 		return err
 	}
+	if s.before() != "" {
+		return s.joinAgain(ctx, starting)
+	}
 	s.node, err = cluster.Open(starting, s.clusterOptions())
+	if err == nil && s.peers != nil && !s.witness && s.node.Cast() {
+		st, err := s.node.Status()
+		s.node.Close()
+		if err != nil {
+			return err
+		}
+		s.was.Store(&st.MemberID)
+		return s.joinAgain(ctx, starting)
+	}
 	if errors.Is(err, cluster.ErrEmpty) {
 		return fmt.Errorf("%w: found a group with `countersign init --group NAME%s`, or join one with `countersign activate CODE%s`", err, s.configFlag(), s.configFlag())
 	}

@@ -198,7 +198,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	}
 	<-ctx.Done()
 	s.rejoin(outer)
-	s.own.Info("stopping")
+	s.own.Info("stopping", "cause", context.Cause(ctx))
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	running.push(base.stop)
 	base.run("database", s.node.Run)
 	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
-	if !s.hasOthers() {
+	if !s.hasOthers() && !s.node.Cast() {
 		if _, err := s.node.Barrier(starting); err != nil {
 			return fmt.Errorf("the database in %s does not become ready: %w", s.Config.DataDir, err)
 		}
