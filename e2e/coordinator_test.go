@@ -140,7 +140,8 @@ func TestCoordinator(t *testing.T) {
 	}
 	m.start() // without it too
 	signIn(m)
-	others[0].settled(3)
+	now, _ := master(t, all)
+	now.settled(3)
 	if p := m.promoted("--to", serverName(t, m)); p.NewMaster != serverName(t, m) {
 		t.Errorf("a planned promotion without the coordinator: %+v", p)
 	}
