@@ -55,8 +55,8 @@ sign_in
 countersign doctor --json >$here/doctor || true # whether the clock is right is this machine's affair, that it is known ours
 want "what doctor finds" "$(jq -r '.checks[] | select(.ok | not).name' $here/doctor | grep -v clock)" ""
 if grep "does not tell" $here/doctor; then fail "the unit hides the clock"; fi
-countersign backup create /root/corp.cs --passphrase-file <(echo correct horse battery) >/dev/null
-countersign backup verify /root/corp.cs --passphrase-file <(echo correct horse battery) >/dev/null
+countersign backup create /var/tmp/corp.cs --passphrase-file <(echo correct horse battery) >/dev/null
+countersign backup verify /var/tmp/corp.cs --passphrase-file <(echo correct horse battery) >/dev/null
 
 echo "== what the unit takes away"
 pid=$(unit MainPID)

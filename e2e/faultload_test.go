@@ -91,7 +91,8 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 		if f.sick(at+1) != "" && c.dice.IntN(4) > 0 {
 			continue // a client knows which server did not answer it just now
 		}
-		code, counter := "", p.token.next
+		var code string
+		counter := p.token.next
 		switch {
 		case p.token.period == 0:
 			code = p.token.press()

@@ -36,7 +36,7 @@ func TestTimeStepsBeforePromotion(t *testing.T) {
 		{"a recovery code, released", mfa.Fork{Time: began}, mfa.Credential{Method: mfa.MethodRecovery}, 0, 0, nil},
 		{"a time-based token without a period", mfa.Fork{Time: began, Held: true}, mfa.Credential{Method: mfa.MethodTOTP}, 0, 50_000, mfa.HeldAfterPromotion},
 	} {
-		if got := lost(c.fork, a, c.cred, mfa.Floor{Drift: c.drift}, mfa.Floor{Next: c.step + 1}); got != c.want { //nolint:errorlint // bare sentinels
+		if got := lost(c.fork, a, c.cred, mfa.Floor{Drift: c.drift}, mfa.Floor{Next: c.step + 1}); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

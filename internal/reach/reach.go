@@ -111,12 +111,12 @@ func (t *Target) try(ctx context.Context, r *Result, say func(string, ...any)) e
 	say("certificate of %s until %s", leaf.Subject.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly))
 	if err := t.verify(secure.ConnectionState(), host); err != nil {
 		// Its clock, which it tells in its answer, may be the cause.
-		if _, asked := t.ask(ctx, secure, r); asked == nil && r.Skew.Abs() > MaxSkew {
+		if _, asked := t.ask(ctx, secure, r); asked == nil && r.Skew.Abs() > MaxSkew { //nolint:bodyclose // it is read in full, and the connection ends here
 			err.next, err.err = clockAdvice, fmt.Errorf("%w (and its clock is %s)", err.err, skew(r.Skew))
 		}
 		return err
 	}
-	if r.Response, err = t.ask(ctx, secure, r); err != nil {
+	if r.Response, err = t.ask(ctx, secure, r); err != nil { //nolint:bodyclose // the same
 		return err
 	}
 	if r.Skew.Abs() > MaxSkew {

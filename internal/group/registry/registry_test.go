@@ -134,7 +134,6 @@ func (r *rig) must(st Standing, err error) Standing {
 }
 
 func leads(p *group.Report) { p.Role, p.Quorum, p.Master = "master", true, p.Name }
-func alone(*group.Report)   {}
 
 func nonce(i int) string { return fmt.Sprintf("nonce-0123456789-%d", i) }
 
