@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,14 +27,20 @@ type bridge struct {
 }
 
 // harmless are messages that etcd writes as warnings or errors about what is as it should
-// be here: there is no client port for tokens or gRPC, and a member that has not written a
-// snapshot yet cannot tell the version of its schema. An operator should not see them.
+// be here: there is no client port for tokens or gRPC, a member that has not written a
+// snapshot yet cannot tell the version of its schema, and a read that was asked again is
+// answered twice. An operator should not see them.
 var harmless = map[string]bool{
 	"Running http and grpc server on single port. This is not recommended for production.": true,
 	"simple token is not cryptographically signed":                                         true,
 	"Failed to detect schema version":                                                      true,
 	"failed to update storage version":                                                     true,
+	"ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader": true,
 }
+
+// tooEarly ends the message, with member and term before it, of a member that would lead
+// before it has read back who the members are; it tries again a moment later.
+const tooEarly = "since there are still pending configuration changes to apply"
 
 type floods struct {
 	mu   sync.Mutex
@@ -102,7 +109,7 @@ func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 // Write implements zapcore.Core.
 func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	level := slogLevel(e.Level)
-	if harmless[e.Message] {
+	if harmless[e.Message] || strings.HasSuffix(e.Message, tooEarly) {
 		if level = slog.LevelDebug; !b.log.Enabled(context.Background(), level) {
 			return nil
 		}

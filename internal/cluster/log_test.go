@@ -25,6 +25,11 @@ func TestBridge(t *testing.T) {
 	if got := lines(); got[0] != "" {
 		t.Errorf("info of etcd at level info: %q, want none", got)
 	}
+	z.Warn("a267b26a173033ec cannot campaign at term 1 since there are still pending configuration changes to apply")
+	z.Warn("simple token is not cryptographically signed")
+	if got := lines(); got[0] != "" {
+		t.Errorf("warnings about what is as it should be: %q, want none", got)
+	}
 	z.With(zap.String("member", "m1")).Warn("slow", zap.Duration("took", time.Second), zap.Error(errors.New("why")))
 	got := lines()[0]
 	for _, want := range []string{"level=WARN", "part=etcd", "msg=slow", "member=m1", "took=1s", "error=why"} {
