@@ -50,6 +50,7 @@ mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+rm -f "$root/usr/sbin/policy-rc.d" # a container's; here services do start
 for d in run tmp dev; do mount -t tmpfs -o mode=755 tmpfs "$root/$d"; done
 chmod 1777 "$root/tmp"
 for d in null zero full random urandom tty; do
