@@ -60,6 +60,19 @@ type Block struct {
 	Since  time.Time `json:"since"`
 }
 
+// Stricter reports whether b, which may be nil for no block, keeps a user out longer than a.
+func (b *Block) Stricter(a *Block) bool {
+	switch {
+	case b == nil:
+		return false
+	case a == nil:
+		return true
+	case a.Until.IsZero():
+		return false
+	}
+	return b.Until.IsZero() || b.Until.After(a.Until)
+}
+
 // BlockedAt reports whether u is blocked at now.
 func (u User) BlockedAt(now time.Time) bool {
 	return u.Block != nil && (u.Block.Until.IsZero() || now.Before(u.Block.Until))

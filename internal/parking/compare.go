@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"reflect"
 
-	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
 
@@ -119,22 +118,9 @@ func (c Change) Stands(now Object) Standing {
 func stricter(a, b Object) bool {
 	switch {
 	case a.User != nil && b.User != nil:
-		return !Stricter(a.User.Block, b.User.Block)
+		return !b.User.Block.Stricter(a.User.Block)
 	case a.Credential != nil && b.Credential != nil:
 		return a.Credential.Disabled || !b.Credential.Disabled
 	}
 	return false
-}
-
-// Stricter reports whether block b keeps a user out longer than block a.
-func Stricter(a, b *mfa.Block) bool {
-	switch {
-	case b == nil:
-		return false
-	case a == nil:
-		return true
-	case a.Until.IsZero():
-		return false
-	}
-	return b.Until.IsZero() || b.Until.After(a.Until)
 }

@@ -51,7 +51,7 @@ func (c Change) block(by string) *mfa.Block {
 	if before != nil {
 		was = before.Block
 	}
-	if Stricter(was, after.Block) {
+	if after.Block.Stricter(was) {
 		b := *after.Block
 		return &b
 	}

@@ -171,7 +171,7 @@ func (s *Store) blockLocal(ctx context.Context, id mfa.UserID, change func(*mfa.
 	if !reflect.DeepEqual(rest, old) {
 		return mfa.User{}, false, nil
 	}
-	if !stricter(old.Block, u.Block) {
+	if !u.Block.Stricter(old.Block) {
 		return old, true, nil // blocked as long already
 	}
 	return u, true, s.restrictLocal(ctx, mfa.Change{What: mfa.ChangeBlock, User: id, Block: u.Block, By: u.Block.By})

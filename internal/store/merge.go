@@ -232,7 +232,7 @@ func (m *merging) block(ctx context.Context, c mfa.Change) error {
 		return err
 	}
 	u, err := r.open(m.s.ring, c.User)
-	if err != nil || !stricter(u.Block, c.Block) {
+	if err != nil || !c.Block.Stricter(u.Block) {
 		return err
 	}
 	u.Block, u.Changed = c.Block, m.s.now()

@@ -104,7 +104,7 @@ func known(s mfa.Settled, creds []mfa.Credential) mfa.Settled {
 func restrict(a *settlement.Account, c mfa.Change) {
 	switch c.What {
 	case mfa.ChangeBlock:
-		if stricter(a.User.Block, c.Block) {
+		if c.Block.Stricter(a.User.Block) {
 			b := *c.Block
 			a.User.Block = &b
 		}
@@ -115,19 +115,6 @@ func restrict(a *settlement.Account, c mfa.Change) {
 			}
 		}
 	}
-}
-
-// stricter reports whether block b keeps a user out longer than block a.
-func stricter(a, b *mfa.Block) bool {
-	switch {
-	case b == nil:
-		return false
-	case a == nil:
-		return true
-	case a.Until.IsZero():
-		return false
-	}
-	return b.Until.IsZero() || b.Until.After(a.Until)
 }
 
 // showUser is show for a user alone.

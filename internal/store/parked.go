@@ -390,8 +390,8 @@ func (s *Store) applyUpdate(ctx context.Context, c *parking.Change, check func(p
 				return err
 			}
 			*u = *o.User
-			lifted := c.Before.User != nil && c.Before.User.Block != nil && now.Block != nil && !parking.Stricter(c.Before.User.Block, now.Block)
-			if parking.Stricter(u.Block, now.Block) && !lifted {
+			lifted := c.Before.User != nil && c.Before.User.Block != nil && now.Block != nil && !now.Block.Stricter(c.Before.User.Block)
+			if now.Block.Stricter(u.Block) && !lifted {
 				u.Block = now.Block
 			}
 			return nil

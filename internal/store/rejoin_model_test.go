@@ -185,7 +185,7 @@ func TestRejoinLosesNothing(t *testing.T) {
 			c, waits := listed[name]
 			switch {
 			case base[name].Same(o), now[name].Same(o), waits && c.After.Same(o):
-			case o.User != nil && now[name].User != nil && !parking.Stricter(now[name].User.Block, o.User.Block) && c.ID == "" && sameButRestrictions(base[name], o):
+			case o.User != nil && now[name].User != nil && !o.User.Block.Stricter(now[name].User.Block) && c.ID == "" && sameButRestrictions(base[name], o):
 			case o.Credential != nil && now[name].Credential != nil && now[name].Credential.Disabled && c.ID == "" && sameButRestrictions(base[name], o):
 			case o.Credential != nil && listed["user "+string(o.Credential.User)].What == parking.Changed && now["user "+string(o.Credential.User)].None():
 				// of a user who was removed here: told with the user's own change
