@@ -19,6 +19,10 @@ var (
 	ErrReadOnly = errors.New("writes are refused")
 	// ErrOutdated: this program is older than what the group has agreed on.
 	ErrOutdated = errors.New("this program is too old for the group")
+	// ErrForbidden: who asks is known, and may not.
+	ErrForbidden = errors.New("not allowed")
+	// ErrChanged: the object is not as the caller saw it when they decided to change it.
+	ErrChanged = errors.New("changed by somebody else since it was read")
 	// ErrInvalid: what was asked for cannot be, whatever the state.
 	ErrInvalid = errors.New("invalid")
 )
