@@ -19,6 +19,7 @@ type catalog struct {
 	digests  map[[32]byte]string // of tokens
 	nas      map[nasID]mfa.NAS
 	members  map[string]mfa.Member // by name
+	sessions map[mfa.SessionID]mfa.Session
 	settings policy.Settings
 	epoch    EpochRecord
 	schema   GroupSchema
@@ -38,7 +39,7 @@ type brokenItem struct {
 
 func newCatalog() *catalog {
 	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{},
-		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, settings: policy.Defaults(),
+		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, settings: policy.Defaults(),
 		broken: map[string]brokenItem{}}
 }
 
@@ -48,13 +49,13 @@ func (c *catalog) clone() *catalog {
 	d := *c
 	d.apps, d.appNames, d.dirs = maps.Clone(c.apps), maps.Clone(c.appNames), maps.Clone(c.dirs)
 	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
-	d.members = maps.Clone(c.members)
+	d.members, d.sessions = maps.Clone(c.members), maps.Clone(c.sessions)
 	return &d
 }
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, keySettings, keyEpoch, keySchema} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -100,6 +101,8 @@ func (c *catalog) remove(key string) {
 		}
 	case "m":
 		delete(c.members, rest)
+	case "w":
+		delete(c.sessions, mfa.SessionID(rest))
 	case "p":
 		c.settings = policy.Defaults()
 	case "g":

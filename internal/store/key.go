@@ -28,6 +28,7 @@ const (
 	prefixMember    = "m/"        // m/NAME: server of the group
 	prefixJoin      = "j/"        // j/ID: joining code that nobody has used yet
 	prefixGroup     = "g/"        // g/NAME: what the group is agreed on
+	prefixSession   = "w/"        // w/DIGEST of its token: browser session
 	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings     = "p/settings"
 	keyEpoch        = "g/epoch"     // how this epoch began

@@ -41,6 +41,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		if m, err = parseMember(rest, value); err == nil {
 			c.members[rest] = m
 		}
+	case "w":
+		var n mfa.Session
+		if n, err = parseSession(rest, value); err == nil {
+			c.sessions[n.ID] = n
+		}
 	case "p":
 		var p policy.Settings
 		if p, err = parseSettings(value); err == nil {

@@ -10,7 +10,7 @@ import (
 type state struct {
 	users map[rawID]*entry
 	forms map[rawDigest]form
-	small map[string]item // applications, directories, tokens, RADIUS clients, settings, keysets
+	small map[string]item // applications, directories, tokens, RADIUS clients, settings, keysets, sessions
 	count int             // users with a profile
 	order []rawID         // ids of these in order; nil: not sorted since the last change
 }
@@ -76,7 +76,7 @@ func (s *state) set(c change) {
 		if c.key == keyEpoch || c.key == keySchema {
 			s.setSmall(c)
 		}
-	case "a", "d", "t", "n", "m", "p", "k":
+	case "a", "d", "t", "n", "m", "p", "k", "w":
 		s.setSmall(c)
 	}
 }

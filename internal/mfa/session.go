@@ -1,0 +1,23 @@
+package mfa
+
+import "time"
+
+// SessionID names one session: the SHA-256 of the token that the browser holds, as 52
+// characters of a-z and 2-7. Nobody gets from it to the token.
+type SessionID string
+
+// Session is somebody signed in by a browser. It ends at Expires, when it was idle for too
+// long, when it is ended, and with the epoch of the database: a promotion may have lost that
+// it was ended.
+type Session struct {
+	ID          SessionID
+	User        UserID
+	Application string // name: "console"
+	Server      string // where it began
+	Setup       bool   // only to set up the first administrator: opens nothing else
+	Epoch       uint64
+	Created     time.Time
+	Seen        time.Time // last request, as far as it was written down
+	Proven      time.Time // last sign-in with both factors
+	Expires     time.Time
+}

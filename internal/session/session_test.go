@@ -1,0 +1,235 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/session"
+)
+
+// memory is a database in memory; fail is what its writes return.
+type memory struct {
+	mu    sync.Mutex
+	all   map[mfa.SessionID]mfa.Session
+	epoch uint64
+	fail  error
+	wrote int
+}
+
+func (m *memory) Sessions() []mfa.Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.SortedFunc(maps.Values(m.all), func(a, b mfa.Session) int { return a.Created.Compare(b.Created) })
+}
+
+func (m *memory) Session(id mfa.SessionID) (mfa.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n, ok := m.all[id]; ok {
+		return n, nil
+	}
+	return mfa.Session{}, mfa.ErrNotFound
+}
+
+func (m *memory) write(do func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	m.wrote++
+	return do()
+}
+
+func (m *memory) CreateSession(_ context.Context, n mfa.Session) error {
+	return m.write(func() error { m.all[n.ID] = n; return nil })
+}
+
+func (m *memory) UpdateSession(_ context.Context, id mfa.SessionID, change func(*mfa.Session) error) error {
+	return m.write(func() error {
+		n, ok := m.all[id]
+		if !ok {
+			return mfa.ErrNotFound
+		}
+		err := change(&n)
+		m.all[id] = n
+		return err
+	})
+}
+
+func (m *memory) RemoveSessions(_ context.Context, ids ...mfa.SessionID) error {
+	return m.write(func() error {
+		for _, id := range ids {
+			delete(m.all, id)
+		}
+		return nil
+	})
+}
+
+func (m *memory) Epoch() uint64 { return m.epoch }
+
+type rig struct {
+	*session.Keeper
+	db  *memory
+	now time.Time
+}
+
+func newRig() *rig {
+	r := &rig{db: &memory{all: map[mfa.SessionID]mfa.Session{}, epoch: 1}, now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}
+	r.Keeper = &session.Keeper{Server: "n1", Store: r.db, Now: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler)}
+	return r
+}
+
+func (r *rig) begin(t *testing.T, n mfa.Session) secret.Text {
+	t.Helper()
+	token, _, err := r.Begin(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func (r *rig) open(t *testing.T, token secret.Text, active bool) bool {
+	t.Helper()
+	_, err := r.Check(t.Context(), token, active)
+	if err != nil && !errors.Is(err, session.ErrNone) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+func TestTokenIsNowhereKept(t *testing.T) {
+	r := newRig()
+	token := r.begin(t, mfa.Session{User: "alice", Application: "console"})
+	if kept := fmt.Sprintf("%+v", r.db.all); strings.Contains(kept, string(token.Expose())) {
+		t.Errorf("the database holds the token: %s", kept)
+	}
+	if other := r.begin(t, mfa.Session{User: "alice"}); other.Equal(token) {
+		t.Error("two sessions have one token")
+	}
+	for _, bad := range []string{"", "x", strings.Repeat("a", 52), string(token.Expose()) + "a", strings.Repeat("a", 1<<20)} {
+		if r.open(t, secret.FromString(bad), true) {
+			t.Errorf("%.60q opens a session", bad)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		setup  bool
+		step   time.Duration // between requests
+		active bool          // made by a person
+		ends   time.Duration
+	}{
+		"idle":                        {step: session.Idle, active: true, ends: session.Idle},
+		"busy":                        {step: time.Minute, active: true, ends: session.Absolute},
+		"a page that looks by itself": {step: time.Second * 30, active: false, ends: session.Idle},
+		"setting up":                  {setup: true, step: time.Minute, active: true, ends: session.SetupTime},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig()
+			token := r.begin(t, mfa.Session{User: "alice", Setup: c.setup})
+			start := r.now
+			for r.open(t, token, c.active) && r.now.Sub(start) < 24*time.Hour {
+				r.now = r.now.Add(c.step)
+			}
+			if got := r.now.Sub(start); got != c.ends {
+				t.Errorf("it ended after %s, want %s", got, c.ends)
+			}
+			r.now = r.now.Add(session.Absolute)
+			if err := r.Purge(t.Context()); err != nil || len(r.db.all) != 0 {
+				t.Errorf("left %d, %v", len(r.db.all), err)
+			}
+		})
+	}
+}
+
+func TestABusySessionWritesLittle(t *testing.T) {
+	r := newRig()
+	token := r.begin(t, mfa.Session{User: "alice"})
+	for range 60 {
+		r.now = r.now.Add(time.Second)
+		if !r.open(t, token, true) {
+			t.Fatal("ended")
+		}
+	}
+	if r.db.wrote != 1 {
+		t.Errorf("%d writes in a minute", r.db.wrote)
+	}
+	r.now = r.now.Add(5 * time.Minute)
+	r.open(t, token, true)
+	other := &session.Keeper{Server: "n2", Store: r.db, Now: r.Now, Log: r.Log}
+	r.now = r.now.Add(session.Idle - time.Second)
+	if _, err := other.Check(t.Context(), token, true); err != nil {
+		t.Errorf("another server does not know that it was used: %v", err)
+	}
+}
+
+func TestEnds(t *testing.T) {
+	r, ctx := newRig(), t.Context()
+	a, b := r.begin(t, mfa.Session{User: "alice"}), r.begin(t, mfa.Session{User: "bob"})
+	n, err := r.Check(ctx, a, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, _, err := r.Renew(ctx, n)
+	if err != nil || r.open(t, a, true) || !r.open(t, renewed, true) {
+		t.Errorf("renewed: %v; the old token must be worth nothing", err)
+	}
+	if ended, err := r.EndAll(ctx, "alice", ""); err != nil || ended != 1 || r.open(t, renewed, true) || !r.open(t, b, true) {
+		t.Errorf("ended %d of alice's, %v", ended, err)
+	}
+	r.db.epoch = 2
+	if r.open(t, b, true) {
+		t.Error("a session outlives its epoch")
+	}
+}
+
+func TestOldestGoes(t *testing.T) {
+	r := newRig()
+	first := r.begin(t, mfa.Session{User: "alice"})
+	for range 16 {
+		r.now = r.now.Add(time.Second)
+		if !r.open(t, first, true) {
+			t.Fatal("ended too early")
+		}
+		r.begin(t, mfa.Session{User: "alice"})
+	}
+	if r.open(t, first, true) {
+		t.Error("a user has as many sessions as they please")
+	}
+}
+
+func TestWithoutAMaster(t *testing.T) {
+	r, ctx := newRig(), t.Context()
+	before := r.begin(t, mfa.Session{User: "bob"})
+	n, _ := r.Check(ctx, before, false)
+	r.db.fail = fmt.Errorf("no master: %w", mfa.ErrUnavailable)
+	if _, _, err := r.Begin(ctx, mfa.Session{User: "eve", Setup: true}); err == nil {
+		t.Error("something is set up without a master")
+	}
+	token := r.begin(t, mfa.Session{User: "alice"})
+	if !r.open(t, token, true) || !r.open(t, before, true) {
+		t.Error("nobody sees what is wrong")
+	}
+	if err := r.End(ctx, n.ID); err != nil || r.open(t, before, true) {
+		t.Errorf("signed out: %v, and still in", err)
+	}
+	if own, _ := r.Check(ctx, token, false); r.End(ctx, own.ID) != nil || r.open(t, token, true) {
+		t.Error("signed out, and still in")
+	}
+	r.db.fail = nil
+	if err := r.Purge(ctx); err != nil || len(r.db.all) != 0 {
+		t.Errorf("the master is back and does not hear of it: %d, %v", len(r.db.all), err)
+	}
+}

@@ -1,0 +1,45 @@
+package storetest
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+func sessions(t *testing.T, r *rig) {
+	ctx := t.Context()
+	in := mfa.Session{ID: mfa.SessionID(strings.Repeat("a", 52)), User: "abcdefghijklmnop", Application: "console", Server: "n1", Setup: true, Epoch: 3,
+		Created: noon, Seen: noon, Proven: noon, Expires: noon.Add(time.Hour)}
+	is(t, "create", r.CreateSession(ctx, in), nil)
+	is(t, "create again", r.CreateSession(ctx, in), mfa.ErrExists)
+	is(t, "a bad id", r.CreateSession(ctx, mfa.Session{ID: "../u/x"}), mfa.ErrInvalid)
+	got, err := r.Session(in.ID)
+	is(t, "read", err, nil)
+	same(t, "read", got, in)
+	_, err = r.Session(mfa.SessionID(strings.Repeat("b", 52)))
+	is(t, "another id", err, mfa.ErrNotFound)
+	seen := func(n *mfa.Session) error { n.Seen = n.Seen.Add(time.Minute); return nil }
+	is(t, "change", r.UpdateSession(ctx, in.ID, seen), nil)
+	in.Seen = noon.Add(time.Minute)
+	same(t, "list", r.Sessions(), []mfa.Session{in})
+
+	// However a change and the end fall together: it has ended.
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if err := r.UpdateSession(ctx, in.ID, seen); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+	}
+	is(t, "end", r.RemoveSessions(ctx, in.ID), nil)
+	all.Wait()
+	_, err = r.Session(in.ID)
+	is(t, "what has ended", err, mfa.ErrNotFound)
+	is(t, "change what has ended", r.UpdateSession(ctx, in.ID, seen), mfa.ErrNotFound)
+	is(t, "end again", r.RemoveSessions(ctx, in.ID), nil)
+}
