@@ -91,6 +91,7 @@ func (s *server) frozen() {
 	if r := s.try("", "user", "add", "nobody"); r.code != 1 || !strings.Contains(r.stderr, "has two databases") {
 		s.t.Errorf("a change on one of two sides: exit %d %s", r.code, r.stderr)
 	}
+	s.cli("user", "block", "hank", "--for", "1s") // what takes something away goes on
 }
 
 // parked lists the databases that were set aside.

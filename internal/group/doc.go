@@ -102,6 +102,7 @@ type Report struct {
 	Aside     string     `json:"aside,omitempty"`        // why it decides nothing
 	Begins    uint64     `json:"begins_epoch,omitempty"` // it is about to begin this epoch, by a disaster promotion
 	ReadOnly  string     `json:"read_only,omitempty"`    // why it could take no changes if it were the master
+	Rival     string     `json:"rival,omitempty"`        // cluster id of another database of its epoch, of which it knows
 	Since     time.Time  `json:"since"`                  // it runs
 	Time      time.Time  `json:"time"`                   // on its clock
 	Expires   time.Time  `json:"expires,omitzero"`       // the certificate of its peer port

@@ -89,6 +89,15 @@ func (s SignedEpoch) Believe(from mfa.Member, group string, known uint64) (Epoch
 	return e, nil
 }
 
+// RivalOf returns the cluster id of another database of the epoch of which r's server, which
+// serves this one, knows; "": it tells of none.
+func (r Report) RivalOf(epoch uint64, clusterID string) string {
+	if r.Epoch != epoch || r.ClusterID != clusterID || r.Rival == clusterID || !clusterIDRE.MatchString(r.Rival) {
+		return ""
+	}
+	return r.Rival
+}
+
 // EpochGrant is an independent coordinator's word that a server may begin an epoch.
 type EpochGrant struct {
 	Group     string          `json:"group"`

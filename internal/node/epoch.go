@@ -235,13 +235,28 @@ func (s *server) meet(e group.Epoch) {
 	}
 }
 
+// hearRival notes what a server of this database says of another one of the same epoch, which
+// this server may not reach: changes are refused on all of one side or on none.
+func (s *server) hearRival(r group.Report) {
+	f := s.node.Folder()
+	rival := r.RivalOf(f.Epoch, f.ClusterID)
+	if rival == "" || f.Rival != "" || s.aside.Load() != nil {
+		return
+	}
+	s.own.Error("there are two databases of one epoch: changes are refused on both", "epoch", f.Epoch, "told_by", r.Name, "other_cluster", rival,
+		"next", fmt.Sprintf("on the side that is to stay, run `countersign group promote --disaster --confirm %s/%d`", f.Group, f.Epoch))
+	if err := s.node.SawRival(rival); err != nil {
+		s.own.Error("this could not be noted in epoch.json", "error", err)
+	}
+}
+
 // frozen returns why changes are refused: the epoch has two sides.
 func (s *server) frozen() error {
 	f := s.node.Folder()
 	if f.Rival == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: epoch %d has two databases, %s here and %s on another server, because two servers were promoted without contact: run `countersign group promote --disaster` on the side that is to stay",
+	return fmt.Errorf("%w: epoch %d has two databases, %s here and %s on another server, because two servers were promoted without contact: run `countersign group promote --disaster` on the side that is to stay (blocking a user, disabling a credential and revoking a token work meanwhile)",
 		mfa.ErrReadOnly, f.Epoch, f.ClusterID, f.Rival)
 }
 

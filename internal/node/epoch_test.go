@@ -126,3 +126,46 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// A server that does not reach the other database of its epoch hears of it from one of its
+// own: both are frozen then, and over restarts. What takes something away goes on.
+func TestRivalIsPassedOn(t *testing.T) {
+	o := options(folder(t))
+	o.Config.Listen.Peer, o.Config.Listen.Coordinator = free(t), free(t)
+	must(t, Init(t.Context(), o, "corp"))
+	s, end := up(t, o)
+	u, err := s.store.CreateUser(t.Context(), mfa.User{Login: "alice"}, nil)
+	must(t, err)
+	said := s.report()
+	said.Name = "nyc2"
+	const rival = "00000000deadbeef"
+	for name, change := range map[string]func(*group.Report){
+		"itself":        func(r *group.Report) { r.Rival = r.ClusterID },
+		"another epoch": func(r *group.Report) { r.Epoch, r.Rival = 7, rival },
+		"another side":  func(r *group.Report) { r.ClusterID, r.Rival = rival, r.ClusterID },
+		"nonsense":      func(r *group.Report) { r.Rival = "../x" },
+		"nothing":       func(*group.Report) {},
+	} {
+		r := said
+		change(&r)
+		if s.beat("nyc2", "192.0.2.1:7443", r); s.frozen() != nil {
+			t.Fatalf("frozen by %s", name)
+		}
+	}
+	said.Rival = rival
+	if s.beat("nyc3", "192.0.2.1:7443", said); s.frozen() != nil {
+		t.Error("frozen by a report of another server")
+	}
+	if s.beat("nyc2", "192.0.2.1:7443", said); s.frozen() == nil || s.report().Rival != rival {
+		t.Errorf("it was told of another database of its epoch, and says %+v", s.report())
+	}
+	must(t, end())
+	s, end = up(t, o)
+	if _, err := s.store.CreateUser(t.Context(), mfa.User{Login: "bob"}, nil); !errors.Is(err, mfa.ErrReadOnly) {
+		t.Errorf("a change: %v", err)
+	}
+	if _, err := s.store.UpdateUser(t.Context(), u.ID, func(u *mfa.User) error { u.Block = &mfa.Block{}; return nil }); err != nil {
+		t.Errorf("a block: %v", err)
+	}
+	must(t, end())
+}

@@ -150,6 +150,7 @@ func (s *server) hearOnce(ctx context.Context) (refused bool, suspects []mfa.Mem
 			if err == nil && r.Name == m.Name {
 				half := asked.Add(time.Since(began) / 2)
 				s.heard.answered(m.Name, s.node.Group(), m.Peer, r, r.Time.Sub(half))
+				s.hearRival(r)
 				yes.Store(true)
 			}
 			if errors.Is(err, group.ErrEpochEnded) || err == nil && s.otherEpoch(r) {
@@ -180,6 +181,9 @@ func (s *server) otherEpoch(r group.Report) bool {
 // beat takes a report that another server, who calls from address, has sent: its heartbeat.
 func (s *server) beat(caller, address string, r group.Report) {
 	s.heard.called(caller, s.node.Group(), address, r, r.Time.Sub(s.Now()))
+	if r.Name == caller {
+		s.hearRival(r)
+	}
 }
 
 // report is what this server says of itself.
@@ -202,6 +206,7 @@ func (s *server) report() group.Report {
 	}
 	r.Role, r.Voter, r.Master, r.MemberID, r.Epoch = st.Role, st.Voter, st.Master, st.MemberID, st.Epoch
 	r.Group, r.ClusterID, r.Revision, r.Lag, r.Quorum = n.Group(), st.ClusterID, st.Revision, st.Lag, st.Quorum
+	r.Rival = n.Folder().Rival
 	if records != nil {
 		r.Users, r.Unmerged, r.SignIns = records.CountUsers(), records.Unmerged(), s.metrics.verdicts.Load()
 	}

@@ -3,12 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"sort"
 
 	"countersign/internal/mfa"
-	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
 
@@ -163,12 +161,7 @@ func (s *Store) blockLocal(ctx context.Context, id mfa.UserID, change func(*mfa.
 		b := *old.Block
 		u.Block = &b
 	}
-	if change(&u) != nil || u.Block == nil {
-		return mfa.User{}, false, nil
-	}
-	rest := u
-	rest.Block, rest.Changed = old.Block, old.Changed
-	if !reflect.DeepEqual(rest, old) {
+	if change(&u) != nil || !onlyBlocks(old, u) {
 		return mfa.User{}, false, nil
 	}
 	if !u.Block.Stricter(old.Block) {
@@ -193,13 +186,7 @@ func (s *Store) disableLocal(ctx context.Context, user mfa.UserID, id mfa.Creden
 	old := a.Credentials[i]
 	c = old
 	c.Scope = slices.Clone(old.Scope)
-	if change(&c) != nil || !c.Disabled || !c.Secret.Equal(old.Secret) {
-		return mfa.Credential{}, false, nil
-	}
-	rest := c
-	rest.Disabled, rest.By = old.Disabled, old.By
-	rest.Secret, old.Secret = secret.Text{}, secret.Text{} // compared above
-	if !reflect.DeepEqual(rest, old) {
+	if change(&c) != nil || !onlyDisables(old, c) {
 		return mfa.Credential{}, false, nil
 	}
 	if old.Disabled {

@@ -64,6 +64,7 @@ func (s *Store) UpdateCredential(ctx context.Context, user mfa.UserID, id mfa.Cr
 		if err := change(&c); err != nil {
 			return err
 		}
+		t.restricts = onlyDisables(old, c)
 		c.ID, c.User, c.Method, c.Created = id, user, old.Method, old.Created
 		r, err := sealCred(s.ring, c)
 		if err != nil {

@@ -34,8 +34,8 @@ func TestFrozen(t *testing.T) {
 		"a user":     func() error { _, err := s.CreateUser(ctx, p[1].User, nil); return err },
 		"many users": func() error { errs, err := s.CreateUsers(ctx, p[1:]); return errors.Join(append(errs, err)...) },
 		"a removal":  func() error { return s.RemoveUser(ctx, u.ID) },
-		"a block": func() error {
-			_, err := s.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Block = &mfa.Block{}; return nil })
+		"a block with a new name": func() error {
+			_, err := s.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Block, u.Name = &mfa.Block{}, "Other"; return nil })
 			return err
 		},
 		"a credential":   func() error { return s.RemoveCredential(ctx, u.ID, cred) },
@@ -63,5 +63,62 @@ func TestFrozen(t *testing.T) {
 	}
 	if _, err := s.PutSealed(ctx, "trail/head/n1", 0, []byte("x")); err != nil {
 		t.Errorf("the trail's head: %v", err)
+	}
+}
+
+// While an epoch has two sides what takes something away is done all the same: a block, a
+// credential disabled, a token revoked, and what was so settled alone; the way back waits.
+func TestFrozenRestricts(t *testing.T) {
+	kv, ring := &storetest.Memory{}, newRing(t)
+	p := people(1)
+	before := open(t, kv, ring)
+	u, err := before.CreateUser(t.Context(), p[0].User, p[0].Credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := before.CreateAPIToken(t.Context(), mfa.APIToken{Name: "script"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	s, done := start(t, ctx, kv, ring, store.Options{Server: "test", Identity: keyring.Identity{}, Frozen: func() error { return mfa.ErrReadOnly },
+		Group: func() bool { return true }, Keep: func(context.Context, mfa.Record) error { return nil }})
+	t.Cleanup(func() { stop(); <-done })
+	if err := s.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cred := p[0].Credentials[0].ID
+	block := func(b *mfa.Block) func(*mfa.User) error {
+		return func(u *mfa.User) error { u.Block = b; return nil }
+	}
+	if got, err := s.UpdateUser(ctx, u.ID, block(&mfa.Block{Until: noon, Reason: "lost"})); err != nil || got.Block == nil {
+		t.Errorf("a block: %+v, %v", got.Block, err)
+	}
+	if _, err := s.UpdateUser(ctx, u.ID, block(nil)); !errors.Is(err, mfa.ErrReadOnly) {
+		t.Errorf("the end of a block: %v, want it refused", err)
+	}
+	if _, err := s.UpdateUser(ctx, u.ID, block(&mfa.Block{Until: noon.Add(-1)})); !errors.Is(err, mfa.ErrReadOnly) {
+		t.Errorf("a milder block: %v, want it refused", err)
+	}
+	disable := func(off bool) error {
+		_, err := s.UpdateCredential(ctx, u.ID, cred, func(c *mfa.Credential) error { c.Disabled = off; return nil })
+		return err
+	}
+	if err := disable(true); err != nil {
+		t.Errorf("a credential disabled: %v", err)
+	}
+	if err := disable(false); !errors.Is(err, mfa.ErrReadOnly) {
+		t.Errorf("it is enabled: %v, want it refused", err)
+	}
+	if err := s.RemoveAPIToken(ctx, token.ID); err != nil {
+		t.Errorf("a token revoked: %v", err)
+	}
+	err = s.Restore(ctx, []mfa.Record{{Change: &mfa.Change{Number: 1, What: mfa.ChangeBlock, User: u.ID, Block: &mfa.Block{Reason: "for good"}, Time: noon, Server: "test"}}})
+	if err == nil {
+		err = s.Merge(ctx)
+	}
+	a, aerr := s.Account(ctx, u.ID, true)
+	if err = errors.Join(err, aerr); err != nil || s.Unmerged() != 0 || a.User.Block == nil || a.User.Block.Reason != "for good" {
+		t.Errorf("a block that was made alone: %+v, %d left, %v", a.User.Block, s.Unmerged(), err)
 	}
 }

@@ -72,6 +72,7 @@ func (s *Store) mergeBatch(ctx context.Context, batch []owed) error {
 		if err != nil {
 			return err
 		}
+		t.restricts = true
 		m := merging{tx: t, fresh: again, records: map[mfa.UserID]*mergedRecord{}}
 		again = true // a second round means that the view was behind
 		last := batch[len(batch)-1].number()

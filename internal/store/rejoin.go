@@ -162,6 +162,7 @@ func (r *rejoining) commit(ctx context.Context, key string, build func(ctx conte
 		if next, acts = at, nil; at.Cursor == key {
 			return nil // it was committed, and the answer lost
 		}
+		t.restricts = true
 		m := &merging{tx: t, fresh: again, records: map[mfa.UserID]*mergedRecord{}}
 		again = true
 		if acts, err = build(ctx, m, &next); err != nil {

@@ -27,8 +27,9 @@ type Options struct {
 	Ping      func(ctx context.Context) bool
 	Keep      func(ctx context.Context, r mfa.Record) error
 	BothSides func(s mfa.Settled, detail string)
-	// Frozen returns why nobody may change what administrators manage; settlements go on. nil,
-	// or returning nil: they may.
+	// Frozen returns why nobody may change what administrators manage; settlements go on, and
+	// so does what only restricts: a block, a credential disabled, a token revoked. nil, or
+	// returning nil: they may.
 	Frozen func() error
 
 	// Witness, on a server without the group's keyset: the view holds what servers know of

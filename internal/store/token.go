@@ -110,6 +110,7 @@ func (s *Store) RemoveAPIToken(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
+		x.restricts = true
 		x.del(prefixToken+id, s.nameKey(prefixTokenName, t.Name))
 		return nil
 	})

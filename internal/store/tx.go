@@ -21,9 +21,11 @@ type tx struct {
 	ifRev   map[string]int64
 	puts    map[string][]byte
 	deletes []string
-	same    bool            // what is put says what was there before, in other bytes
-	touched map[string]bool // puts that only raise a revision; see touch
-	rev     int64           // at which it was committed
+	// restricts: all that this does to what administrators manage is to take something away
+	restricts bool
+	same      bool            // what is put says what was there before, in other bytes
+	touched   map[string]bool // puts that only raise a revision; see touch
+	rev       int64           // at which it was committed
 }
 
 // get reads key at the master; nil if it is absent.
@@ -127,9 +129,10 @@ func (t *tx) commit(ctx context.Context) (bool, error) {
 // managed are the kinds of records that a freeze keeps as they are.
 var managed = []string{prefixUser, prefixForm, prefixCred, prefixApp, prefixAppName, prefixDirectory, prefixToken, prefixTokenName, prefixJoin, prefixKeyset, keySettings}
 
-// frozen returns why t must not be committed.
+// frozen returns why t must not be committed: the records of administrators are frozen, and
+// it does more to them than to take something away.
 func (t *tx) frozen() error {
-	if t.s.o.Frozen == nil {
+	if t.s.o.Frozen == nil || t.restricts {
 		return nil
 	}
 	touches := func(key string) bool {

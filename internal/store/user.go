@@ -252,6 +252,7 @@ func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.
 		if err := change(&u); err != nil {
 			return err
 		}
+		t.restricts = onlyBlocks(old, u) && !old.Block.Stricter(u.Block)
 		u.ID, u.Created, u.Changed = id, old.Created, s.now()
 		if err := s.prepare(&u); err != nil {
 			return err
