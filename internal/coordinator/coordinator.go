@@ -44,6 +44,8 @@ type Standing struct {
 	Last      string    `json:"last_master,omitempty"`
 	Since     time.Time `json:"since,omitzero"`
 	DecidedBy string    `json:"decided_by,omitempty"`
+	// Coordinators are the addresses (host:port) of all of them: one that is silent is not missed.
+	Coordinators []string `json:"coordinators,omitempty"`
 }
 
 // Signed is a Standing with the signature of the server that gave it.

@@ -135,7 +135,7 @@ func signGrant(ca pki.CA, g registry.Grant) (SignedGrant, error) {
 }
 
 func standing(s registry.Standing) Standing {
-	return Standing{Group: s.Group, Epoch: s.Epoch, Name: s.Master, Time: s.Time, By: s.Coordinator, Last: s.Last, Since: s.Since, DecidedBy: s.DecidedBy}
+	return Standing{Group: s.Group, Epoch: s.Epoch, Name: s.Master, Time: s.Time, By: s.Coordinator, Last: s.Last, Since: s.Since, DecidedBy: s.DecidedBy, Coordinators: s.Addresses}
 }
 
 // stranger serves an activation code: one that founds a group here, one that joins a group

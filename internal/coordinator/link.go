@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,20 +24,27 @@ import (
 // Link is a server's connection to the independent coordinator of its group. It is safe
 // for concurrent use.
 type Link struct {
-	group string
-	urls  []string // without a slash at their end
-	ca    *x509.Certificate
-	http  *http.Client
-	good  atomic.Int64 // index of the URL that answered last
+	group    string
+	given    []string // URLs, without a slash at their end, as the node file has them
+	ca       *x509.Certificate
+	http     *http.Client
+	urls     atomic.Pointer[[]string] // given, and those that were learnt
+	good     atomic.Pointer[string]   // the URL that answered last
+	patience time.Duration
 }
+
+// defaultPatience is how long one coordinator may take while there is another to ask: one that
+// hangs must not keep a server from the others.
+const defaultPatience = 4 * time.Second
 
 // NewLink returns a link for a server of group, which shows certificate and believes a
 // coordinator with a certificate of ca.
 func NewLink(groupName string, urls []string, ca *x509.Certificate, certificate func() (*tls.Certificate, error)) *Link {
-	l := &Link{group: groupName, ca: ca}
+	l := &Link{group: groupName, ca: ca, patience: defaultPatience}
 	for _, u := range urls {
-		l.urls = append(l.urls, strings.TrimRight(u, "/"))
+		l.given = append(l.given, strings.TrimRight(u, "/"))
 	}
+	l.urls.Store(&l.given)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
 	l.http = &http.Client{Transport: &http.Transport{
@@ -55,7 +63,27 @@ func NewLink(groupName string, urls []string, ca *x509.Certificate, certificate 
 }
 
 // URLs are the coordinator's addresses.
-func (l *Link) URLs() []string { return l.urls }
+func (l *Link) URLs() []string { return *l.urls.Load() }
+
+// Learn adds the addresses (host:port) that the coordinators themselves tell, in place of
+// those that were learnt before.
+func (l *Link) Learn(addresses []string) {
+	urls := slices.Clone(l.given)
+	for _, u := range URLs(addresses) {
+		if !slices.Contains(urls, u) {
+			urls = append(urls, u)
+		}
+	}
+	l.urls.Store(&urls)
+}
+
+// URLs are those of coordinators at addresses (host:port).
+func URLs(addresses []string) (urls []string) {
+	for _, a := range addresses {
+		urls = append(urls, "https://"+strings.TrimSuffix(a, ":443"))
+	}
+	return urls
+}
 
 // Close ends idle connections.
 func (l *Link) Close() { l.http.CloseIdleConnections() }
@@ -65,8 +93,13 @@ func (l *Link) Report(ctx context.Context, h registry.Heartbeat) (st Standing, s
 	if err := l.call(ctx, http.MethodPost, PathReport, h, &s); err != nil {
 		return st, s, err
 	}
-	st, err = s.OpenBy(l.ca)
-	return st, s, l.own(st.Group, err)
+	if st, err = s.OpenBy(l.ca); err == nil {
+		err = l.own(st.Group, nil)
+	}
+	if err == nil {
+		l.Learn(st.Coordinators)
+	}
+	return st, s, err
 }
 
 // Master asks who is master.
@@ -125,23 +158,14 @@ func (l *Link) call(ctx context.Context, method, path string, in, out any) error
 		}
 	}
 	var tried error
-	first := l.good.Load()
-	for i := range l.urls {
-		at := (int(first) + i) % len(l.urls)
-		r, err := http.NewRequestWithContext(ctx, method, l.urls[at]+path, bytes.NewReader(body))
-		if err != nil {
+	urls := l.order()
+	for i, u := range urls {
+		decided, err := l.one(ctx, i+1 < len(urls) && path != PathLetters, method, u+path, body, out)
+		if decided {
+			l.good.Store(&u)
 			return err
 		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set(GroupHeader, l.group)
-		resp, err := l.http.Do(r) //nolint:bodyclose // ReadAnswer closes it
-		if err == nil {
-			if err = group.ReadAnswer(resp, out); err == nil || !errors.Is(err, mfa.ErrUnavailable) {
-				l.good.Store(int64(at))
-				return err
-			}
-		}
-		tried = errors.Join(tried, fmt.Errorf("%s: %w", l.urls[at], cause(err)))
+		tried = errors.Join(tried, fmt.Errorf("%s: %w", u, cause(err)))
 		if ctx.Err() != nil {
 			break
 		}
@@ -150,6 +174,40 @@ func (l *Link) call(ctx context.Context, method, path string, in, out any) error
 		tried = errors.New("coordinator.urls names none")
 	}
 	return fmt.Errorf("%w: %w (%w)", errNoCoordinator, tried, mfa.ErrUnavailable)
+}
+
+// order is the URLs, with the one first that answered last.
+func (l *Link) order() []string {
+	urls := slices.Clone(l.URLs())
+	if good := l.good.Load(); good != nil {
+		if i := slices.Index(urls, *good); i > 0 {
+			urls = slices.Insert(slices.Delete(urls, i, i+1), 0, *good)
+		}
+	}
+	return urls
+}
+
+// one asks one coordinator, and reports whether that has decided. A call that may have been
+// carried out and is asked again is the same call: the coordinators see to that.
+func (l *Link) one(ctx context.Context, others bool, method, u string, body []byte, out any) (decided bool, err error) {
+	if others {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.patience)
+		defer cancel()
+	}
+	r, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
+	if err != nil {
+		return false, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(GroupHeader, l.group)
+	resp, err := l.http.Do(r) //nolint:bodyclose // ReadAnswer closes it
+	if err != nil {
+		return false, err
+	}
+	err = group.ReadAnswer(resp, out)
+	undecided := resp.StatusCode == http.StatusOK && err != nil || errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrUnknownOutcome)
+	return !undecided, err
 }
 
 // errNoCoordinator: the next step depends on what each of them said.

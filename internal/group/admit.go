@@ -36,14 +36,17 @@ var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 type Service struct {
 	Server  string // this server's name
 	Witness bool   // this server is one: it has no keys, and admits nobody
-	Store   Store
-	Cluster Cluster
-	Peers   Peers
-	CA      CA
-	Outside Outside // nil: the coordinator is the group's own
-	Trail   Recorder
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Coordinators: this is no group of servers but that of the coordinators themselves, which
+	// have verbs of their own.
+	Coordinators bool
+	Store        Store
+	Cluster      Cluster
+	Peers        Peers
+	CA           CA
+	Outside      Outside // nil: the coordinator is the group's own
+	Trail        Recorder
+	Now          func() time.Time
+	Log          *slog.Logger
 
 	changing sync.Mutex // held while votes are given or taken
 }
@@ -72,8 +75,8 @@ type Grant struct {
 
 // CreateCode makes a single-use code that admits one server. Any server may make it.
 func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Duration) (text string, expires time.Time, err error) {
-	if role != mfa.RoleServer && role != mfa.RoleWitness {
-		return "", expires, fmt.Errorf("%w: role %q: want %q or %q", mfa.ErrInvalid, role, mfa.RoleServer, mfa.RoleWitness)
+	if err := s.admitsRole(role); err != nil {
+		return "", expires, err
 	}
 	if s.Witness {
 		return "", expires, errWitness
@@ -105,6 +108,31 @@ func (s *Service) CreateCode(ctx context.Context, by, role string, life time.Dur
 		return "", expires, err
 	}
 	return a.String(), expires, s.record(ctx, by, "activation create", a.ID, role)
+}
+
+func (s *Service) admitsRole(role string) error {
+	switch {
+	case s.Coordinators && role != mfa.RoleCoordinator:
+		return fmt.Errorf("%w: role %q: want %q", mfa.ErrInvalid, role, mfa.RoleCoordinator)
+	case !s.Coordinators && role != mfa.RoleServer && role != mfa.RoleWitness:
+		return fmt.Errorf("%w: role %q: want %q or %q", mfa.ErrInvalid, role, mfa.RoleServer, mfa.RoleWitness)
+	}
+	return nil
+}
+
+// newCode is the verb that makes a code, and forget the one that takes a server out.
+func (s *Service) newCode() string {
+	if s.Coordinators {
+		return "`countersign coordinator activation create --coordinator`"
+	}
+	return "`countersign group activation create`"
+}
+
+func (s *Service) forget(name string) string {
+	if s.Coordinators {
+		return "`countersign coordinator forget " + name + "` at another coordinator"
+	}
+	return "`countersign group forget " + name + "` on the master"
 }
 
 // coordinators are the addresses that a new server asks.
@@ -148,7 +176,7 @@ func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
 func (s *Service) admits(ctx context.Context, r *Request) (Code, error) {
 	code, err := s.Store.JoinCode(ctx, r.Code)
 	if errors.Is(err, mfa.ErrNotFound) {
-		return Code{}, errUsed
+		return Code{}, s.errUsed()
 	}
 	if err != nil {
 		return Code{}, err
@@ -171,7 +199,10 @@ func (s *Service) preview(c Code) Preview {
 	return p
 }
 
-var errUsed = fmt.Errorf("%w: this activation code is not known: it was used, or it has expired; make another with `countersign group activation create`", mfa.ErrInvalid)
+// errUsed tells no more to who has only guessed an id.
+func (s *Service) errUsed() error {
+	return fmt.Errorf("%w: this activation code is not known: it was used, or it has expired; make another with %s", mfa.ErrInvalid, s.newCode())
+}
 
 // Activate admits a server: its record, the keyset wrapped to its key, a certificate; the
 // answer is a proven Grant. On the master only. The code is used up by it.
@@ -204,7 +235,7 @@ func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
 		return s.admissible(&r, c, before)
 	})
 	if errors.Is(err, mfa.ErrNotFound) {
-		return Proven{}, errUsed
+		return Proven{}, s.errUsed()
 	}
 	if err != nil {
 		return Proven{}, err
@@ -225,13 +256,13 @@ func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
 func (s *Service) admissible(r *Request, c Code, before *mfa.Member) error {
 	switch {
 	case !r.Proven(c.Secret): // before all that tells something
-		return errUsed
+		return s.errUsed()
 	case s.Now().After(c.Expires):
-		return fmt.Errorf("%w: this activation code expired at %s; make another with `countersign group activation create`", mfa.ErrInvalid, c.Expires.Format(time.RFC3339))
+		return fmt.Errorf("%w: this activation code expired at %s; make another with %s", mfa.ErrInvalid, c.Expires.Format(time.RFC3339), s.newCode())
 	case r.Role != c.Role:
 		return fmt.Errorf("%w: this activation code is for a %s, not for a %s", mfa.ErrInvalid, c.Role, r.Role)
 	case before != nil && before.Key != pki.KeyDigest(r.PublicKey):
-		return fmt.Errorf("a server named %s is in the group already: %w; set another name in this machine's node file, or run `countersign group forget %s` on the master if that server is gone for good", r.Name, mfa.ErrExists, r.Name)
+		return fmt.Errorf("a server named %s is in the group already: %w; set another name in this machine's node file, or run %s if that server is gone for good", r.Name, mfa.ErrExists, s.forget(r.Name))
 	}
 	for _, m := range s.Store.Members() {
 		if m.Peer == r.Peer && m.Name != r.Name {

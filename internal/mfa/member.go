@@ -6,6 +6,8 @@ import "time"
 const (
 	RoleServer  = "server"
 	RoleWitness = "witness" // votes, but runs no front-end and holds no keys
+	// RoleCoordinator is that of an independent coordinator beside others of its kind.
+	RoleCoordinator = "coordinator"
 )
 
 // Member is one server of the group, as its master wrote it at admission or renewal.

@@ -89,7 +89,7 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 	if err != nil {
 		return err
 	}
-	s.noteCoordinators(coordinatorURLs(grant.Coordinators))
+	s.noteCoordinators(coordinator.URLs(grant.Coordinators))
 	return nil
 }
 
@@ -105,7 +105,7 @@ func (s *server) foundAt(ctx context.Context, g group.Grant, ca []byte) error {
 	if err := writeSynced(peerTLS(s.Config.DataDir).CertFile, g.Certificate); err != nil {
 		return err
 	}
-	s.founding = &outside{URLs: coordinatorURLs(g.Coordinators), CA: ca}
+	s.founding = &outside{URLs: coordinator.URLs(g.Coordinators), CA: ca}
 	if err := s.foundDatabase(ctx, g.Group, "activate", "founded by a code of the coordinator at "+strings.Join(s.founding.URLs, ", ")+", made by "+g.By); err != nil {
 		return fmt.Errorf("%w; the code is used up: the coordinator makes another for the same group as long as that has not reported", err)
 	}

@@ -143,14 +143,6 @@ func (o outsideCoordinator) Announce(ctx context.Context, id string, expires tim
 	return o.link.Announce(ctx, id, expires)
 }
 
-// coordinatorURLs are those of a coordinator at addresses (host:port).
-func coordinatorURLs(addresses []string) (urls []string) {
-	for _, a := range addresses {
-		urls = append(urls, "https://"+strings.TrimSuffix(a, ":443"))
-	}
-	return urls
-}
-
 // tellOutside sends this server's heartbeat to the coordinator every few seconds, until ctx
 // is done, and keeps what it answers. Nothing waits for it.
 func (s *server) tellOutside(ctx context.Context) error {
@@ -158,6 +150,9 @@ func (s *server) tellOutside(ctx context.Context) error {
 	open := func(signed coordinator.Signed) (coordinator.Standing, error) { return signed.OpenBy(s.peers.ca) }
 	if err := s.standing.loadBy(s.Config.DataDir, s.node.Group(), s.node.Folder().Highest, open); err != nil {
 		s.own.Warn("the coordinator's last answer, which was kept, is not believed", "error", err)
+	}
+	if kept, at := s.standing.Last(); !at.IsZero() {
+		s.link.Learn(kept.Coordinators)
 	}
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()

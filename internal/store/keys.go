@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,7 +21,7 @@ type keysetRecord struct {
 // PutKeyset stores the keyset wrapped to a server's recipient: when a group is founded, a
 // server admitted or a backup restored. What was there for that server is replaced.
 func PutKeyset(ctx context.Context, kv KV, server, recipient string, k keyring.Keyset) error {
-	wrapped, err := k.Wrap(recipient)
+	record, err := wrap(recipient, k)
 	if err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func PutKeyset(ctx context.Context, kv KV, server, recipient string, k keyring.K
 	if _, err := t.get(ctx, prefixKeyset+server); err != nil {
 		return fmt.Errorf("store the keyset for server %s: %w", server, err)
 	}
-	t.put(prefixKeyset+server, keysetRecord{schema, recipient, wrapped})
+	t.put(prefixKeyset+server, record)
 	ok, err := t.commit(ctx)
 	if err == nil && !ok {
 		err = mfa.ErrConflict
@@ -37,6 +38,26 @@ func PutKeyset(ctx context.Context, kv KV, server, recipient string, k keyring.K
 		return fmt.Errorf("store the keyset for server %s: %w", server, err)
 	}
 	return nil
+}
+
+func wrap(recipient string, k keyring.Keyset) (keysetRecord, error) {
+	wrapped, err := k.Wrap(recipient)
+	return keysetRecord{schema, recipient, wrapped}, err
+}
+
+// KeysetRecord returns the key and value of what PutKeyset writes, for a caller that writes
+// it together with something else. An empty recipient: the key alone.
+func KeysetRecord(server, recipient string, k keyring.Keyset) (key string, value []byte, err error) {
+	key = prefixKeyset + server
+	if recipient == "" {
+		return key, nil, nil
+	}
+	r, err := wrap(recipient, k)
+	if err != nil {
+		return key, nil, err
+	}
+	value, err = json.Marshal(r)
+	return key, value, err
 }
 
 // LoadKeyset reads the keyset wrapped to this server from the local copy; it needs no

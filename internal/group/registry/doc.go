@@ -10,11 +10,18 @@
 //	s/GROUP/NAME  a server: its addresses and the digest of its key
 //	f/ID          a founding code that nobody has used yet, its secret sealed
 //	j/DIGEST      a joining code that a server of the group has made: group and expiry
+//	c/NAME        a coordinator, where there are several
+//	n/ID          a code that admits another coordinator, its secret sealed
+//
+// Where there are several coordinators, one of them answers, the master of their database,
+// and the others pass on to it: what is heard (heartbeats, requests of new servers) is in
+// its memory alone.
 package registry
 
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,13 +48,15 @@ type Recorder interface {
 type Service struct {
 	Name      string   // of this coordinator
 	Addresses []string // host:port under which servers call it
-	KV        KV
-	Ring      *keyring.Ring
-	CA        pki.CA
-	Trail     Recorder
-	Limits    group.Limits // Silent: after which a server that does not report is taken for gone
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Others are the addresses of the other coordinators; nil: there are none.
+	Others func() []string
+	KV     KV
+	Ring   *keyring.Ring
+	CA     pki.CA
+	Trail  Recorder
+	Limits group.Limits // Silent: after which a server that does not report is taken for gone
+	Now    func() time.Time
+	Log    *slog.Logger
 
 	mu      sync.Mutex
 	began   time.Time                    // when this coordinator began to listen to reports; see Begin
@@ -61,6 +70,20 @@ func (s *Service) Begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.began, s.heard, s.letters = s.Now(), map[string]*group.Heartbeats{}, map[string]*box{}
+}
+
+// addresses are those of all coordinators, this one's first.
+func (s *Service) addresses() []string {
+	all := slices.Clone(s.Addresses)
+	if s.Others == nil {
+		return all
+	}
+	for _, a := range s.Others() {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // beats is what the servers of a group have reported.

@@ -33,7 +33,7 @@ func (s *Service) CreateFoundingCode(ctx context.Context, by, name string, life 
 	if err != nil {
 		return "", expires, err
 	}
-	a.CA, a.Group, a.Role, a.Coordinators = sha256.Sum256(s.CA.Certificate().Raw), name, group.RoleFounder, s.Addresses
+	a.CA, a.Group, a.Role, a.Coordinators = sha256.Sum256(s.CA.Certificate().Raw), name, group.RoleFounder, s.addresses()
 	expires = s.Now().Add(life).UTC().Truncate(time.Second)
 	sealed, err := s.Ring.Seal("founding code", name, a.ID, a.Secret.Expose())
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Service) code(ctx context.Context, r *group.Request) (c founding, a gro
 	if err := r.Check(); err != nil {
 		return c, a, 0, err
 	}
-	c, rev, err = read(ctx, s, prefixFound+r.Code, func(f *founding) int { return f.V })
+	c, rev, err = read(ctx, s.KV, prefixFound+r.Code, func(f *founding) int { return f.V })
 	if err != nil {
 		return c, a, 0, err
 	}
@@ -156,7 +156,7 @@ func (s *Service) Found(ctx context.Context, r group.Request) (group.Proven, err
 		return group.Proven{}, err
 	}
 	s.Log.Info("a group was founded", "group", c.Group, "server", r.Name, "peer", r.Peer, "code", r.Code, "code_by", c.By)
-	answer, err := group.Prove(a.Secret, &r, group.KindGrant, group.Grant{Preview: c.preview(), Certificate: cert, Coordinators: s.Addresses})
+	answer, err := group.Prove(a.Secret, &r, group.KindGrant, group.Grant{Preview: c.preview(), Certificate: cert, Coordinators: s.addresses()})
 	return answer, errors.Join(err, s.record(ctx, c.By, "group found", c.Group, "first server "+r.Name+", by founding code "+r.Code))
 }
 
@@ -180,7 +180,7 @@ func (s *Service) AnnounceJoining(ctx context.Context, from Server, digest strin
 
 // GroupOf returns the group whose server has made the joining code with that id.
 func (s *Service) GroupOf(ctx context.Context, id string) (string, error) {
-	j, rev, err := read(ctx, s, prefixJoin+group.CodeDigest(id), func(j *joining) int { return j.V })
+	j, rev, err := read(ctx, s.KV, prefixJoin+group.CodeDigest(id), func(j *joining) int { return j.V })
 	if err != nil {
 		return "", err
 	}
@@ -193,7 +193,7 @@ func (s *Service) GroupOf(ctx context.Context, id string) (string, error) {
 // Sweep removes codes that have expired a day ago.
 func (s *Service) Sweep(ctx context.Context) error {
 	var old []string
-	for _, prefix := range []string{prefixFound, prefixJoin} {
+	for _, prefix := range []string{prefixFound, prefixJoin, prefixCode} {
 		_, err := s.KV.Scan(ctx, prefix, func(key string, value []byte, _ int64) bool {
 			var c struct {
 				Expires time.Time `json:"expires"`

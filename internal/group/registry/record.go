@@ -19,6 +19,8 @@ const (
 	prefixServer = "s/"
 	prefixFound  = "f/"
 	prefixJoin   = "j/"
+	prefixOwn    = "c/"
+	prefixCode   = "n/"
 )
 
 // Group is what a coordinator knows of a group.
@@ -69,8 +71,8 @@ func groupKey(name string) string         { return prefixGroup + name }
 func serverKey(group, name string) string { return prefixServer + group + "/" + name }
 
 // read reads a record; revision 0 if it is not there.
-func read[T any](ctx context.Context, s *Service, key string, version func(*T) int) (v T, rev int64, err error) {
-	b, rev, err := s.KV.Get(ctx, key)
+func read[T any](ctx context.Context, kv KV, key string, version func(*T) int) (v T, rev int64, err error) {
+	b, rev, err := kv.Get(ctx, key)
 	if err != nil || rev == 0 {
 		return v, rev, err
 	}
@@ -94,11 +96,11 @@ func (g *Group) version() int  { return g.V }
 func (m *Server) version() int { return m.V }
 
 func (s *Service) group(ctx context.Context, name string) (Group, int64, error) {
-	return read(ctx, s, groupKey(name), (*Group).version)
+	return read(ctx, s.KV, groupKey(name), (*Group).version)
 }
 
 func (s *Service) server(ctx context.Context, group, name string) (Server, int64, error) {
-	return read(ctx, s, serverKey(group, name), (*Server).version)
+	return read(ctx, s.KV, serverKey(group, name), (*Server).version)
 }
 
 // errUnchanged ends an update that has nothing to write.
@@ -133,9 +135,9 @@ func (s *Service) updateGroup(ctx context.Context, name string, change func(*Gro
 }
 
 // scan reads all records under prefix.
-func scan[T any](ctx context.Context, s *Service, prefix string, version func(*T) int) (all []T, err error) {
+func scan[T any](ctx context.Context, kv KV, prefix string, version func(*T) int) (all []T, err error) {
 	var bad error
-	_, err = s.KV.Scan(ctx, prefix, func(key string, value []byte, _ int64) bool {
+	_, err = kv.Scan(ctx, prefix, func(key string, value []byte, _ int64) bool {
 		var v T
 		if v, bad = parse(key, value, version); bad == nil {
 			all = append(all, v)
@@ -147,7 +149,7 @@ func scan[T any](ctx context.Context, s *Service, prefix string, version func(*T
 
 // Groups returns the records of all groups.
 func (s *Service) Groups(ctx context.Context) ([]Group, error) {
-	return scan(ctx, s, prefixGroup, (*Group).version)
+	return scan(ctx, s.KV, prefixGroup, (*Group).version)
 }
 
 // Servers returns the records of a group's servers; of all groups if group is "".
@@ -156,7 +158,7 @@ func (s *Service) Servers(ctx context.Context, group string) ([]Server, error) {
 	if group != "" {
 		prefix += group + "/"
 	}
-	return scan(ctx, s, prefix, (*Server).version)
+	return scan(ctx, s.KV, prefix, (*Server).version)
 }
 
 // EnsureCA returns the authority of the coordinators called name, and makes it if there is none.

@@ -44,6 +44,7 @@ type Standing struct {
 	DecidedBy   string    `json:"decided_by,omitempty"`
 	Time        time.Time `json:"time"`
 	Coordinator string    `json:"coordinator"`
+	Addresses   []string  `json:"addresses"` // host:port of all coordinators
 }
 
 // Report takes the heartbeat of a server, which came from address, and answers who is master.
@@ -112,7 +113,7 @@ func (s *Service) hears(groupName, name string, epoch uint64) bool {
 }
 
 func (s *Service) standing(g Group) Standing {
-	st := Standing{Group: g.Name, Epoch: g.Epoch, Last: g.Master, Since: g.Since, DecidedBy: g.DecidedBy, Time: s.Now().UTC(), Coordinator: s.Name}
+	st := Standing{Group: g.Name, Epoch: g.Epoch, Last: g.Master, Since: g.Since, DecidedBy: g.DecidedBy, Time: s.Now().UTC(), Coordinator: s.Name, Addresses: s.addresses()}
 	if s.hears(g.Name, g.Master, g.Epoch) {
 		st.Master = g.Master
 	}
