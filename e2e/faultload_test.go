@@ -117,7 +117,8 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 		}
 		if n := len(p.acked); n > 0 && c.dice.IntN(8) == 0 {
 			again := c.dice.IntN(len(f.serving()))
-			f.keep(f.send(c.asks[again], leg{User: p.login, Code: p.acked[n-1], Strict: c.strict, Kind: "replay", Timed: l.Timed, Server: again + 1}))
+			code := p.acked[n-1-c.dice.IntN(min(n, 3))]
+			f.keep(f.send(c.asks[again], leg{User: p.login, Code: code, Strict: c.strict, Kind: "replay", Timed: l.Timed, Server: again + 1}))
 		}
 	}
 }
@@ -164,7 +165,7 @@ func (o *office) run(f *field, done <-chan struct{}) {
 		select {
 		case <-done:
 			return
-		case <-time.After(time.Duration(100+o.dice.IntN(200)) * time.Millisecond): // the pace of this office
+		case <-time.After(time.Duration(80+o.dice.IntN(160)) * time.Millisecond): // the pace of this office
 		}
 		at := o.dice.IntN(len(f.serving())) + 1
 		if f.sick(at) != "" && o.dice.IntN(4) > 0 {
@@ -173,23 +174,31 @@ func (o *office) run(f *field, done <-chan struct{}) {
 		c := change{Key: fmt.Sprintf("reg%d", o.dice.IntN(registerKeys)), Server: at}
 		name := fmt.Sprintf("v%d-%d", o.n, turn)
 		switch d := o.dice.IntN(20); {
-		case d < 8:
+		case d < 6:
 			c.Kind, c.Value = "write", name
-		case d < 12:
+		case d < 9:
 			c.Kind = "read"
-		case d < 17:
+		case d < 12:
 			c.Kind = "look"
-		case d < 19:
+		case d < 18: // what nobody writes over
 			c.Kind, c.Key = "add", name
 		default:
 			c.Kind, c.Key = "block", fmt.Sprintf("p0-blocked%d", o.dice.IntN(blockable))
 		}
-		f.keepChange(f.call(c))
+		c = f.call(c)
+		f.keepChange(c)
+		if c.Kind == "write" && c.Fate == "done" && c.To.Sub(c.From) > troubled { // before somebody writes over it
+			at := o.dice.IntN(len(f.serving())) + 1
+			f.keepChange(f.call(change{Key: c.Key, Kind: "read", Server: at}))
+		}
 	}
 }
 
+// troubled is how long a change takes that something came between.
+const troubled = 400 * time.Millisecond
+
 // blockable is how many users there are to be blocked.
-const blockable = 12
+const blockable = 30
 
 // call makes one change.
 func (f *field) call(c change) change {
@@ -217,6 +226,12 @@ func (f *field) call(c change) change {
 	switch {
 	case status == http.StatusOK || status == http.StatusCreated:
 		c.Fate, c.Answer = "done", ""
+		if c.Kind == "write" || c.Kind == "add" {
+			select {
+			case f.acks <- struct{}{}:
+			default:
+			}
+		}
 		var u admin.User
 		if err := json.Unmarshal([]byte(text), &u); err != nil {
 			f.fault("an answer that is no user: %s", text)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,86 +18,6 @@ import (
 
 	"countersign/internal/admin"
 )
-
-// mishap is one fault of a schedule: what befalls which servers, and for how long.
-type mishap struct {
-	Kind    string
-	Servers []int
-	Value   int // loss: percent; clock: seconds
-	Hold    time.Duration
-	Pause   time.Duration // after it began, before the next begins
-}
-
-func (m mishap) String() string {
-	return fmt.Sprintf("%s%v %d for %s, then %s", m.Kind, m.Servers, m.Value, m.Hold, m.Pause)
-}
-
-// size is how many servers a group has, and whether a witness votes beside them: "3", "2w".
-type size struct {
-	servers int
-	witness bool
-}
-
-func parseSize(text string) (s size, err error) {
-	n, witness := strings.CutSuffix(text, "w")
-	s.witness = witness
-	if s.servers, err = strconv.Atoi(n); err == nil && (s.servers < 1 || s.servers > 9) {
-		err = fmt.Errorf("%q: want 1 to 9 servers", text)
-	}
-	return s, err
-}
-
-func (s size) String() string {
-	if s.witness {
-		return fmt.Sprintf("%dw", s.servers)
-	}
-	return strconv.Itoa(s.servers)
-}
-
-// machines counts the witness, which has the last number.
-func (s size) machines() int {
-	if s.witness {
-		return s.servers + 1
-	}
-	return s.servers
-}
-
-// schedule draws so many mishaps for a group, the same for the same seed. full is the
-// server whose disk is small.
-func schedule(dice *rand.Rand, z size, events, full int) (all []mishap) {
-	n := z.machines()
-	kinds := []string{"kill", "kill", "kill", "stop", "full", "clock", "all"}
-	if n > 1 {
-		kinds = append(kinds, "cut", "cut", "split", "split", "deaf", "loss", "alone", "promote")
-	}
-	if only := os.Getenv("FAULTS_KINDS"); only != "" {
-		kinds = strings.Split(only, ",")
-	}
-	for range events {
-		m := mishap{Kind: kinds[dice.IntN(len(kinds))], Hold: time.Duration(300+dice.IntN(3500)) * time.Millisecond, Pause: time.Duration(100+dice.IntN(2500)) * time.Millisecond}
-		order := dice.Perm(n)
-		m.Servers = []int{order[0] + 1}
-		switch m.Kind {
-		case "split":
-			m.Servers = nil
-			for _, i := range order[:1+dice.IntN(n-1)] {
-				m.Servers = append(m.Servers, i+1)
-			}
-		case "loss":
-			m.Value = 10 + dice.IntN(60)
-		case "clock":
-			if m.Value = 2 + dice.IntN(100); dice.IntN(2) == 0 {
-				m.Value = -m.Value
-			}
-		case "full":
-			m.Servers = []int{full}
-		case "alone", "promote":
-			m.Servers = []int{1 + dice.IntN(z.servers)}
-		}
-		all = append(all, m)
-	}
-	return all
-}
 
 // field is one round: a group, its load and what befalls it.
 type field struct {
@@ -117,6 +36,7 @@ type field struct {
 	events  []string       // what was done, for failures
 	ill     map[int]string // server: what befalls it now, so that it may not answer
 	unwell  map[int][]span // server: when that was
+	acks    chan struct{}  // gets something when a change is acknowledged and there is room
 	shifted map[int][]span // server: when its clock was wrong
 	cut     map[int][]span // server: when it had no contact with most of the votes
 	runs    map[int]int    // server: how often it was started
@@ -239,120 +159,6 @@ func (f *field) reach(i int) int {
 	return n
 }
 
-// begin makes a mishap happen and returns what undoes it; nil if it cannot happen now.
-func (f *field) begin(n int, m mishap) (undo func()) {
-	for _, i := range m.Servers {
-		if f.gone[i] || f.sick(i) != "" {
-			return nil
-		}
-	}
-	i := m.Servers[0]
-	if m.Kind == "alone" || m.Kind == "all" || m.Kind == "promote" && len(f.all) == 2 { // two change places: nothing else may fail meanwhile
-		for j := range f.all {
-			if f.gone[j+1] || f.sick(j+1) != "" {
-				return nil
-			}
-		}
-	}
-	if m.Kind == "promote" && len(f.all) == 2 && (len(f.parted)+len(f.loss) > 0 || f.reach(1) < 2) {
-		return nil
-	}
-	f.note("%s", m)
-	switch m.Kind {
-	case "promote":
-		f.promote(i)
-		return func() {}
-	case "kill":
-		f.kill(i)
-		return func() { f.start(i) }
-	case "stop":
-		f.afflict(i, "stopped")
-		f.signal(i, syscall.SIGSTOP)
-		f.gone[i] = true
-		f.connect()
-		return func() {
-			f.gone[i] = false
-			f.connect()
-			f.signal(i, syscall.SIGCONT)
-			f.recover(i)
-		}
-	case "alone":
-		for j := range f.all {
-			f.kill(j + 1)
-		}
-		f.start(i)
-		return func() {
-			var others []int
-			for j := range f.all {
-				if j+1 != i {
-					others = append(others, j+1)
-				}
-			}
-			f.start(others...)
-		}
-	case "all":
-		var all []int
-		for j := range f.all {
-			f.kill(j + 1)
-			all = append(all, j+1)
-		}
-		return func() { f.start(all...) }
-	case "full":
-		f.afflict(i, "disk full")
-		f.free = fill(f.t, f.all[i-1].dir)
-		return func() {
-			f.free()
-			f.free = nil
-			if s := f.all[i-1]; s.proc.alive() {
-				s.ready()
-				f.recover(i)
-			} else {
-				f.note("server %d has ended", i)
-				f.recover(i)
-				f.start(i)
-			}
-		}
-	case "clock":
-		f.shift(i, m.Value)
-		return func() { f.shift(i, 0) }
-	case "cut":
-		f.cable[i]++
-		f.connect()
-		return func() { f.cable[i]--; f.connect() }
-	case "deaf":
-		f.deaf[i]++
-		f.connect()
-		return func() { f.deaf[i]--; f.connect() }
-	case "loss":
-		f.loss[i] = m.Value
-		f.connect()
-		return func() { delete(f.loss, i); f.connect() }
-	case "split":
-		f.parted[n] = m.Servers
-		f.connect()
-		return func() { delete(f.parted, n); f.connect() }
-	}
-	f.t.Fatalf("no such mishap: %s", m.Kind)
-	return nil
-}
-
-// promote asks a server to become the master. It may refuse: others are away.
-func (f *field) promote(i int) {
-	f.voter = 0
-	f.connect()
-	status, text, err := f.all[i-1].api(http.MethodPost, "/group/promote", map[string]any{"to": fmt.Sprintf("n%d", i)})
-	f.note("promote[%d]: %d %.200s %v", i, status, text, err)
-	if len(f.all) == 2 {
-		await(f.t, "one vote", func() bool { // the one that gave its vote away joins anew
-			f.sole(f.all[i-1])
-			return f.voter == i || f.voter != 0 && status != http.StatusOK
-		})
-		f.all[2-i].ready()
-		f.all[i-1].settled(2)
-	}
-	f.connect()
-}
-
 // sole finds out which of two servers votes: 0 if that is not one, or not known.
 func (f *field) sole(by *server) {
 	var doc admin.MemberList
@@ -429,48 +235,6 @@ var shifting = sync.OnceValues(func() (string, error) {
 	return out, build(out, flags...)
 })
 
-// suffer lets the mishaps happen, some at the same time, and ends with all undone.
-func (f *field) suffer(all []mishap) {
-	type active struct {
-		until time.Time
-		undo  func()
-		what  mishap
-	}
-	var now []active
-	end := func(before time.Time) {
-		slices.SortFunc(now, func(a, b active) int { return a.until.Compare(b.until) })
-		for len(now) > 0 && !now[0].until.After(before) {
-			time.Sleep(time.Until(now[0].until)) // how long it lasts is part of the schedule
-			now[0].undo()
-			f.note("over: %s%v", now[0].what.Kind, now[0].what.Servers)
-			now = now[1:]
-		}
-	}
-	for n, m := range all {
-		began := time.Now()
-		if undo := f.begin(n, m); undo != nil {
-			now = append(now, active{began.Add(m.Hold), undo, m})
-		}
-		f.alive()
-		next := time.Now().Add(m.Pause)
-		if len(now) > 1 { // two at a time are enough
-			slices.SortFunc(now, func(a, b active) int { return a.until.Compare(b.until) })
-			next = later(next, now[0].until)
-		}
-		end(next)
-		time.Sleep(time.Until(next)) // so is the pause
-	}
-	end(time.Now().Add(time.Hour))
-	f.alive()
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // alive notes servers that have ended and were not killed.
 func (f *field) alive() {
 	for i, s := range f.all {
@@ -490,9 +254,9 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
 	}
 	dice := rand.New(rand.NewPCG(seed, uint64(z.servers+10*(z.machines()-z.servers))))
 	full := 1 + dice.IntN(z.servers)
-	plan := schedule(dice, z, events, full)
+	plan := schedule(dice, rand.New(rand.NewPCG(seed, 1000)), z, events, full)
 	f := &field{t: t, seed: seed, size: z, w: newNetwork(t), ill: map[int]string{}, unwell: map[int][]span{}, shifted: map[int][]span{}, cut: map[int][]span{},
-		runs: map[int]int{}, parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
+		runs: map[int]int{}, acks: make(chan struct{}, 1), parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
 	f.w.dressed = func(s *server) { s.binary, s.env = program, []string{"COUNTERSIGN_CLOCK_FILE=" + clockFile(s)} }
 	f.all = f.w.group(z.servers, func(i int) string {
 		if i == full {
@@ -518,7 +282,7 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
 	for _, c := range crowds {
 		load.Go(func() { c.run(f, done) })
 	}
-	for i := range 3 {
+	for i := range 6 {
 		o := &office{n: i, dice: rand.New(rand.NewPCG(seed, uint64(i)+100))}
 		load.Go(func() { o.run(f, done) })
 	}
@@ -530,6 +294,7 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
 	load.Wait()
 	f.recovered()
 	f.replays(crowds)
+	f.again()
 	f.judge()
 	return f.wrongs
 }
@@ -577,7 +342,24 @@ func (f *field) recovered() {
 		s.merged()
 	}
 	f.note("one group again after %s", time.Since(began).Round(time.Millisecond))
-	for i := range f.serving() { // a read in the order of writes by each, so that nothing lost stays unseen
+	f.readAll()
+}
+
+// again kills all at once, starts them, and reads everything once more.
+func (f *field) again() {
+	var all []int
+	for i := range f.all {
+		f.kill(i + 1)
+		all = append(all, i+1)
+	}
+	f.start(all...)
+	f.recovered()
+}
+
+// readAll reads each register in the order of the writes through each server, so that nothing
+// lost stays unseen.
+func (f *field) readAll() {
+	for i := range f.serving() {
 		for k := range registerKeys {
 			f.keepChange(f.call(change{Key: fmt.Sprintf("reg%d", k), Kind: "read", Server: i + 1}))
 		}
