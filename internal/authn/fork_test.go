@@ -26,8 +26,12 @@ func TestHeldAfterPromotion(t *testing.T) {
 		t.Errorf("%d failures, want the wrong one", n)
 	}
 	g.store.change("bob", func(a *settlement.Account) { a.Credentials[0].Created = t0.Add(time.Second) })
+	if d := ask(t, e, firstLeg("plain", "bob", code(1000))); d.Reason != mfa.HeldAfterPromotion {
+		t.Errorf("a token given again, whose codes may have been used at the lost master: %s", d.Reason)
+	}
+	g.store.change("bob", func(a *settlement.Account) { a.Credentials[0].Drawn = true })
 	if d := ask(t, e, firstLeg("plain", "bob", code(1000))); d.Verdict != mfa.Accept {
-		t.Errorf("a token made after the promotion: %s", d.Reason)
+		t.Errorf("a token drawn after the promotion: %s", d.Reason)
 	}
 	g.store.forkErr = errors.New("a record of a later version")
 	if d, err := e.Authenticate(t.Context(), firstLeg("plain", "bob", code(1001))); err == nil || d.Verdict != mfa.Reject {

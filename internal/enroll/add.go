@@ -120,7 +120,7 @@ func (s *Service) addKey(c *mfa.Credential, r Request, login string, out *Create
 		}
 	}
 	made := r.Secret == nil
-	if made {
+	if c.Drawn = made; made {
 		c.Secret, err = oath.NewSecret(rand.Reader, algorithm)
 	} else {
 		c.Secret, err = oath.ParseSecret(r.Secret.Text)

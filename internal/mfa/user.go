@@ -89,6 +89,7 @@ type Credential struct {
 	Digits    int         // totp, hotp: 6 to 8
 	Period    int         // totp: seconds
 	Counter   uint64      // hotp: first counter that is valid; the settlement's floor rises above it
+	Drawn     bool        // totp, hotp: the key was drawn when the credential was made, so that nothing has used it before
 	Uses      int         // tap: how often it may be used; recovery: number of codes
 	Scope     []string    // tap: application names it is valid for; empty: every application
 	Disabled  bool

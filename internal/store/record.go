@@ -173,6 +173,7 @@ type credRecord struct {
 	Uses      int       `json:"uses,omitempty"`
 	Scope     []string  `json:"scope,omitempty"`
 	Disabled  bool      `json:"disabled,omitempty"`
+	Drawn     bool      `json:"drawn,omitempty"`
 	Hold      string    `json:"hold,omitempty"`
 	Created   time.Time `json:"created,omitzero"`
 	Confirmed time.Time `json:"confirmed,omitzero"`
@@ -183,7 +184,7 @@ type credRecord struct {
 
 func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 	r := credRecord{V: schema, Method: string(c.Method), Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period, Counter: c.Counter,
-		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By}
+		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Drawn: c.Drawn, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By}
 	if c.Hold != mfa.ReasonNone {
 		r.Hold = c.Hold.String()
 	}
@@ -198,7 +199,7 @@ func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 
 func (r credRecord) open(ring *keyring.Ring, user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
 	c := mfa.Credential{ID: id, User: user, Method: mfa.MethodID(r.Method), Algorithm: r.Algorithm, Digits: r.Digits, Period: r.Period,
-		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
+		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Drawn: r.Drawn, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
 	if r.Hold != "" {
 		if err := c.Hold.UnmarshalText([]byte(r.Hold)); err != nil {
 			return mfa.Credential{}, fmt.Errorf("record %s: hold: %w", credKey(user, id), err)
@@ -225,6 +226,9 @@ func packCred(r credRecord) string {
 	if r.Disabled {
 		flags = 1
 	}
+	if r.Drawn {
+		flags |= 2
+	}
 	p.uint(flags)
 	p.string(r.Method)
 	p.string(r.Algorithm)
@@ -244,7 +248,8 @@ func packCred(r credRecord) string {
 
 func unpackCred(s string) (r credRecord, err error) {
 	p := unpacker{s: s}
-	r = credRecord{V: schema, Disabled: p.uint()&1 != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
+	flags := p.uint()
+	r = credRecord{V: schema, Disabled: flags&1 != 0, Drawn: flags&2 != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
 		Counter: p.uint(), Uses: int(p.uint()), Scope: p.strings(), Hold: p.string(), Created: p.time(), Confirmed: p.time(), Expires: p.time(), By: p.string()}
 	if p.bad {
 		return credRecord{}, errPacked

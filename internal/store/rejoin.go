@@ -79,7 +79,7 @@ func (s *Store) Rejoin(ctx context.Context, old OldCopy, o Rejoin) (parking.Repo
 	if err := r.begin(ctx); err != nil || r.at.finished(old.Revision()) {
 		return r.at.Report, err
 	}
-	for _, step := range []func(context.Context) error{r.settlements, r.seeds, r.clients, r.changed, r.removed, r.end} {
+	for _, step := range []func(context.Context) error{r.settlements, r.seeds, r.given, r.clients, r.changed, r.removed, r.end} {
 		if err := step(ctx); err != nil {
 			return r.at.Report, fmt.Errorf("take over the parked copy of epoch %d: %w", o.Epoch, err)
 		}
@@ -188,6 +188,7 @@ func (r *rejoining) commit(ctx context.Context, key string, build func(ctx conte
 const (
 	stepSettlements = "1 "
 	stepSeeds       = "2 "
+	stepGiven       = "2g "
 	stepClients     = "3 "
 	stepChanged     = "4 "
 	stepRemoved     = "5 "

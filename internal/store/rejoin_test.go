@@ -424,3 +424,46 @@ func TestRejoinAfterRotation(t *testing.T) {
 		t.Errorf("got %+v", a.Credentials)
 	}
 }
+
+// A key that was given again in the new epoch, while the old one went on using it, gets what
+// was used there, whoever has it now.
+func TestRejoinKeyGivenAgain(t *testing.T) {
+	ctx := t.Context()
+	token := func(u mfa.User, seed string) mfa.Credential {
+		return mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: u.ID, Method: mfa.MethodHOTP, Secret: secret.FromString(seed), Algorithm: "SHA1", Digits: 6, By: "root"}
+	}
+	var u mfa.User
+	var taken, stays mfa.Credential
+	d := part(t, func(s *store.Store) {
+		u = addUser(t, s, "alice")
+		taken, stays = token(u, "seed of a token"), token(u, "seed of one that stays")
+		must(t, s.AddCredential(ctx, taken))
+		must(t, s.AddCredential(ctx, stays))
+		settle(t, s, u.ID, settlement.Change{Reason: mfa.OK, Credential: taken.ID, Floor: mfa.Floor{Next: 5}, Leg: mfa.LegID{1}})
+	})
+	settle(t, d.there, u.ID, settlement.Change{Reason: mfa.OK, Credential: taken.ID, Floor: mfa.Floor{Next: 9}, Leg: mfa.LegID{2}})
+	late := addUser(t, d.there, "late")
+	given := token(late, "seed of a token of which the new epoch knows nothing")
+	must(t, d.there.AddCredential(ctx, given))
+	settle(t, d.there, late.ID, settlement.Change{Reason: mfa.OK, Credential: given.ID, Floor: mfa.Floor{Next: 4}, Leg: mfa.LegID{3}})
+
+	must(t, d.here.RemoveCredential(ctx, u.ID, taken.ID))
+	again, other := token(u, "seed of a token"), addUser(t, d.here, "bob")
+	must(t, d.here.AddCredential(ctx, again))
+	handed := token(other, "seed of a token of which the new epoch knows nothing")
+	must(t, d.here.AddCredential(ctx, handed))
+	if got := record(t, d.here, u.ID).Floors[again.ID].Next; got != 5 {
+		t.Fatalf("floor %d before the copy is read, want 5", got)
+	}
+	must(t, d.here.Sync(ctx))
+	d.rejoin()
+	for _, want := range []struct {
+		user  mfa.UserID
+		cred  mfa.CredentialID
+		floor uint64
+	}{{u.ID, again.ID, 9}, {other.ID, handed.ID, 4}, {u.ID, stays.ID, 0}} {
+		if got := record(t, d.here, want.user).Floors[want.cred].Next; got != want.floor {
+			t.Errorf("floor %d of a key that was used in both epochs, want %d", got, want.floor)
+		}
+	}
+}

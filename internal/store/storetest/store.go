@@ -122,7 +122,7 @@ func (r *rig) user(t *testing.T, login string) mfa.User {
 
 func totp() mfa.Credential {
 	return mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), Method: mfa.MethodTOTP, Secret: secret.FromString("12345678901234567890"),
-		Algorithm: "SHA1", Digits: 6, Period: 30, Created: noon, Confirmed: noon, By: "test"}
+		Algorithm: "SHA1", Digits: 6, Period: 30, Drawn: true, Created: noon, Confirmed: noon, By: "test"}
 }
 
 // is checks that err is what was wanted.
