@@ -14,6 +14,8 @@ func TestTimeStepsBeforePromotion(t *testing.T) {
 	totp := mfa.Credential{Method: mfa.MethodTOTP, Period: 30}
 	young := totp
 	young.Created = began.Add(time.Nanosecond)
+	drawn := young
+	drawn.Drawn = true
 	a := &attempt{set: policy.Settings{Skew: 1}}
 	for _, c := range []struct {
 		name  string
@@ -31,7 +33,9 @@ func TestTimeStepsBeforePromotion(t *testing.T) {
 		{"of a token that is ahead", mfa.Fork{Time: began}, totp, 2, 30_003, mfa.BeforePromotion},
 		{"and its first", mfa.Fork{Time: began}, totp, 2, 30_004, nil},
 		{"of a token that is behind", mfa.Fork{Time: began}, totp, -2, 30_001, mfa.BeforePromotion},
-		{"a token made since", mfa.Fork{Time: began, Held: true}, young, 0, 30_000, nil},
+		{"a token drawn since", mfa.Fork{Time: began, Held: true}, drawn, 0, 30_000, nil},
+		{"a token given since", mfa.Fork{Time: began}, young, 0, 30_000, mfa.BeforePromotion},
+		{"a pass made since", mfa.Fork{Time: began, Held: true}, mfa.Credential{Method: mfa.MethodTAP, Created: young.Created}, 0, 0, nil},
 		{"a pass", mfa.Fork{Time: began, Held: true}, mfa.Credential{Method: mfa.MethodTAP}, 0, 0, mfa.HeldAfterPromotion},
 		{"a recovery code, released", mfa.Fork{Time: began}, mfa.Credential{Method: mfa.MethodRecovery}, 0, 0, nil},
 		{"a time-based token without a period", mfa.Fork{Time: began, Held: true}, mfa.Credential{Method: mfa.MethodTOTP}, 0, 50_000, mfa.HeldAfterPromotion},
