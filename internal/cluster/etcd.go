@@ -81,7 +81,7 @@ func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
 	// Not InitialCorruptCheck: it waits 7 s for each member that does not answer, and a
 	// server must serve its local copy at once.
 	if g, ok := c.ServerFeatureGate.(featuregate.MutableFeatureGate); ok {
-		if err := g.SetFromMap(map[string]bool{"CompactHashCheck": true}); err != nil {
+		if err := g.SetFromMap(map[string]bool{"CompactHashCheck": true, "SetMemberLocalAddr": o.parked}); err != nil {
 			return nil, err
 		}
 	}
@@ -100,7 +100,7 @@ func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
 			os.Exit(1)
 		})
 	}
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(o.Log, o.Now, end))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(o.Log, o.Now, end, o.parked))
 	defer func() {
 		if r := recover(); r != nil {
 			e, err = nil, fmt.Errorf("start the database in %s: %v", dir, r)

@@ -22,6 +22,7 @@ type bridge struct {
 	log    *slog.Logger
 	now    func() time.Time
 	fields []zapcore.Field
+	calm   bool // warnings are detail: a parked copy misses its group, as it should
 
 	floods *floods // shared by all that descend from one bridge
 }
@@ -53,9 +54,9 @@ type flood struct {
 }
 
 // newZap returns a logger for etcd. What etcd cannot go on after, whether it would exit or
-// panic, goes to end, which must not return.
-func newZap(log *slog.Logger, now func() time.Time, end func(reason string)) *zap.Logger {
-	core := &bridge{log: log.With("part", "etcd"), now: now, floods: &floods{seen: map[string]flood{}}}
+// panic, goes to end, which must not return. parked says that it reads a copy.
+func newZap(log *slog.Logger, now func() time.Time, end func(reason string), parked bool) *zap.Logger {
+	core := &bridge{log: log.With("part", "etcd"), now: now, calm: parked, floods: &floods{seen: map[string]flood{}}}
 	return zap.New(core, zap.WithFatalHook(endHook(end)), zap.WithPanicHook(endHook(end)))
 }
 
@@ -76,11 +77,11 @@ func describe(ce *zapcore.CheckedEntry, fields []zapcore.Field) string {
 	return ce.Message
 }
 
-func slogLevel(l zapcore.Level) slog.Level {
+func (b *bridge) level(l zapcore.Level) slog.Level {
 	switch {
 	case l >= zapcore.ErrorLevel:
 		return slog.LevelError
-	case l == zapcore.WarnLevel:
+	case l == zapcore.WarnLevel && !b.calm:
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug
@@ -88,7 +89,7 @@ func slogLevel(l zapcore.Level) slog.Level {
 
 // Enabled implements zapcore.LevelEnabler.
 func (b *bridge) Enabled(l zapcore.Level) bool {
-	return b.log.Enabled(context.Background(), slogLevel(l))
+	return b.log.Enabled(context.Background(), b.level(l))
 }
 
 // With implements zapcore.Core.
@@ -108,7 +109,7 @@ func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write implements zapcore.Core.
 func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	level := slogLevel(e.Level)
+	level := b.level(e.Level)
 	if harmless[e.Message] || strings.HasSuffix(e.Message, tooEarly) {
 		if level = slog.LevelDebug; !b.log.Enabled(context.Background(), level) {
 			return nil

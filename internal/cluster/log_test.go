@@ -15,7 +15,7 @@ func TestBridge(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	z := newZap(log, func() time.Time { return now }, func(string) {})
+	z := newZap(log, func() time.Time { return now }, func(string) {}, false)
 	lines := func() []string {
 		defer out.Reset()
 		return strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -59,7 +59,7 @@ func TestBridge(t *testing.T) {
 
 func TestBridgeHooks(t *testing.T) {
 	var heard string
-	z := newZap(slog.New(slog.DiscardHandler), time.Now, func(m string) { heard = m; panic("the end") })
+	z := newZap(slog.New(slog.DiscardHandler), time.Now, func(m string) { heard = m; panic("the end") }, false)
 	for _, c := range []struct {
 		say  func()
 		want string

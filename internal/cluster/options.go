@@ -51,13 +51,19 @@ type Options struct {
 	UnsafeNoFsync bool // tests only: a crash of the machine loses acknowledged writes
 
 	snapshotAtOnce bool // of raft, whatever it applies
+	parked         bool // a copy that is read: it calls nobody
 }
 
 // peered reports whether the server has a peer port.
 func (o Options) peered() bool { return o.Peer != "" }
 
 // url is what etcd is told as this member's address.
-func (o Options) url() string { return cmp.Or(o.Peer, defaultPeer) }
+func (o Options) url() string {
+	if o.parked {
+		return nowherePeer
+	}
+	return cmp.Or(o.Peer, defaultPeer)
+}
 
 // PeerTLS names PEM files. Certificate and key are read again for each connection, so that
 // a renewed pair needs no restart.
@@ -77,6 +83,9 @@ const (
 	groupTick        = 100 * time.Millisecond
 	groupElection    = time.Second
 	defaultPeer      = "https://localhost:7443"
+	// nowherePeer is an address of no machine (RFC 5737, section 3). Etcd that is to call from
+	// there fails before it has sent anything.
+	nowherePeer = "https://192.0.2.1:7443"
 )
 
 var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)

@@ -68,7 +68,7 @@ func OpenParked(ctx context.Context, o Options, copy string) (*ParkedReader, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
 	}
-	o.Peer, o.PeerTLS = "", PeerTLS{} // it must find nobody, even if it looks
+	o.Peer, o.PeerTLS, o.parked = "", PeerTLS{}, true // it must find nobody, even if it looks
 	o.Tick, o.Election = singleTick, singleElection
 	n, err := start(o, epochFile{ClusterID: id, Copy: copy, Group: o.Group}, nil, boot{})
 	if err != nil {

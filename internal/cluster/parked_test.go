@@ -3,9 +3,11 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,6 +99,36 @@ func TestParkedReplica(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", c.s.o.Name, v, err, c.want)
 		}
 		p.Close()
+	}
+}
+
+// A copy that is read leaves the servers alone that it knows.
+func TestParkedIsQuiet(t *testing.T) {
+	g := newGroup(t)
+	a, b := g.server("a").found(), g.server("b")
+	b.join(a)
+	b.kill()
+	a.kill()
+	l, err := net.Listen("tcp", b.addr)
+	must(t, err)
+	defer l.Close()
+	var calls atomic.Int32
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			calls.Add(1)
+			c.Close()
+		}
+	}()
+	p, err := OpenParked(t.Context(), a.o, "epoch-1.1")
+	must(t, err)
+	defer p.Close()
+	<-time.After(500 * time.Millisecond) // fifty heartbeats
+	if n := calls.Load(); n > 0 {
+		t.Errorf("%d calls at the other server's port", n)
 	}
 }
 

@@ -121,7 +121,7 @@ func unpack(ctx context.Context, o Options, r Restore, dir string) (id string, e
 	}()
 	setVariables()
 	fail := func(reason string) { panic(reason) }
-	err = snapshot.NewV3(newZap(o.Log, o.Now, fail)).Restore(snapshot.RestoreConfig{
+	err = snapshot.NewV3(newZap(o.Log, o.Now, fail, false)).Restore(snapshot.RestoreConfig{
 		SnapshotPath: r.Snapshot, OutputDataDir: dir,
 		Name: o.Name, PeerURLs: []string{o.url()}, InitialCluster: o.Name + "=" + o.url(),
 		InitialClusterToken: newToken(o.Group, r.Epoch),
