@@ -193,12 +193,12 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	if c.node, err = cluster.Open(starting, options); err != nil {
 		return err
 	}
-	running.push(func() error { c.node.Close(); return nil })
+	running.push("close the database", func() error { c.node.Close(); return nil })
 	base := newStage(ctx, fail)
-	running.push(base.stop)
+	running.stage(base)
 	base.run("database", c.node.Run)
 	data := newStage(ctx, fail)
-	running.push(data.stop)
+	running.stage(data)
 	if err := c.open(starting, data); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	if err != nil {
 		return err
 	}
-	running.push(func() error { _ = port.Close(); return nil })
+	running.push("close the port", func() error { _ = port.Close(); return nil })
 	socket, err := adminapi.ListenSocket(SocketPath(c.Config.DataDir))
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	c.bound = Addresses{Coordinator: port.Addr().String(), Socket: SocketPath(c.Config.DataDir)}
 	c.registry.Begin()
 	edges := newStage(ctx, fail)
-	running.push(edges.stop)
+	running.stage(edges)
 	edges.run("coordinator", func(ctx context.Context) error {
 		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), coordinator.Independent(c.registry, ctx.Done()), c.log.Logger("coordinator"))
 	})

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -344,10 +345,10 @@ func TestStage(t *testing.T) {
 		return func(ctx context.Context) error { <-ctx.Done(); note(name); return ctx.Err() }
 	}
 	below := newStage(ctx, func(err error) { fail(err) })
-	all.push(below.stop)
+	all.stage(below)
 	below.run("database", task("database"))
 	above := newStage(ctx, func(err error) { fail(err) })
-	all.push(above.stop)
+	all.stage(above)
 	above.run("edge", task("edge"))
 	above.run("bad", func(context.Context) error { return errors.New("broke") })
 	<-ctx.Done()
@@ -362,9 +363,15 @@ func TestStage(t *testing.T) {
 	}
 
 	var stuck stack
-	stuck.push(func() error { select {} })
-	stuck.stop[0] = func() error { <-t.Context().Done(); return nil }
-	if err := stuck.unwind(time.Millisecond); err == nil || !strings.Contains(err.Error(), "did not stop") {
+	slow := newStage(t.Context(), func(err error) { t.Error(err) })
+	slow.run("quick", func(ctx context.Context) error { <-ctx.Done(); return nil })
+	slow.run("slow", func(ctx context.Context) error { <-t.Context().Done(); return nil })
+	stuck.stage(slow)
+	slow.cancel()
+	for len(slow.running()) > 1 {
+		runtime.Gosched()
+	}
+	if err := stuck.unwind(time.Millisecond); !errors.Is(err, errStuck) || !strings.Contains(err.Error(), "still: slow)") {
 		t.Errorf("stuck: %v", err)
 	}
 }

@@ -366,7 +366,8 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 		Hello: s.hello(), Fits: p.fits,
 	}
 	port := newStage(ctx, fail)
-	running.push(func() error { p.client.Close(); return port.stop() })
+	running.stage(port)
+	running.push("close connections to other servers", func() error { p.client.Close(); return nil })
 	port.run("peer port", func(ctx context.Context) error { return server.Serve(ctx, p.port) })
 	return nil
 }

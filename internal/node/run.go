@@ -31,8 +31,9 @@ import (
 )
 
 const (
-	stopTimeout  = 10 * time.Second
-	startTimeout = 5 * time.Minute // a large database, a slow disk
+	stopTimeout  = 10 * time.Second // of the process: whoever stops it kills it soon
+	againTimeout = time.Minute      // of a run that another follows in this process
+	startTimeout = 5 * time.Minute  // a large database, a slow disk
 )
 
 // Options says which server to run. All fields must be set, but for Ready and Silence.
@@ -134,12 +135,15 @@ func Run(ctx context.Context, o Options) error {
 		if s.joined != nil { // what comes before the database was in the way
 			s.joined.Close()
 		}
-		if last = s; s.next != nil && ctx.Err() == nil {
+		if last = s; s.next != nil && ctx.Err() == nil && !errors.Is(err, errStuck) {
 			continue
 		}
 		if s.next != nil {
 			s.next.Close()
 			s.log.Close()
+		}
+		if errors.Is(err, errStuck) { // its ports and files are still held: a new process has none of that
+			return err
 		}
 		if ctx.Err() == nil && s.again.Load() {
 			was = ""
@@ -176,7 +180,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	defer func() {
 		notify("STOPPING=1")
 		s.noteRemoval()
-		stopped := running.unwind(stopTimeout)
+		stopped := running.unwind(s.patience())
 		switch cause := context.Cause(ctx); {
 		case err != nil || stopped != nil:
 			err = errors.Join(err, stopped)
@@ -202,6 +206,14 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	return nil
 }
 
+// patience is how long the end of this run may take.
+func (s *server) patience() time.Duration {
+	if s.next != nil || s.again.Load() || s.removed.Load() {
+		return againTimeout
+	}
+	return stopTimeout
+}
+
 func (s *server) openLog() (err error) {
 	if s.log == nil {
 		l := s.Config.Log
@@ -225,9 +237,9 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if err := s.openDatabase(ctx, starting); err != nil {
 		return err
 	}
-	running.push(func() error { s.node.Close(); return nil })
+	running.push("close the database", func() error { s.node.Close(); return nil })
 	base := newStage(ctx, fail)
-	running.push(base.stop)
+	running.stage(base)
 	base.run("database", s.node.Run)
 	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
 	if !s.hasOthers() && !s.node.Cast() {
@@ -243,7 +255,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 		return err
 	}
 	data := newStage(ctx, fail)
-	running.push(data.stop)
+	running.stage(data)
 	data.run("records", s.store.Run)
 	data.run("trail", s.trail.Run)
 	if err := s.load(starting); err != nil {
@@ -255,7 +267,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if err := s.beginEpoch(starting); err != nil {
 		return fmt.Errorf("record how epoch %d began: %w", s.node.Epoch(), err)
 	}
-	running.push(s.closeLedger)
+	running.push("close the ledger", s.closeLedger)
 	if err := s.recover(starting); err != nil {
 		return err
 	}
@@ -265,7 +277,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	}
 	s.assembleGroup()
 	services := newStage(ctx, fail)
-	running.push(services.stop)
+	running.stage(services)
 	services.run("engine", s.engine.Run)
 	services.run("passwords and directories", s.checker.Run)
 	services.run("administration", s.admin.Run)
@@ -316,7 +328,7 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	if err != nil {
 		return err
 	}
-	running.push(edges.stop)
+	running.stage(edges)
 	open := s.listeners()
 	s.fronts.Store(&open)
 	api := s.adminAPI()
@@ -340,29 +352,4 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 		edges.run("radius", s.radius.Run)
 	}
 	return nil
-}
-
-// stack is what has been started; it is stopped from the top.
-type stack struct{ stop []func() error }
-
-func (k *stack) push(stop func() error) { k.stop = append(k.stop, stop) }
-
-// unwind stops everything, within the time given: what was answered is durable in any case.
-func (k *stack) unwind(within time.Duration) error {
-	done := make(chan error, 1)
-	go func() {
-		var errs []error
-		for i := len(k.stop) - 1; i >= 0; i-- {
-			errs = append(errs, k.stop[i]())
-		}
-		done <- errors.Join(errs...)
-	}()
-	t := time.NewTimer(within)
-	defer t.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-t.C:
-		return fmt.Errorf("did not stop within %s and is ended; nothing that was answered is lost", within)
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -16,19 +18,22 @@ type stage struct {
 	tasks  sync.WaitGroup
 	mu     sync.Mutex
 	errs   []error
+	names  map[string]int // of tasks that have not ended
 }
 
 // newStage returns a stage that is not stopped by the end of ctx but by stop, and has its
 // values.
 func newStage(ctx context.Context, fail func(error)) *stage {
-	s := &stage{fail: fail}
+	s := &stage{fail: fail, names: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s
 }
 
 // run starts a task. A task must end when its context is done, and not before.
 func (s *stage) run(name string, task func(ctx context.Context) error) {
+	s.count(name, 1)
 	s.tasks.Go(func() {
+		defer s.count(name, -1)
 		err := task(s.ctx)
 		stopping := s.ctx.Err() != nil
 		switch {
@@ -43,6 +48,21 @@ func (s *stage) run(name string, task func(ctx context.Context) error) {
 		s.mu.Unlock()
 		s.fail(err)
 	})
+}
+
+func (s *stage) count(name string, by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names[name] += by; s.names[name] == 0 {
+		delete(s.names, name)
+	}
+}
+
+// running returns the tasks that have not ended.
+func (s *stage) running() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.names))
 }
 
 // stop ends the stage's tasks and returns their errors.

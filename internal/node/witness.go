@@ -96,7 +96,7 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 		return err
 	}
 	data := newStage(ctx, fail)
-	running.push(data.stop)
+	running.stage(data)
 	data.run("records", s.store.Run)
 	data.run("trail", s.trail.Run)
 	if err := s.store.Ready(starting, 0); err != nil {
@@ -113,7 +113,7 @@ func (s *server) startWitness(ctx, starting context.Context, fail func(error), r
 	}
 	s.assembleGroup()
 	services := newStage(ctx, fail)
-	running.push(services.stop)
+	running.stage(services)
 	services.run("trail index", s.index.Run)
 	services.run("clock", s.clock.run)
 	s.runGroup(services)
