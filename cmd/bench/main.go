@@ -35,6 +35,9 @@ func run(ctx context.Context, args []string) (err error) {
 	if len(args) > 0 && args[0] == "group" {
 		return group(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == "compare" {
+		return compare(ctx, args[1:])
+	}
 	o := bench.Options{Systems: bench.Systems, InFlight: []int{1, 16, 64, 256}, Open: []float64{.5, .8}, Memory: []int{0, 10_000, 100_000},
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
