@@ -18,7 +18,8 @@ import (
 type mishap struct {
 	Kind    string
 	Servers []int
-	Value   int // loss: percent; clock: seconds; strike: 1 if the cable is pulled
+	Value   int // loss: percent; clock: seconds; strike: 1 if the cable is pulled; disaster: 1 if the others are dead
+	Then    int // disaster: server that is killed when all are together again; 0: none
 	Hold    time.Duration
 	Pause   time.Duration // after it began, before the next begins
 }
@@ -91,15 +92,34 @@ func schedule(dice, special *rand.Rand, z size, events, full int) (all []mishap)
 			m.Servers = []int{1 + dice.IntN(z.servers)}
 		case "strike":
 			m.Value = dice.IntN(2)
+		case "disaster":
+			m.doom(dice, z)
 		}
 		all = append(all, m)
 	}
-	if os.Getenv("FAULTS_KINDS") == "" && special.IntN(2) == 0 {
+	if os.Getenv("FAULTS_KINDS") != "" {
+		return all
+	}
+	if special.IntN(2) == 0 {
 		m := &all[special.IntN(len(all))]
 		m.Kind, m.Servers, m.Value = "strike", []int{1}, special.IntN(2)
 		m.Hold += time.Duration(m.Value) * 2500 * time.Millisecond // the others elect one and go on
 	}
+	if n > 1 && n <= 3 && special.IntN(3) == 0 {
+		m := &all[special.IntN(len(all))]
+		m.Kind = "disaster"
+		m.doom(special, z)
+	}
 	return all
+}
+
+// doom draws the parts of a disaster.
+func (m *mishap) doom(dice *rand.Rand, z size) {
+	m.Servers, m.Value = []int{1 + dice.IntN(z.servers)}, dice.IntN(2)
+	m.Hold += 2 * time.Second
+	if m.Then = dice.IntN(2 * z.servers); m.Then > z.servers {
+		m.Then = 0
+	}
 }
 
 // suffer lets the mishaps happen, some at the same time, and ends with all undone.
@@ -113,6 +133,9 @@ func (f *field) suffer(all []mishap) {
 	end := func(before time.Time) {
 		slices.SortFunc(now, func(a, b active) int { return a.until.Compare(b.until) })
 		for len(now) > 0 && !now[0].until.After(before) {
+			if len(now) > 1 && now[0].what.Kind == "disaster" { // ends with all servers well
+				now[0], now[1] = now[1], now[0]
+			}
 			time.Sleep(time.Until(now[0].until)) // how long it lasts is part of the schedule
 			now[0].undo()
 			f.note("over: %s%v", now[0].what.Kind, now[0].what.Servers)
@@ -120,8 +143,15 @@ func (f *field) suffer(all []mishap) {
 		}
 	}
 	for n, m := range all {
+		if m.Kind == "disaster" { // begins so, too
+			end(time.Now().Add(time.Hour))
+		}
 		began := time.Now()
-		if undo := f.begin(n, m); undo != nil {
+		undo := f.begin(n, m)
+		if m.Kind == "disaster" {
+			began = time.Now() // both epochs live from then on
+		}
+		if undo != nil {
 			now = append(now, active{began.Add(m.Hold), undo, m})
 		}
 		f.alive()
@@ -172,6 +202,8 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 	case "promote":
 		f.promote(i)
 		return func() {}
+	case "disaster":
+		return f.disaster(n, m)
 	case "strike":
 		f.acknowledged()
 		if m.Value == 1 {

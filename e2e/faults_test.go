@@ -50,6 +50,9 @@ type field struct {
 	free     func()
 	voter    int // of two servers the one that votes; 0: not known
 	sinceCut map[int]time.Time
+	lone     bool            // a new epoch begins or has begun
+	fork     *fork           // nil: none has begun
+	parked   map[string]bool // what of the old epoch is left to an administrator
 }
 
 func (f *field) fault(format string, a ...any) {
@@ -101,6 +104,7 @@ func (f *field) connect() {
 		if len(f.all) == 2 { // one has the only vote
 			apart[i+1] = f.voter != 0 && f.voter != i+1 && f.reach(i+1) < 2
 		}
+		apart[i+1] = apart[i+1] && !f.lone
 	}
 	f.mu.Lock()
 	for i, from := range f.sinceCut {
@@ -245,8 +249,9 @@ func (f *field) alive() {
 	}
 }
 
-// round is one group under one schedule. It returns what must not be.
-func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
+// round is one group under one schedule. It returns what must not be, and how many epochs
+// the group has seen.
+func round(t testing.TB, seed uint64, z size, events int) (wrongs []string, epochs int) {
 	t.Helper()
 	program, err := shifting()
 	if err != nil {
@@ -257,7 +262,9 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
 	plan := schedule(dice, rand.New(rand.NewPCG(seed, 1000)), z, events, full)
 	f := &field{t: t, seed: seed, size: z, w: newNetwork(t), ill: map[int]string{}, unwell: map[int][]span{}, shifted: map[int][]span{}, cut: map[int][]span{},
 		runs: map[int]int{}, acks: make(chan struct{}, 1), parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
-	f.w.dressed = func(s *server) { s.binary, s.env = program, []string{"COUNTERSIGN_CLOCK_FILE=" + clockFile(s)} }
+	f.w.dressed = func(s *server) {
+		s.binary, s.env = program, []string{"COUNTERSIGN_CLOCK_FILE=" + clockFile(s), "COUNTERSIGN_SILENCE=2s"}
+	}
 	f.all = f.w.group(z.servers, func(i int) string {
 		if i == full {
 			return smallDisk(t, "900")
@@ -293,10 +300,16 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string) {
 	stop()
 	load.Wait()
 	f.recovered()
+	if f.fork != nil {
+		f.parked = f.merges()
+	}
 	f.replays(crowds)
 	f.again()
 	f.judge()
-	return f.wrongs
+	if epochs = 1; f.fork != nil {
+		epochs = 2
+	}
+	return f.wrongs, epochs
 }
 
 // prepare writes what the load needs.
@@ -390,9 +403,13 @@ func (f *field) judge() {
 			ids[string(u.ID)], there[u.Login], blocked[u.Login] = u.Login, true, u.Blocked
 		}
 		for _, c := range f.changes {
-			if c.Fate == "done" && (c.Kind == "add" && !there[c.Key] || c.Kind == "block" && !blocked[c.Key]) {
+			missing := c.Kind == "add" && !there[c.Key] && (f.fork == nil || !f.fork.parted(c.Server, c.To))
+			if c.Fate == "done" && (missing || c.Kind == "block" && !blocked[c.Key]) {
 				f.wrongs = append(f.wrongs, fmt.Sprintf("acknowledged and not there at server %d: %+v", i+1, c))
 			}
+		}
+		if f.fork != nil {
+			f.wrongs = append(f.wrongs, f.fork.lostChanges(f.changes, there, f.parked)...)
 		}
 		for _, a := range s.attempts() {
 			if a.Server != fmt.Sprintf("n%d", i+1) {
@@ -445,11 +462,19 @@ func (f *field) judge() {
 		count[c.Kind+" "+c.Fate]++
 	}
 	add := func(faults []string) { f.wrongs = append(f.wrongs, faults...) }
-	faults, twice := passcodes(f.legs, reported)
+	lines := [][]change{f.changes}
+	if k := f.fork; k != nil {
+		k.clocks = f.clockWrong()
+		old := k.histories(f.changes)
+		lines = [][]change{old[0], old[1]}
+	}
+	faults, twice := passcodes(f.legs, reported, f.fork)
 	add(faults)
 	faults, excused := answers(f.legs)
 	add(faults)
-	add(registers(f.changes))
+	for _, line := range lines {
+		add(registers(line))
+	}
 	add(ownWrites(f.changes))
 	add(minority(f.changes, f.cut))
 	f.note("%v; %d codes accepted on more than one side; excused: %v; the slowest answer of a server that was well took %s: %+v", count, twice, excused,
@@ -466,17 +491,27 @@ func (f *field) excuse(l leg) string {
 	if l.Strict && l.Verdict == "silent" {
 		return "its application refuses to go on without the group"
 	}
+	if k := f.fork; k != nil && l.Verdict == "reject" && (l.Reason == "held_after_promotion" || l.Reason == "before_promotion") && k.epoch(l.Server, l.From, l.To) != 1 {
+		return l.Reason
+	}
 	if l.Timed {
-		for _, all := range f.shifted {
-			if len(all) > 0 { // wrong codes by a wrong clock are counted, and lock
-				return "a clock was wrong"
-			}
+		if f.clockWrong() { // wrong codes by a wrong clock are counted, and lock
+			return "a clock was wrong"
 		}
 		if l.Verdict == "reject" && l.Reason == "held_while_isolated" {
 			return "held while isolated"
 		}
 	}
 	return ""
+}
+
+func (f *field) clockWrong() bool {
+	for _, all := range f.shifted {
+		if len(all) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // tell says what happened, and keeps everything of a round that failed.
@@ -526,13 +561,14 @@ func TestFaults(t *testing.T) {
 			n++
 			t.Run(fmt.Sprintf("%s servers, seed %d", z, seed), func(t *testing.T) {
 				began := time.Now()
-				held := "failed"
+				held, epochs := "failed", 1
 				defer func() {
 					if record != "" {
-						appendLine(t, record, fmt.Sprintf("%s\t%d\t%d\t%s\t%.0f\n", z, seed, events, held, time.Since(began).Seconds()))
+						appendLine(t, record, fmt.Sprintf("%s\t%d\t%d\t%s\t%.0f\t%d\n", z, seed, events, held, time.Since(began).Seconds(), epochs))
 					}
 				}()
-				if wrongs := round(t, uint64(seed), z, events); len(wrongs) == 0 && !t.Failed() {
+				var wrongs []string
+				if wrongs, epochs = round(t, uint64(seed), z, events); len(wrongs) == 0 && !t.Failed() {
 					held = "held"
 				}
 			})

@@ -59,8 +59,8 @@ func (s span) touches(from, to time.Time) bool { return !from.After(s.To) && !s.
 func (s span) holds(from, to time.Time) bool   { return !from.Before(s.From) && !to.After(s.To) }
 
 // passcodes finds accepted codes that nobody may have accepted. reported says how often a
-// use of a user's code on two sides was reported.
-func passcodes(legs []leg, reported map[string]int) (faults []string, twice int) {
+// use of a user's code on two sides was reported; k is nil if there was one epoch.
+func passcodes(legs []leg, reported map[string]int, k *fork) (faults []string, twice int) {
 	type code struct{ user, code string }
 	uses := map[code][]leg{}
 	for _, l := range legs {
@@ -83,6 +83,12 @@ func passcodes(legs []leg, reported map[string]int) (faults []string, twice int)
 			}
 		}
 		switch most := slices.Max(slices.Collect(values(alone))); {
+		case k != nil && (!all[0].Strict || together == len(all)):
+			if why := k.twice(all); why != "" {
+				faults = append(faults, what+"; "+why)
+			} else if most > 1 {
+				faults = append(faults, fmt.Sprintf("%s; %d times by one server", what, most))
+			}
 		case all[0].Strict:
 			faults = append(faults, what+"; its application refuses to go on without the group")
 		case together > 1:
@@ -263,7 +269,7 @@ func TestHistory(t *testing.T) {
 		{"strict", []leg{accept(1, true, true), accept(2, false, true)}, 1, "refuses to go on"},
 		{"without an answer but in the trail", []leg{accept(1, false, false), {User: "u", Code: "1", Server: 2, Verdict: "silent", Reason: "ok"}}, 1, "with the group"},
 	} {
-		check(t, c.name, first(passcodes(c.legs, map[string]int{"u": c.reported})), c.want)
+		check(t, c.name, first(passcodes(c.legs, map[string]int{"u": c.reported}, nil)), c.want)
 	}
 	for _, c := range []struct {
 		name string
