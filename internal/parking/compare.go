@@ -9,7 +9,7 @@ import (
 
 // None reports whether there is no object.
 func (o Object) None() bool {
-	return o.User == nil && o.Credential == nil && o.Application == nil && o.Directory == nil && o.Token == nil && o.Settings == nil && o.Server == nil
+	return o.User == nil && o.Credential == nil && o.Application == nil && o.Directory == nil && o.Token == nil && o.Administrator == nil && o.Settings == nil && o.Server == nil
 }
 
 // Same reports whether two objects are the same but for the time of their last change and
@@ -50,6 +50,10 @@ func (o Object) plain() (Object, secret.Text) {
 		a := *o.Application
 		s, a.Secret, a.Changed = a.Secret, secret.Text{}, a.Created
 		o.Application = &a
+	case o.Administrator != nil:
+		a := *o.Administrator
+		a.By, a.Changed = "", a.Created
+		o.Administrator = &a
 	case o.Directory != nil:
 		d := *o.Directory
 		s, d.BindPassword, d.Changed = d.BindPassword, secret.Text{}, d.Created

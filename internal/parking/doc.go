@@ -16,17 +16,18 @@ type Kind string
 
 // The kinds. A server is told of only: the others cannot take it over.
 const (
-	Directory   Kind = "directory"
-	Application Kind = "application"
-	User        Kind = "user"
-	Credential  Kind = "credential"
-	Token       Kind = "api-token"
-	Settings    Kind = "policy"
-	Server      Kind = "server"
+	Directory     Kind = "directory"
+	Application   Kind = "application"
+	User          Kind = "user"
+	Credential    Kind = "credential"
+	Token         Kind = "api-token"
+	Administrator Kind = "administrator"
+	Settings      Kind = "policy"
+	Server        Kind = "server"
 )
 
 // order is that in which changes can be applied: what others name comes first.
-var order = map[Kind]int{Directory: 0, Application: 1, User: 2, Credential: 3, Token: 4, Settings: 5, Server: 6}
+var order = map[Kind]int{Directory: 0, Application: 1, User: 2, Credential: 3, Token: 4, Administrator: 5, Settings: 6, Server: 7}
 
 // What became of an object in the epoch that ended.
 const (
@@ -37,13 +38,14 @@ const (
 
 // Object is one record as it was; at most one field is set, none if there was no such record.
 type Object struct {
-	User        *mfa.User
-	Credential  *mfa.Credential
-	Application *mfa.Application
-	Directory   *mfa.Directory
-	Token       *mfa.APIToken
-	Settings    *policy.Settings
-	Server      *mfa.Member
+	User          *mfa.User
+	Credential    *mfa.Credential
+	Application   *mfa.Application
+	Directory     *mfa.Directory
+	Token         *mfa.APIToken
+	Administrator *mfa.Administrator
+	Settings      *policy.Settings
+	Server        *mfa.Member
 }
 
 // Change is what an epoch that ended did to one object and the group's database has not
@@ -57,7 +59,7 @@ type Change struct {
 	What      string // Added, Changed, Removed
 	Object    string // as keys have it: id of the user, application or token, name of the directory or server; USER/ID of a credential
 	Revision  int64  // of the last write to it; 0: it was removed
-	Login     string // of the user of a credential
+	Login     string // of the user of a credential or a role
 	Before    Object
 	After     Object
 	// Of a user who was added, the credentials that came with them; how far the codes of what

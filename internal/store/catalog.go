@@ -12,19 +12,20 @@ import (
 // catalog is the records that there are few of, decoded. It is immutable once published;
 // a change publishes a copy, so reading takes no lock.
 type catalog struct {
-	apps     map[mfa.ApplicationID]mfa.Application
-	appNames map[string]mfa.ApplicationID // by folded name
-	dirs     map[string]directoryRecord
-	tokens   map[string]mfa.APIToken
-	digests  map[[32]byte]string // of tokens
-	nas      map[nasID]mfa.NAS
-	members  map[string]mfa.Member // by name
-	sessions map[mfa.SessionID]mfa.Session
-	settings policy.Settings
-	epoch    EpochRecord
-	schema   GroupSchema
-	broken   map[string]brokenItem // records that could not be decoded, by key
-	appsGen  uint64                // differs whenever apps does
+	apps           map[mfa.ApplicationID]mfa.Application
+	appNames       map[string]mfa.ApplicationID // by folded name
+	dirs           map[string]directoryRecord
+	tokens         map[string]mfa.APIToken
+	digests        map[[32]byte]string // of tokens
+	administrators map[mfa.UserID]mfa.Administrator
+	nas            map[nasID]mfa.NAS
+	members        map[string]mfa.Member // by name
+	sessions       map[mfa.SessionID]mfa.Session
+	settings       policy.Settings
+	epoch          EpochRecord
+	schema         GroupSchema
+	broken         map[string]brokenItem // records that could not be decoded, by key
+	appsGen        uint64                // differs whenever apps does
 }
 
 type nasID struct {
@@ -39,7 +40,7 @@ type brokenItem struct {
 
 func newCatalog() *catalog {
 	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{},
-		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, settings: policy.Defaults(),
+		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, administrators: map[mfa.UserID]mfa.Administrator{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, settings: policy.Defaults(),
 		broken: map[string]brokenItem{}}
 }
 
@@ -49,13 +50,13 @@ func (c *catalog) clone() *catalog {
 	d := *c
 	d.apps, d.appNames, d.dirs = maps.Clone(c.apps), maps.Clone(c.appNames), maps.Clone(c.dirs)
 	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
-	d.members, d.sessions = maps.Clone(c.members), maps.Clone(c.sessions)
+	d.members, d.sessions, d.administrators = maps.Clone(c.members), maps.Clone(c.sessions), maps.Clone(c.administrators)
 	return &d
 }
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -95,6 +96,8 @@ func (c *catalog) remove(key string) {
 			delete(c.digests, d)
 		}
 		delete(c.tokens, rest)
+	case "r":
+		delete(c.administrators, mfa.UserID(rest))
 	case "n":
 		if id, ok := cutNASKey(rest); ok {
 			delete(c.nas, id)

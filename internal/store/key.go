@@ -12,28 +12,29 @@ import (
 // The keys. Nobody's name stands in one: users are ids, login forms and names keyed
 // digests. Directories are named by the operator and are no secret.
 const (
-	prefixUser      = "u/"        // u/ID: profile
-	prefixForm      = "l/"        // l/DIGEST of a login form: user id
-	prefixCred      = "c/"        // c/USER/ID: credential
-	prefixRecord    = "s/"        // s/USER: settlement record
-	prefixSeed      = "f/"        // f/DIGEST of the seed of a token that was taken away: its floor
-	prefixApp       = "a/"        // a/ID: application
-	prefixAppName   = "an/"       // an/DIGEST of its name: application id
-	prefixDirectory = "d/"        // d/NAME: directory
-	prefixToken     = "t/"        // t/ID: API token
-	prefixTokenName = "tn/"       // tn/DIGEST of its name: token id
-	prefixNAS       = "n/"        // n/APP/ADDRESS: RADIUS client address
-	prefixNotice    = "o/"        // o/ID: notice for a user, waiting
-	prefixSealed    = "x/"        // x/NAME: sealed blob of another part
-	prefixMember    = "m/"        // m/NAME: server of the group
-	prefixJoin      = "j/"        // j/ID: joining code that nobody has used yet
-	prefixGroup     = "g/"        // g/NAME: what the group is agreed on
-	prefixSession   = "w/"        // w/DIGEST of its token: browser session
-	prefixKeyset    = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
-	keySettings     = "p/settings"
-	keyEpoch        = "g/epoch"     // how this epoch began
-	keySchema       = "g/schema"    // schema of the records that the group writes
-	keySwap         = "g/promotion" // planned promotion of a server, on its way
+	prefixUser          = "u/"        // u/ID: profile
+	prefixForm          = "l/"        // l/DIGEST of a login form: user id
+	prefixCred          = "c/"        // c/USER/ID: credential
+	prefixRecord        = "s/"        // s/USER: settlement record
+	prefixSeed          = "f/"        // f/DIGEST of the seed of a token that was taken away: its floor
+	prefixApp           = "a/"        // a/ID: application
+	prefixAppName       = "an/"       // an/DIGEST of its name: application id
+	prefixDirectory     = "d/"        // d/NAME: directory
+	prefixToken         = "t/"        // t/ID: API token
+	prefixTokenName     = "tn/"       // tn/DIGEST of its name: token id
+	prefixAdministrator = "r/"        // r/USER: role
+	prefixNAS           = "n/"        // n/APP/ADDRESS: RADIUS client address
+	prefixNotice        = "o/"        // o/ID: notice for a user, waiting
+	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
+	prefixMember        = "m/"        // m/NAME: server of the group
+	prefixJoin          = "j/"        // j/ID: joining code that nobody has used yet
+	prefixGroup         = "g/"        // g/NAME: what the group is agreed on
+	prefixSession       = "w/"        // w/DIGEST of its token: browser session
+	prefixKeyset        = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
+	keySettings         = "p/settings"
+	keyEpoch            = "g/epoch"     // how this epoch began
+	keySchema           = "g/schema"    // schema of the records that the group writes
+	keySwap             = "g/promotion" // planned promotion of a server, on its way
 )
 
 // ofServers reports whether key is of what servers know of each other; nothing in it is

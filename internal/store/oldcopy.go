@@ -86,6 +86,7 @@ func kindOf(key string) (kind parking.Kind, object string) {
 	}{
 		{prefixUser, parking.User}, {prefixCred, parking.Credential}, {prefixApp, parking.Application},
 		{prefixDirectory, parking.Directory}, {prefixToken, parking.Token}, {prefixMember, parking.Server},
+		{prefixAdministrator, parking.Administrator},
 	} {
 		if rest, ok := strings.CutPrefix(key, k.prefix); ok {
 			return k.kind, rest
@@ -126,6 +127,10 @@ func (s *Store) object(key string, b []byte) (o parking.Object, err error) {
 		var t mfa.APIToken
 		t, err = parseToken(rest, b)
 		o.Token = &t
+	case parking.Administrator:
+		var a mfa.Administrator
+		a, err = parseAdministrator(mfa.UserID(rest), b)
+		o.Administrator = &a
 	case parking.Settings:
 		p, perr := parseSettings(b)
 		o.Settings, err = &p, perr
@@ -160,6 +165,8 @@ func (s *Store) opened(key string, o parking.Object) (json.RawMessage, error) {
 		r, err = s.sealDirectory(*o.Directory)
 	case o.Token != nil:
 		r = tokenRecordOf(*o.Token)
+	case o.Administrator != nil:
+		r = administratorRecordOf(*o.Administrator)
 	case o.Settings != nil:
 		r = settingsRecord{schema, *o.Settings}
 	case o.Server != nil:

@@ -325,6 +325,8 @@ func (s *Store) applyRemoval(ctx context.Context, c *parking.Change, now parking
 		err = s.RemoveDirectory(ctx, c.Object)
 	case parking.Token:
 		err = s.RemoveAPIToken(ctx, c.Object)
+	case parking.Administrator:
+		err = s.RemoveAdministrator(ctx, mfa.UserID(c.Object))
 	}
 	if errors.Is(err, mfa.ErrNotFound) {
 		return nil
@@ -347,6 +349,8 @@ func (s *Store) applyCreation(ctx context.Context, c *parking.Change) (err error
 		_, err = s.CreateDirectory(ctx, *o.Directory)
 	case parking.Token:
 		_, err = s.CreateAPIToken(ctx, *o.Token)
+	case parking.Administrator:
+		_, err = s.CreateAdministrator(ctx, *o.Administrator)
 	case parking.Settings:
 		err = s.UpdateSettings(ctx, func(p *policy.Settings) error { *p = *o.Settings; return nil })
 	}
@@ -420,6 +424,13 @@ func (s *Store) applyUpdate(ctx context.Context, c *parking.Change, check func(p
 			now := *d
 			err := check(parking.Object{Directory: &now})
 			*d = *o.Directory
+			return err
+		})
+	case parking.Administrator:
+		_, err = s.UpdateAdministrator(ctx, mfa.UserID(c.Object), func(a *mfa.Administrator) error {
+			now := *a
+			err := check(parking.Object{Administrator: &now})
+			*a = *o.Administrator
 			return err
 		})
 	case parking.Settings:

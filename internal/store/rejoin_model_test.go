@@ -48,6 +48,9 @@ func (s *side) objects(r *rapid.T) map[string]parking.Object {
 	for _, t := range s.APITokens() {
 		all["api-token "+t.ID] = parking.Object{Token: &t}
 	}
+	for _, a := range s.Administrators() {
+		all["administrator "+string(a.User)] = parking.Object{Administrator: &a}
+	}
 	return all
 }
 
@@ -62,7 +65,7 @@ func (s *side) act(r *rapid.T, label string) {
 	}
 	s.n++
 	fresh := fmt.Sprintf("%s%d", label, s.n)
-	what := rapid.IntRange(0, 11).Draw(r, "what")
+	what := rapid.IntRange(0, 12).Draw(r, "what")
 	if len(users) == 0 || what == 0 {
 		_, _ = s.CreateUser(s.ctx, mfa.User{Login: fresh, State: mfa.StateProtected, Created: s.now}, nil)
 		return
@@ -117,6 +120,15 @@ func (s *side) act(r *rapid.T, label string) {
 			_ = s.RemoveAPIToken(s.ctx, tokens[0].ID)
 		} else {
 			_, _ = s.CreateAPIToken(s.ctx, mfa.APIToken{Name: fresh, Created: s.now, Digest: [32]byte{s.n, label[0]}})
+		}
+	case 12:
+		a := mfa.Administrator{User: u.ID, Role: rapid.SampledFrom([]mfa.Role{mfa.RoleHelpDesk, mfa.RoleOwner}).Draw(r, "role"), Created: s.now}
+		if _, err := s.CreateAdministrator(s.ctx, a); errors.Is(err, mfa.ErrExists) {
+			if rapid.Bool().Draw(r, "take away") {
+				_ = s.RemoveAdministrator(s.ctx, u.ID)
+			} else {
+				_, _ = s.UpdateAdministrator(s.ctx, u.ID, func(b *mfa.Administrator) error { b.Role = a.Role; return nil })
+			}
 		}
 	case 10:
 		settle(settlement.Change{Reason: mfa.WrongCode, Fail: true})

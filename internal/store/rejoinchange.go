@@ -14,7 +14,7 @@ import (
 
 // toldPrefixes are the prefixes of the records that are told of, in the order in which
 // they can be applied.
-var toldPrefixes = []string{prefixDirectory, prefixApp, prefixUser, prefixCred, prefixToken, keySettings, prefixMember}
+var toldPrefixes = []string{prefixDirectory, prefixApp, prefixUser, prefixCred, prefixToken, keySettings, prefixMember, prefixAdministrator}
 
 // step is the cursor's for the records under toldPrefixes[i].
 func (r *rejoining) step(step string, i int) string { return fmt.Sprintf("%s%d ", step, i) }
@@ -119,6 +119,8 @@ func (r *rejoining) older(ctx context.Context, key string) (bool, error) {
 		return o.Directory.Created.Before(r.o.Since), nil
 	case o.Token != nil:
 		return o.Token.Created.Before(r.o.Since), nil
+	case o.Administrator != nil:
+		return o.Administrator.Created.Before(r.o.Since), nil
 	}
 	return false, nil
 }
@@ -245,7 +247,7 @@ func (r *rejoining) change(ctx context.Context, m *merging, rep *reportRecord, r
 	if err := r.used(ctx, c); err != nil {
 		return nil, none, err
 	}
-	if kind == parking.Credential {
+	if kind == parking.Credential || kind == parking.Administrator {
 		if c.Login, err = r.login(ctx, object); err != nil {
 			return nil, none, err
 		}
@@ -330,7 +332,7 @@ func wordOf(c parking.Change) string {
 		switch {
 		case o.User != nil:
 			return o.User.Login
-		case o.Credential != nil:
+		case o.Credential != nil, o.Administrator != nil:
 			return c.Login
 		case o.Application != nil:
 			return o.Application.Name

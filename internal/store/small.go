@@ -31,6 +31,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 			c.tokens[t.ID] = t
 			c.digests[t.Digest] = t.ID
 		}
+	case "r":
+		var a mfa.Administrator
+		if a, err = parseAdministrator(mfa.UserID(rest), value); err == nil {
+			c.administrators[a.User] = a
+		}
 	case "n":
 		var n mfa.NAS
 		if n, err = parseNAS(key, value); err == nil {

@@ -324,7 +324,7 @@ func (s *Store) RemoveUser(ctx context.Context, id mfa.UserID) error {
 		if err := t.removeCreds(ctx, id); err != nil {
 			return err
 		}
-		t.del(userKey(id), recordKey(id))
+		t.del(userKey(id), recordKey(id), administratorKey(id))
 		return nil
 	})
 	if err != nil {

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"directories that are named stay":           directories,
 		"a directory is removed or named, not both": directoryRace,
 		"API tokens":                       tokens,
+		"administrators":                   administrators,
 		"a session that ended stays ended": sessions,
 		"settings":                         settings,
 		"what is learnt of a RADIUS client stays": nases,
