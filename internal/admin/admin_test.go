@@ -146,7 +146,7 @@ func TestBadUserFields(t *testing.T) {
 
 func TestLoginFormsAreOneUser(t *testing.T) {
 	r, ctx := newRig(t), t.Context()
-	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`)); err != nil {
+	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`), ""); err != nil {
 		t.Fatal(err)
 	}
 	u := r.add(t, "alice")
@@ -168,7 +168,7 @@ func TestLoginFormsAreOneUser(t *testing.T) {
 		t.Errorf("import: %+v, %v", rep, err)
 	}
 	r.add(t, "bob@lab.example")
-	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"lab","upn":"lab.example"}]}`)); err != nil {
+	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"lab","upn":"lab.example"}]}`), ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Resolve(ctx, "bob"); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "more than one") {
@@ -460,9 +460,9 @@ func TestAPITokens(t *testing.T) {
 	if !strings.HasPrefix(string(token.Expose()), "cs_") || token.Len() != len("cs_")+43 {
 		t.Errorf("token has the form %d bytes", token.Len())
 	}
-	by, scopes, err := r.CheckAPIToken(token)
-	if err != nil || by != "token:ci" || !slices.Equal(scopes, []string{"read"}) {
-		t.Errorf("got %s, %v, %v", by, scopes, err)
+	c, err := r.TokenCaller(token)
+	if err != nil || c.By != "token:ci" || c.Permissions != mfa.RoleAuditor.Permissions() || !c.Reach.All || c.Role != mfa.RoleNone {
+		t.Errorf("got %+v, %v", c, err)
 	}
 	if kept := fmt.Sprintf("%+v", r.db.APITokens()); strings.Contains(kept, string(token.Expose())) {
 		t.Error("the token itself is kept")
@@ -472,7 +472,7 @@ func TestAPITokens(t *testing.T) {
 		t.Errorf("the list shows %+v", list)
 	}
 	for _, bad := range []string{"", "cs_", "cs_AAAA", string(token.Expose()) + "A", "xx" + string(token.Expose())[2:], strings.Repeat("x", 9999)} {
-		if _, _, err := r.CheckAPIToken(secret.FromString(bad)); !errors.Is(err, admin.ErrToken) {
+		if _, err := r.TokenCaller(secret.FromString(bad)); !errors.Is(err, admin.ErrToken) {
 			t.Errorf("token %.10q: %v", bad, err)
 		}
 	}
@@ -490,14 +490,14 @@ func TestAPITokens(t *testing.T) {
 		}
 	}
 	r.now = noon.Add(time.Hour)
-	if _, _, err := r.CheckAPIToken(token); !errors.Is(err, admin.ErrToken) {
+	if _, err := r.TokenCaller(token); !errors.Is(err, admin.ErrToken) {
 		t.Errorf("expired: %v", err)
 	}
 	r.now = noon
 	if err := r.RevokeAPIToken(ctx, "root", "ci"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.CheckAPIToken(token); !errors.Is(err, admin.ErrToken) {
+	if _, err := r.TokenCaller(token); !errors.Is(err, admin.ErrToken) {
 		t.Errorf("revoked: %v", err)
 	}
 	if err := r.RevokeAPIToken(ctx, "root", "ci"); !errors.Is(err, mfa.ErrNotFound) {
@@ -507,7 +507,7 @@ func TestAPITokens(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	r, ctx := newRig(t), t.Context()
-	p, err := r.SetPolicy(ctx, "root", []byte(`{"tries":3,"lock_seconds":60}`))
+	p, err := r.SetPolicy(ctx, "root", []byte(`{"tries":3,"lock_seconds":60}`), "")
 	if err != nil || p.Tries != 3 || p.Lock != 60 || p.FirstTries != 10 {
 		t.Errorf("set %+v, %v", p, err)
 	}
@@ -515,7 +515,7 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("detail %q", d)
 	}
 	for _, bad := range []string{`{"tries":0}`, `{"trys":3}`, `{"tries":"x"}`, `[]`, `{}{}`, ``, `{"tries":3}x`, `{"tries":1e9}`} {
-		if _, err := r.SetPolicy(ctx, "root", []byte(bad)); !errors.Is(err, mfa.ErrInvalid) {
+		if _, err := r.SetPolicy(ctx, "root", []byte(bad), ""); !errors.Is(err, mfa.ErrInvalid) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -654,7 +654,7 @@ func TestActsTellValues(t *testing.T) {
 		{"directory remove corp", func() error { return r.RemoveDirectory(ctx, "root", "corp") },
 			`base_dn "dc=corp", bind_dn "cn=svc", kind "ldap", name "corp", start_tls true, urls ["ldaps://dc1"], user_filter "(uid={login})"`},
 		{"policy set group", func() error {
-			_, err := r.SetPolicy(ctx, "root", []byte(`{"tries":5,"totp_window":2,"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`))
+			_, err := r.SetPolicy(ctx, "root", []byte(`{"tries":5,"totp_window":2,"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`), "")
 			return err
 		}, `login_domains null -> [{"netbios":"corp","upn":"corp.example"}], totp_window 1 -> 2`},
 		{"api-token create ci", func() error {

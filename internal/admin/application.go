@@ -96,6 +96,9 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	var before Application
 	changed, err := s.Applications.UpdateApplication(ctx, found.ID, func(a *mfa.Application) error {
 		before = s.application(*a)
+		if err := unchanged(c.IfMatch, before.ETag()); err != nil {
+			return err
+		}
 		a.Changed = s.Now()
 		return s.applyApplication(a, c)
 	})

@@ -64,6 +64,9 @@ func (s *Service) SetDirectory(ctx context.Context, by, name string, c Directory
 	var before Directory
 	changed, err := s.Directories.UpdateDirectory(ctx, name, func(d *mfa.Directory) error {
 		before = directory(*d)
+		if err := unchanged(c.IfMatch, before.ETag()); err != nil {
+			return err
+		}
 		d.Changed = s.Now()
 		return applyDirectory(d, c)
 	})

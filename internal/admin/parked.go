@@ -108,6 +108,8 @@ func (s *Service) parkedObject(c parking.Change) string {
 			return o.User.Login
 		case o.Credential != nil:
 			return fmt.Sprintf("%s: %s %s", or(c.Login, string(o.Credential.User)), o.Credential.Method, o.Credential.ID)
+		case o.Administrator != nil:
+			return or(c.Login, string(o.Administrator.User))
 		case o.Application != nil:
 			return o.Application.Name
 		case o.Token != nil:
@@ -180,6 +182,8 @@ func (s *Service) parkedView(o parking.Object) any {
 		return directory(*o.Directory)
 	case o.Token != nil:
 		return apiToken(*o.Token)
+	case o.Administrator != nil:
+		return administrator(*o.Administrator, "")
 	case o.Settings != nil:
 		return *o.Settings
 	case o.Server != nil:

@@ -17,16 +17,23 @@ import (
 
 // Policy returns the group's defaults.
 func (s *Service) Policy(context.Context) (Policy, error) {
-	p := s.Settings.Settings()
-	p.Domains = list(p.Domains)
-	return Policy{p, sentences(p.Warnings())}, nil
+	return shownPolicy(s.Settings.Settings()), nil
 }
 
-// SetPolicy changes those defaults that the JSON object names.
-func (s *Service) SetPolicy(ctx context.Context, by string, object []byte) (Policy, error) {
+func shownPolicy(p policy.Settings) Policy {
+	p.Domains = list(p.Domains)
+	return Policy{p, sentences(p.Warnings())}
+}
+
+// SetPolicy changes those defaults that the JSON object names. ifMatch, if not empty, is the
+// ETag of what the caller saw.
+func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMatch string) (Policy, error) {
 	var before, after policy.Settings
 	if err := s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
 		before = *p
+		if err := unchanged(ifMatch, shownPolicy(before).ETag()); err != nil {
+			return err
+		}
 		p.Domains = slices.Clone(p.Domains) // decoding writes into it, and others hold it
 		d := json.NewDecoder(bytes.NewReader(object))
 		d.DisallowUnknownFields()

@@ -16,24 +16,25 @@ import (
 // it is safe for concurrent use. In its methods by says who asks: "root (unix socket)",
 // "token:NAME".
 type Service struct {
-	Server       string // this server's name, for the trail
-	Users        Users
-	Credentials  Credentials
-	Applications Applications
-	Directories  Directories
-	APITokens    APITokens
-	Settings     Settings
-	Keys         Keys
-	Radius       Radius
-	Trail        Recorder
-	Audit        Audit
-	Node         Node
-	Group        Group
-	Parked       Parked
-	Tests        DirectoryTester
-	Passwords    Passwords
-	Engine       mfa.Authenticator
-	Now          func() time.Time
+	Server         string // this server's name, for the trail
+	Users          Users
+	Credentials    Credentials
+	Applications   Applications
+	Directories    Directories
+	APITokens      APITokens
+	Administrators Administrators
+	Settings       Settings
+	Keys           Keys
+	Radius         Radius
+	Trail          Recorder
+	Audit          Audit
+	Node           Node
+	Group          Group
+	Parked         Parked
+	Tests          DirectoryTester
+	Passwords      Passwords
+	Engine         mfa.Authenticator
+	Now            func() time.Time
 
 	mu     sync.Mutex
 	reseal Reseal

@@ -42,9 +42,12 @@ func (s *Service) CreateAPIToken(ctx context.Context, by string, r APITokenReque
 	if err != nil {
 		return APIToken{}, invalid("name: %v", err)
 	}
-	scopes, err := each(2, oneOf(ScopeRead, ScopeWrite))(r.Scopes)
-	if err != nil || len(scopes) == 0 {
-		return APIToken{}, invalid("scopes: want read, write or both")
+	scopes, err := each(len(Scopes()), oneOf(Scopes()...))(r.Scopes)
+	if err != nil {
+		return APIToken{}, invalid("scopes: %v", err)
+	}
+	if len(scopes) == 0 {
+		return APIToken{}, invalid("scopes: want one at least of %s", strings.Join(Scopes(), ", "))
 	}
 	if r.Seconds < 60 || r.Seconds > 10*365*86400 {
 		return APIToken{}, invalid("a token lives at least a minute and at most ten years")
@@ -88,19 +91,23 @@ func (s *Service) RevokeAPIToken(ctx context.Context, by, name string) error {
 	return fmt.Errorf("api token %q: %w", name, mfa.ErrNotFound)
 }
 
-// CheckAPIToken returns who bears the token and with which scopes, or ErrToken.
-func (s *Service) CheckAPIToken(token secret.Text) (by string, scopes []string, err error) {
+// TokenCaller returns who bears the token and what they may, or ErrToken.
+func (s *Service) TokenCaller(token secret.Text) (Caller, error) {
 	if token.Len() > 128 || !strings.HasPrefix(string(token.Expose()), tokenPrefix) {
-		return "", nil, ErrToken
+		return Caller{}, ErrToken
 	}
 	t, err := s.APITokens.APITokenByDigest(sha256.Sum256(token.Expose()))
 	switch {
 	case errors.Is(err, mfa.ErrNotFound):
-		return "", nil, ErrToken
+		return Caller{}, ErrToken
 	case err != nil:
-		return "", nil, err
+		return Caller{}, err
 	case !t.Expires.IsZero() && !s.Now().Before(t.Expires):
-		return "", nil, ErrToken
+		return Caller{}, ErrToken
 	}
-	return "token:" + t.Name, t.Scopes, nil
+	c := Caller{By: "token:" + t.Name, Reach: mfa.Reach{All: true}}
+	for _, scope := range t.Scopes {
+		c.Permissions |= ScopePermissions(scope)
+	}
+	return c, nil
 }

@@ -32,7 +32,7 @@ func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) 
 			return false
 		}
 		last = u.ID
-		if (q.State == "" || q.State == u.State.String()) && (search == "" || matches(u, search)) {
+		if (q.within == nil || q.within(u)) && (q.State == "" || q.State == u.State.String()) && (search == "" || matches(u, search)) {
 			out.Users = append(out.Users, s.user(u))
 		}
 		return true
@@ -143,6 +143,9 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 	var before User
 	changed, err := s.Users.UpdateUser(ctx, a.User.ID, func(u *mfa.User) error {
 		before = s.user(*u)
+		if err := unchanged(c.IfMatch, before.ETag()); err != nil {
+			return err
+		}
 		u.Changed = s.Now()
 		return s.applyUser(u, c)
 	})

@@ -9,14 +9,6 @@ import (
 	"countersign/internal/secret"
 )
 
-// The scopes of the admin API. A token may hold read and write; owners, who come by the
-// local socket, hold all three.
-const (
-	ScopeRead  = "read"
-	ScopeWrite = "write"
-	ScopeOwner = "owner"
-)
-
 // User is a user as the API shows it. The fields from HasPassword on are set by show only.
 type User struct {
 	ID        mfa.UserID `json:"id"`
@@ -61,6 +53,7 @@ type UserQuery struct {
 	Limit  int // 1 to MaxPage; 0 is MaxPage
 	State  string
 	Search string
+	within func(mfa.User) bool // nil: everybody
 }
 
 // MaxPage is the largest page of any list.
@@ -77,6 +70,7 @@ type UserChange struct {
 	Tags      *[]string    `json:"tags,omitempty" maxItems:"64"`
 	State     *string      `json:"state,omitempty" enum:"protected,exempt,denied" doc:"a new user is protected unless told otherwise"`
 	Password  *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"local password; empty removes it"`
+	IfMatch   string       `json:"-"` // change: refuse with mfa.ErrChanged what is not as this ETag says
 }
 
 // BlockRequest blocks a user.
@@ -149,6 +143,7 @@ type ApplicationChange struct {
 	Retries              *int             `json:"retries,omitempty" minimum:"0" maximum:"10"`
 	Reply                *[]mfa.ReplyRule `json:"reply,omitempty" maxItems:"64"`
 	Disabled             *bool            `json:"disabled,omitempty"`
+	IfMatch              string           `json:"-"`
 }
 
 // Directory is a directory as the API shows it.
@@ -188,6 +183,7 @@ type DirectoryChange struct {
 	GroupAttribute *string      `json:"group_attribute,omitempty" maxLength:"64"`
 	UPNSuffix      *string      `json:"upn_suffix,omitempty" maxLength:"253"`
 	TimeoutSeconds *int         `json:"timeout_seconds,omitempty" minimum:"0" maximum:"60"`
+	IfMatch        string       `json:"-"`
 }
 
 // DirectoryTest asks for a test of a directory.
@@ -216,7 +212,7 @@ type APITokenList struct {
 // APITokenRequest asks for a token.
 type APITokenRequest struct {
 	Name    string   `json:"name" minLength:"1" maxLength:"64"`
-	Scopes  []string `json:"scopes" minItems:"1" maxItems:"2" doc:"read, write"`
+	Scopes  []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,users:read,users:write,enrol,audit:read,status:read,authenticate"`
 	Seconds int64    `json:"seconds" minimum:"60" maximum:"315360000" doc:"until it expires"`
 }
 

@@ -48,6 +48,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 	api.credentials()
 	api.applications()
 	api.directories()
+	api.administrators()
 	api.group()
 	api.audit()
 	api.node()
@@ -107,29 +108,48 @@ func (a *API) OpenAPI() ([]byte, error) {
 // none is the input of an operation that needs none.
 type none struct{}
 
-// answer is a JSON body.
-type answer[T any] struct{ Body T }
+// answer is a JSON body, with the ETag of an object that has one.
+type answer[T any] struct {
+	ETag string `header:"ETag"`
+	Body T
+}
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
 
-// scopeKey is where an operation's metadata holds its scope.
-const scopeKey = "scope"
+// desk is what a caller may do: the use cases, each of which asks whether they may.
+type desk struct {
+	admin.Desk
+	enroll enroll.Desk
+}
 
-// route registers an operation that needs the scope. do gets who asks.
-func route[In, Out any](a *API, scope, method, path, summary string, do func(ctx context.Context, by string, in *In) (Out, error)) {
-	huma.Register(a.huma, operation(scope, method, path, summary), func(ctx context.Context, in *In) (*answer[Out], error) {
-		who, _ := ctx.Value(callerKey{}).(caller)
-		out, err := do(ctx, who.by, in)
+// desk returns that of who asks.
+func (a *API) desk(ctx context.Context) desk {
+	who := callerOf(ctx)
+	if a.admin == nil {
+		return desk{}
+	}
+	d := a.admin.As(who)
+	if a.enroll == nil {
+		return desk{Desk: d}
+	}
+	return desk{d, a.enroll.As(who, d.Allowed)}
+}
+
+// route registers an operation that a caller may reach who has one of the permissions of
+// need. do decides the rest with the caller's desk.
+func route[In, Out any](a *API, need rule, method, path, summary string, do func(ctx context.Context, d desk, in *In) (Out, error)) {
+	huma.Register(a.huma, operation(need, method, path, summary), func(ctx context.Context, in *In) (*answer[Out], error) {
+		out, err := do(ctx, a.desk(ctx), in)
 		if err != nil {
 			return nil, a.problem(ctx, err)
 		}
-		return &answer[Out]{out}, nil
+		return &answer[Out]{tagOf(out), out}, nil
 	})
 }
 
-func operation(scope, method, path, summary string) huma.Operation {
+func operation(need rule, method, path, summary string) huma.Operation {
 	id := strings.ToLower(method) + strings.ReplaceAll(pathParameter.ReplaceAllString(path, "by-$1"), "/", "-")
 	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
-		Tags: []string{strings.Split(path, "/")[1]}, Metadata: map[string]any{scopeKey: scope},
-		Description: "Needs the scope " + scope + ".", Security: []map[string][]string{{"token": {scope}}}}
+		Tags: []string{strings.Split(path, "/")[1]}, Metadata: map[string]any{ruleKey: need},
+		Description: need.String(), Security: []map[string][]string{{"token": need.scopes()}}}
 }

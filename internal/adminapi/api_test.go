@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,51 +126,100 @@ func (r *rig) operations() map[string]*huma.Operation {
 	return ops
 }
 
-// TestAccess walks every operation with every kind of caller.
-func TestAccess(t *testing.T) {
+// as sends a request with what a caller of those permissions may, past identification.
+func (r *rig) as(method, path, body string, who admin.Caller) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, Prefix+path, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	r.api.mux.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, who)))
+	return w
+}
+
+// concrete fills in the parameters of a path.
+func concrete(path string) string {
+	return strings.NewReplacer("{login}", "alice", "{name}", "x", "{id}", "totp").Replace(path)
+}
+
+// TestRules walks every operation with every permission alone: it is reached by those of its
+// rule and by no other. An operation without a rule fails.
+func TestRules(t *testing.T) {
 	r := newRig(t)
-	read, write := r.token(t, admin.ScopeRead), r.token(t, admin.ScopeWrite)
 	ops := r.operations()
-	if len(ops) < 40 {
+	if len(ops) < 50 {
 		t.Fatalf("only %d operations", len(ops))
 	}
+	every := append(mfa.RoleOwner.Permissions().List(), mfa.MayAuthenticate)
 	for name, op := range ops {
-		scope, _ := op.Metadata[scopeKey].(string)
-		if scope != admin.ScopeRead && scope != admin.ScopeWrite && scope != admin.ScopeOwner {
-			t.Errorf("%s declares scope %q", name, scope)
+		need, _ := op.Metadata[ruleKey].(rule)
+		if len(need) == 0 {
+			t.Errorf("%s declares no rule", name)
 		}
 		method, path, _ := strings.Cut(name, " ")
-		if scope == admin.ScopeRead && method != http.MethodGet && path != "/audit/verify" {
-			t.Errorf("%s needs only the scope to read", name)
+		if method != http.MethodGet && path != "/audit/verify" && !slices.ContainsFunc(need, func(p mfa.Permission) bool { return !mfa.RoleAuditor.Permissions().Has(p) }) {
+			t.Errorf("%s: an auditor may", name)
 		}
-		if path == "/audit/tail" {
-			continue // it does not end; below
+		if method == http.MethodGet && !slices.ContainsFunc(need, mfa.RoleAuditor.Permissions().Has) {
+			t.Errorf("%s: an auditor may not", name)
 		}
-		url := r.tls.URL + Prefix + strings.NewReplacer("{login}", "alice", "{name}", "x", "{id}", "totp").Replace(path)
-		for _, caller := range []struct {
-			token  string
-			scopes string
-			denied int
-		}{{"", "", 401}, {"cs_nonsense", "", 401}, {read, admin.ScopeRead, 403}, {write, admin.ScopeWrite, 403}} {
-			status, body := send(t, r.tls.Client(), method, url, caller.token, "{}")
-			if want := caller.scopes == scope; want == (status == 401 || status == 403) || !want && status != caller.denied {
-				t.Errorf("%s (%s) with %q: %d %s", name, scope, caller.scopes, status, body)
+		for _, p := range every {
+			want := slices.Contains(need, p)
+			if path == "/audit/tail" && want {
+				continue // it does not end; below
+			}
+			w := r.as(method, concrete(path), "{}", admin.Caller{By: "x", Role: mfa.RoleOwner, Permissions: mfa.SetOf(p), Reach: mfa.Reach{All: true}})
+			refused := w.Code == http.StatusForbidden && !strings.Contains(w.Body.String(), "name the user")
+			if refused == want {
+				t.Errorf("%s with %s: %d %s", name, p, w.Code, w.Body)
 			}
 		}
+		if w := r.as(method, concrete(path), "{}", admin.Caller{}); w.Code != http.StatusForbidden {
+			t.Errorf("%s by nobody: %d", name, w.Code)
+		}
 	}
-	if status, _ := send(t, r.tls.Client(), "GET", r.tls.URL+Prefix+"/audit/tail", write, ""); status != 403 {
-		t.Errorf("tail without the scope to read: %d", status)
+}
+
+// TestTokens walks every operation with a token of every scope, and with none.
+func TestTokens(t *testing.T) {
+	r := newRig(t)
+	tokens := map[string]string{}
+	for _, s := range admin.Scopes() {
+		if s != admin.ScopeAuthenticate {
+			tokens[s] = r.token(t, s)
+		}
+	}
+	for name, op := range r.operations() {
+		need, _ := op.Metadata[ruleKey].(rule)
+		method, path, _ := strings.Cut(name, " ")
+		url := r.tls.URL + Prefix + concrete(path)
+		for scope, token := range tokens {
+			want := slices.Contains(need.scopes(), scope)
+			if path == "/audit/tail" && want {
+				continue
+			}
+			status, body := send(t, r.tls.Client(), method, url, token, "{}")
+			if refused := status == 403 && !strings.Contains(body, "name the user"); refused == want || status == 401 {
+				t.Errorf("%s with scope %s: %d %s", name, scope, status, body)
+			}
+		}
+		for _, token := range []string{"", "cs_nonsense"} {
+			if status, body := send(t, r.tls.Client(), method, url, token, "{}"); status != 401 {
+				t.Errorf("%s with %q: %d %s", name, token, status, body)
+			}
+		}
+		if slices.Contains(need, mfa.MayOwn) && len(need.scopes()) > 0 {
+			t.Errorf("%s is an owner's and has scopes %v", name, need.scopes())
+		}
 	}
 	if status, body := send(t, r.tls.Client(), "GET", r.tls.URL+Prefix+"/nonsense", "", ""); status != 401 {
 		t.Errorf("what there is may not be asked by strangers: %d %s", status, body)
 	}
 }
 
-// TestOperationWithoutScopeIsClosed: forgetting the scope closes, not opens.
-func TestOperationWithoutScopeIsClosed(t *testing.T) {
+// TestOperationWithoutRuleIsClosed: forgetting the rule closes, not opens.
+func TestOperationWithoutRuleIsClosed(t *testing.T) {
 	r := newRig(t)
 	huma.Register(r.api.huma, huma.Operation{OperationID: "forgotten", Method: "GET", Path: "/forgotten"}, func(context.Context, *none) (*answer[string], error) {
-		return &answer[string]{"secret"}, nil
+		return &answer[string]{Body: "secret"}, nil
 	})
 	if status, body := r.do(t, "GET", "/forgotten", ""); status != 403 || strings.Contains(body, "secret") {
 		t.Errorf("owner got %d %s", status, body)
@@ -460,7 +510,7 @@ func TestImportOverHTTP(t *testing.T) {
 
 func TestPanicEndsOneRequest(t *testing.T) {
 	r := newRig(t)
-	huma.Register(r.api.huma, operation(admin.ScopeRead, "GET", "/panic", "Panic"), func(context.Context, *none) (*answer[string], error) {
+	huma.Register(r.api.huma, operation(readStatus, "GET", "/panic", "Panic"), func(context.Context, *none) (*answer[string], error) {
 		panic("of no use")
 	})
 	if res, err := r.owner.Get("http://unix" + Prefix + "/panic"); err == nil {

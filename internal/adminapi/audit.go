@@ -10,10 +10,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"countersign/internal/admin"
+	"countersign/internal/mfa"
 )
 
 func (a *API) audit() {
-	s := a.admin
 	type query struct {
 		Paging
 		User        string    `query:"user" maxLength:"253" doc:"a login, or the id of a user who is gone"`
@@ -21,22 +21,22 @@ func (a *API) audit() {
 		Since       time.Time `query:"since"`
 		Reason      string    `query:"reason" maxLength:"64"`
 	}
-	route(a, admin.ScopeRead, http.MethodGet, "/audit/attempts", "List attempts, newest first", func(ctx context.Context, _ string, in *query) (admin.AttemptList, error) {
-		return s.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Reason: in.Reason,
+	route(a, needs(mfa.MayReadAudit, mfa.MayReadUsers), http.MethodGet, "/audit/attempts", "List attempts, newest first", func(ctx context.Context, d desk, in *query) (admin.AttemptList, error) {
+		return d.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Reason: in.Reason,
 			After: in.After, Limit: in.Limit})
 	})
 	type acts struct {
 		Paging
 		Since time.Time `query:"since"`
 	}
-	route(a, admin.ScopeRead, http.MethodGet, "/audit/acts", "List administrative acts, newest first", func(ctx context.Context, _ string, in *acts) (admin.ActList, error) {
-		return s.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit})
+	route(a, readAudit, http.MethodGet, "/audit/acts", "List administrative acts, newest first", func(ctx context.Context, d desk, in *acts) (admin.ActList, error) {
+		return d.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit})
 	})
-	verify := func(ctx context.Context, _ string, _ *slow) (admin.AuditVerification, error) {
-		return s.VerifyAudit(ctx)
+	verify := func(ctx context.Context, d desk, _ *slow) (admin.AuditVerification, error) {
+		return d.VerifyAudit(ctx)
 	}
-	route(a, admin.ScopeRead, http.MethodPost, "/audit/verify", "Read the whole trail again and check its chain", verify)
-	tail := operation(admin.ScopeRead, http.MethodGet, "/audit/tail", "Stream attempts as JSON lines from now on")
+	route(a, readAudit, http.MethodPost, "/audit/verify", "Read the whole trail again and check its chain", verify)
+	tail := operation(readAudit, http.MethodGet, "/audit/tail", "Stream attempts as JSON lines from now on")
 	huma.Register(a.huma, tail, func(ctx context.Context, _ *none) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(c huma.Context) { a.tail(ctx, c) }}, nil
 	})
@@ -61,7 +61,7 @@ func (a *API) tail(ctx context.Context, c huma.Context) {
 		return
 	}
 	enc := json.NewEncoder(out)
-	if err := a.admin.TailAttempts(ctx, func(t admin.Attempt) bool {
+	if err := a.desk(ctx).TailAttempts(ctx, func(t admin.Attempt) bool {
 		return enc.Encode(t) == nil && out.flush() == nil
 	}); err != nil && ctx.Err() == nil {
 		a.log.Error("admin API: audit tail", "error", err)

@@ -28,16 +28,16 @@ var errNoTokens = errors.New("a coordinator is cared for on its own machine only
 // NewCoordinator returns the API of an independent coordinator, for its unix socket.
 func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 	a := blank("Countersign coordinator API", version, log)
-	route(a, admin.ScopeRead, http.MethodGet, "/coordinator/status", "Show groups, servers, and the rules that they break", func(ctx context.Context, _ string, _ *none) (group.Overview, error) {
+	route(a, readStatus, http.MethodGet, "/coordinator/status", "Show groups, servers, and the rules that they break", func(ctx context.Context, _ desk, _ *none) (group.Overview, error) {
 		return c.Overview(ctx)
 	})
-	route(a, admin.ScopeOwner, http.MethodPost, "/coordinator/activations", "Make a code that founds a group", func(ctx context.Context, by string, in *struct{ Body admin.FoundingRequest }) (admin.ActivationCode, error) {
-		return c.CreateActivation(ctx, by, in.Body)
+	route(a, own, http.MethodPost, "/coordinator/activations", "Make a code that founds a group", func(ctx context.Context, _ desk, in *struct{ Body admin.FoundingRequest }) (admin.ActivationCode, error) {
+		return c.CreateActivation(ctx, callerOf(ctx).By, in.Body)
 	})
-	route(a, admin.ScopeOwner, http.MethodPost, "/coordinator/retire", "Forget a group or one of its servers", func(ctx context.Context, by string, in *struct{ Body admin.RetireRequest }) (admin.Removed, error) {
-		return c.Retire(ctx, by, in.Body)
+	route(a, own, http.MethodPost, "/coordinator/retire", "Forget a group or one of its servers", func(ctx context.Context, _ desk, in *struct{ Body admin.RetireRequest }) (admin.Removed, error) {
+		return c.Retire(ctx, callerOf(ctx).By, in.Body)
 	})
-	backup := operation(admin.ScopeOwner, http.MethodPost, "/backup", "Stream one encrypted backup")
+	backup := operation(own, http.MethodPost, "/backup", "Stream one encrypted backup")
 	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {
 		if in.Body.Passphrase == nil {
 			return nil, huma.Error422UnprocessableEntity("passphrase is missing")
@@ -45,7 +45,9 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 		if err := admin.CheckPassphrase(in.Body.Passphrase.Text); err != nil {
 			return nil, a.problem(ctx, err)
 		}
-		return &huma.StreamResponse{Body: func(hc huma.Context) { a.backup(ctx, hc, in.Body, c.Backup) }}, nil
+		by := callerOf(ctx).By
+		write := func(ctx context.Context, p secret.Text, w io.Writer) error { return c.Backup(ctx, by, p, w) }
+		return &huma.StreamResponse{Body: func(hc huma.Context) { a.backup(ctx, hc, in.Body, write) }}, nil
 	})
 	return a
 }

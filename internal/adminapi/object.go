@@ -14,88 +14,96 @@ type Named struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
-// object registers the five operations that every kind of object has.
+// object registers the five operations that every kind of object has. In set, match is the
+// ETag of what the caller saw, or "".
 func object[View, List, Change any](a *API, path, what string,
-	list func(context.Context) (List, error),
-	show func(context.Context, string) (View, error),
-	add func(context.Context, string, Change) (View, error),
-	set func(ctx context.Context, by, name string, c Change) (View, error),
-	remove func(ctx context.Context, by, name string) error) {
+	list func(admin.Desk, context.Context) (List, error),
+	show func(admin.Desk, context.Context, string) (View, error),
+	add func(admin.Desk, context.Context, Change) (View, error),
+	set func(d admin.Desk, ctx context.Context, name string, c Change, match string) (View, error),
+	remove func(d admin.Desk, ctx context.Context, name string) error) {
 	type body struct{ Body Change }
 	type change struct {
 		Named
+		Precondition
 		Body Change
 	}
-	route(a, admin.ScopeRead, http.MethodGet, path, "List every "+what, func(ctx context.Context, _ string, _ *none) (List, error) {
-		return list(ctx)
+	route(a, readSettings, http.MethodGet, path, "List every "+what, func(ctx context.Context, d desk, _ *none) (List, error) {
+		return list(d.Desk, ctx)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, path, "Add a "+what, func(ctx context.Context, by string, in *body) (View, error) {
-		return add(ctx, by, in.Body)
+	route(a, changeSettings, http.MethodPost, path, "Add a "+what, func(ctx context.Context, d desk, in *body) (View, error) {
+		return add(d.Desk, ctx, in.Body)
 	})
-	route(a, admin.ScopeRead, http.MethodGet, path+"/{name}", "Show a "+what, func(ctx context.Context, _ string, in *Named) (View, error) {
-		return show(ctx, in.Name)
+	route(a, readSettings, http.MethodGet, path+"/{name}", "Show a "+what, func(ctx context.Context, d desk, in *Named) (View, error) {
+		return show(d.Desk, ctx, in.Name)
 	})
-	route(a, admin.ScopeWrite, http.MethodPatch, path+"/{name}", "Change a "+what, func(ctx context.Context, by string, in *change) (View, error) {
-		return set(ctx, by, in.Name, in.Body)
+	route(a, changeSettings, http.MethodPatch, path+"/{name}", "Change a "+what, func(ctx context.Context, d desk, in *change) (View, error) {
+		return set(d.Desk, ctx, in.Name, in.Body, in.match())
 	})
-	route(a, admin.ScopeWrite, http.MethodDelete, path+"/{name}", "Remove a "+what, func(ctx context.Context, by string, in *Named) (admin.Removed, error) {
-		return admin.Removed{Removed: in.Name}, remove(ctx, by, in.Name)
+	route(a, changeSettings, http.MethodDelete, path+"/{name}", "Remove a "+what, func(ctx context.Context, d desk, in *Named) (admin.Removed, error) {
+		return admin.Removed{Removed: in.Name}, remove(d.Desk, ctx, in.Name)
 	})
 }
 
 func (a *API) applications() {
-	s := a.admin
-	object(a, "/applications", "application", s.ListApplications, s.Application, s.AddApplication, s.SetApplication, s.RemoveApplication)
-	route(a, admin.ScopeRead, http.MethodGet, "/blastradius", "Report which RADIUS clients are safe (CVE-2024-3596)", func(ctx context.Context, _ string, _ *none) (admin.BlastRADIUS, error) {
-		return s.BlastRADIUS(ctx)
+	set := func(d admin.Desk, ctx context.Context, name string, c admin.ApplicationChange, match string) (admin.Application, error) {
+		c.IfMatch = match
+		return d.SetApplication(ctx, name, c)
+	}
+	object(a, "/applications", "application", admin.Desk.ListApplications, admin.Desk.Application, admin.Desk.AddApplication, set, admin.Desk.RemoveApplication)
+	route(a, readSettings, http.MethodGet, "/blastradius", "Report which RADIUS clients are safe (CVE-2024-3596)", func(ctx context.Context, d desk, _ *none) (admin.BlastRADIUS, error) {
+		return d.BlastRADIUS(ctx)
 	})
 }
 
 func (a *API) directories() {
-	s := a.admin
-	object(a, "/directories", "directory", s.ListDirectories, s.Directory, s.AddDirectory, s.SetDirectory, s.RemoveDirectory)
+	set := func(d admin.Desk, ctx context.Context, name string, c admin.DirectoryChange, match string) (admin.Directory, error) {
+		c.IfMatch = match
+		return d.SetDirectory(ctx, name, c)
+	}
+	object(a, "/directories", "directory", admin.Desk.ListDirectories, admin.Desk.Directory, admin.Desk.AddDirectory, set, admin.Desk.RemoveDirectory)
 	type test struct {
 		Named
 		Body admin.DirectoryTest
 	}
-	route(a, admin.ScopeWrite, http.MethodPost, "/directories/{name}/test", "Try a directory step by step", func(ctx context.Context, by string, in *test) (admin.CheckList, error) {
-		return s.TestDirectory(ctx, by, in.Name, in.Body)
+	route(a, changeSettings, http.MethodPost, "/directories/{name}/test", "Try a directory step by step", func(ctx context.Context, d desk, in *test) (admin.CheckList, error) {
+		return d.TestDirectory(ctx, in.Name, in.Body)
 	})
 }
 
 // group registers what belongs to the whole group: policy, keys and API tokens.
 func (a *API) group() {
-	s := a.admin
-	route(a, admin.ScopeRead, http.MethodGet, "/policy", "Show the defaults", func(ctx context.Context, _ string, _ *none) (admin.Policy, error) {
-		return s.Policy(ctx)
+	route(a, readSettings, http.MethodGet, "/policy", "Show the defaults", func(ctx context.Context, d desk, _ *none) (admin.Policy, error) {
+		return d.Policy(ctx)
 	})
 	type change struct {
+		Precondition
 		Body json.RawMessage `doc:"an object with those settings that are to change"`
 	}
-	route(a, admin.ScopeWrite, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, by string, in *change) (admin.Policy, error) {
-		return s.SetPolicy(ctx, by, in.Body)
+	route(a, changeSettings, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, d desk, in *change) (admin.Policy, error) {
+		return d.SetPolicy(ctx, in.Body, in.match())
 	})
 	type explain struct {
 		Login       string `query:"login" required:"true" maxLength:"253"`
 		Application string `query:"application" required:"true" maxLength:"64"`
 		Source      string `query:"source" maxLength:"64"`
 	}
-	route(a, admin.ScopeRead, http.MethodGet, "/policy/explain", "Tell which rule decides", func(ctx context.Context, _ string, in *explain) (admin.Explanation, error) {
-		return s.Explain(ctx, in.Login, in.Application, in.Source)
+	route(a, readUsers, http.MethodGet, "/policy/explain", "Tell which rule decides", func(ctx context.Context, d desk, in *explain) (admin.Explanation, error) {
+		return d.Explain(ctx, in.Login, in.Application, in.Source)
 	})
-	route(a, admin.ScopeRead, http.MethodGet, "/keys", "Show the keyset", func(ctx context.Context, _ string, _ *none) (admin.KeyList, error) {
-		return s.ListKeys(ctx)
+	route(a, readSettings, http.MethodGet, "/keys", "Show the keyset", func(ctx context.Context, d desk, _ *none) (admin.KeyList, error) {
+		return d.ListKeys(ctx)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/keys/rotate", "Make a new key and reseal in the background", func(ctx context.Context, by string, _ *none) (admin.KeyList, error) {
-		return s.RotateKeys(ctx, by)
+	route(a, changeSettings, http.MethodPost, "/keys/rotate", "Make a new key and reseal in the background", func(ctx context.Context, d desk, _ *none) (admin.KeyList, error) {
+		return d.RotateKeys(ctx)
 	})
-	route(a, admin.ScopeRead, http.MethodGet, "/api-tokens", "List API tokens", func(ctx context.Context, _ string, _ *none) (admin.APITokenList, error) {
-		return s.ListAPITokens(ctx)
+	route(a, readSettings, http.MethodGet, "/api-tokens", "List API tokens", func(ctx context.Context, d desk, _ *none) (admin.APITokenList, error) {
+		return d.ListAPITokens(ctx)
 	})
-	route(a, admin.ScopeOwner, http.MethodPost, "/api-tokens", "Make an API token", func(ctx context.Context, by string, in *struct{ Body admin.APITokenRequest }) (admin.APIToken, error) {
-		return s.CreateAPIToken(ctx, by, in.Body)
+	route(a, own, http.MethodPost, "/api-tokens", "Make an API token", func(ctx context.Context, d desk, in *struct{ Body admin.APITokenRequest }) (admin.APIToken, error) {
+		return d.CreateAPIToken(ctx, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodDelete, "/api-tokens/{name}", "Revoke an API token", func(ctx context.Context, by string, in *Named) (admin.Removed, error) {
-		return admin.Removed{Removed: in.Name}, s.RevokeAPIToken(ctx, by, in.Name)
+	route(a, changeSettings, http.MethodDelete, "/api-tokens/{name}", "Revoke an API token", func(ctx context.Context, d desk, in *Named) (admin.Removed, error) {
+		return admin.Removed{Removed: in.Name}, d.RevokeAPIToken(ctx, in.Name)
 	})
 }

@@ -17,8 +17,7 @@ import (
 func (a *API) problem(ctx context.Context, err error) error {
 	status := statusOf(err)
 	if status == http.StatusInternalServerError {
-		who, _ := ctx.Value(callerKey{}).(caller)
-		a.log.Error("admin API", "by", who.by, "error", err)
+		a.log.Error("admin API", "by", callerOf(ctx).By, "error", err)
 	}
 	return huma.NewError(status, detail(err))
 }
@@ -33,6 +32,8 @@ func statusOf(err error) int {
 		{mfa.ErrExists, http.StatusConflict},
 		{mfa.ErrConflict, http.StatusConflict},
 		{admin.ErrToken, http.StatusUnauthorized},
+		{mfa.ErrForbidden, http.StatusForbidden},
+		{mfa.ErrChanged, http.StatusPreconditionFailed},
 		{mfa.ErrUnavailable, http.StatusServiceUnavailable},
 		{mfa.ErrReadOnly, http.StatusServiceUnavailable},
 		{mfa.ErrUnknownOutcome, http.StatusServiceUnavailable},

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"countersign/internal/admin"
+	"countersign/internal/mfa"
 )
 
 // UserPath names one user by any of their login forms, or by their id.
@@ -21,46 +22,47 @@ type Paging struct {
 }
 
 func (a *API) users() {
-	s := a.admin
 	type listInput struct {
 		Paging
 		State  string `query:"state" enum:"protected,exempt,denied"`
 		Search string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address"`
 	}
-	route(a, admin.ScopeRead, http.MethodGet, "/users", "List users", func(ctx context.Context, _ string, in *listInput) (admin.UserList, error) {
-		return s.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search})
+	route(a, readUsers, http.MethodGet, "/users", "List users", func(ctx context.Context, d desk, in *listInput) (admin.UserList, error) {
+		return d.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search})
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/users", "Add a user", func(ctx context.Context, by string, in *struct{ Body admin.UserChange }) (admin.User, error) {
-		return s.AddUser(ctx, by, in.Body)
+	route(a, needs(mfa.MayAddUser), http.MethodPost, "/users", "Add a user", func(ctx context.Context, d desk, in *struct{ Body admin.UserChange }) (admin.User, error) {
+		return d.AddUser(ctx, in.Body)
 	})
-	route(a, admin.ScopeRead, http.MethodGet, "/users/{login}", "Show a user", func(ctx context.Context, _ string, in *UserPath) (admin.User, error) {
-		return s.User(ctx, in.Login)
+	route(a, readUsers, http.MethodGet, "/users/{login}", "Show a user", func(ctx context.Context, d desk, in *UserPath) (admin.User, error) {
+		return d.User(ctx, in.Login)
 	})
 	type change struct {
 		UserPath
+		Precondition
 		Body admin.UserChange
 	}
-	route(a, admin.ScopeWrite, http.MethodPatch, "/users/{login}", "Change a user", func(ctx context.Context, by string, in *change) (admin.User, error) {
-		return s.SetUser(ctx, by, in.Login, in.Body)
+	route(a, needs(admin.UserChangers...), http.MethodPatch, "/users/{login}", "Change a user", func(ctx context.Context, d desk, in *change) (admin.User, error) {
+		in.Body.IfMatch = in.match()
+		return d.SetUser(ctx, in.Login, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodDelete, "/users/{login}", "Remove a user", func(ctx context.Context, by string, in *UserPath) (admin.Removed, error) {
-		return admin.Removed{Removed: in.Login}, s.RemoveUser(ctx, by, in.Login)
+	route(a, needs(mfa.MayRemoveUser), http.MethodDelete, "/users/{login}", "Remove a user", func(ctx context.Context, d desk, in *UserPath) (admin.Removed, error) {
+		return admin.Removed{Removed: in.Login}, d.RemoveUser(ctx, in.Login)
 	})
 	type block struct {
 		UserPath
 		Body admin.BlockRequest
 	}
-	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/block", "Block a user", func(ctx context.Context, by string, in *block) (admin.User, error) {
-		return s.BlockUser(ctx, by, in.Login, in.Body)
+	route(a, needs(mfa.MayBlock), http.MethodPost, "/users/{login}/block", "Block a user", func(ctx context.Context, d desk, in *block) (admin.User, error) {
+		return d.BlockUser(ctx, in.Login, in.Body)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/unblock", "Lift a user's block", func(ctx context.Context, by string, in *UserPath) (admin.User, error) {
-		return s.UnblockUser(ctx, by, in.Login)
+	route(a, needs(mfa.MayBlock), http.MethodPost, "/users/{login}/unblock", "Lift a user's block", func(ctx context.Context, d desk, in *UserPath) (admin.User, error) {
+		return d.UnblockUser(ctx, in.Login)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/users/{login}/unlock", "Forget a user's failures", func(ctx context.Context, by string, in *UserPath) (admin.User, error) {
-		return s.UnlockUser(ctx, by, in.Login)
+	route(a, needs(mfa.MayBlock), http.MethodPost, "/users/{login}/unlock", "Forget a user's failures", func(ctx context.Context, d desk, in *UserPath) (admin.User, error) {
+		return d.UnlockUser(ctx, in.Login)
 	})
-	route(a, admin.ScopeWrite, http.MethodPost, "/import/users", "Import users from CSV", func(ctx context.Context, by string, in *upload) (admin.ImportReport, error) {
-		return s.ImportUsers(ctx, by, in.file, in.DryRun)
+	route(a, needs(mfa.MayChangeScope), http.MethodPost, "/import/users", "Import users from CSV", func(ctx context.Context, d desk, in *upload) (admin.ImportReport, error) {
+		return d.ImportUsers(ctx, in.file, in.DryRun)
 	})
 	op := a.huma.OpenAPI().Paths["/import/users"].Post
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": {}}}

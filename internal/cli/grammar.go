@@ -10,24 +10,25 @@ import (
 type grammar struct {
 	Globals
 
-	User        userVerbs        `cmd:"" help:"People."`
-	Credential  credentialVerbs  `cmd:"" help:"What people prove themselves with."`
-	Application applicationVerbs `cmd:"" help:"What asks: RADIUS clients and the like."`
-	Directory   directoryVerbs   `cmd:"" help:"What checks passwords."`
-	Policy      policyVerbs      `cmd:"" help:"The group's defaults, and which rule decides."`
-	Test        testVerb         `cmd:"" help:"Authenticate for real, and tell the trace of every decision."`
-	Audit       auditVerbs       `cmd:"" help:"The trail of attempts and of administrators' acts."`
-	Blastradius blastVerb        `cmd:"" help:"Which RADIUS clients are safe (CVE-2024-3596)."`
-	Status      statusVerb       `cmd:"" help:"The state of the server and its group."`
-	Doctor      doctorVerb       `cmd:"" help:"Try every connection that the server needs, layer by layer."`
-	Group       groupVerbs       `cmd:"" help:"The servers of the group."`
-	Coordinator coordinatorVerbs `cmd:"" help:"What watches over groups."`
-	Log         logVerbs         `cmd:"" help:"Verbosity at run time."`
-	Key         keyVerbs         `cmd:"" help:"The group's keyset."`
-	APIToken    tokenVerbs       `cmd:"" name:"api-token" help:"Tokens for programs that use the admin API."`
-	Backup      backupVerbs      `cmd:"" help:"One encrypted file with everything, keys included."`
-	Completion  completionVerb   `cmd:"" help:"Print a script that completes commands in a shell."`
-	Version     versionVerb      `cmd:"" help:"Print the version."`
+	User          userVerbs          `cmd:"" help:"People."`
+	Credential    credentialVerbs    `cmd:"" help:"What people prove themselves with."`
+	Application   applicationVerbs   `cmd:"" help:"What asks: RADIUS clients and the like."`
+	Directory     directoryVerbs     `cmd:"" help:"What checks passwords."`
+	Administrator administratorVerbs `cmd:"" help:"Who may do what: roles of users."`
+	Policy        policyVerbs        `cmd:"" help:"The group's defaults, and which rule decides."`
+	Test          testVerb           `cmd:"" help:"Authenticate for real, and tell the trace of every decision."`
+	Audit         auditVerbs         `cmd:"" help:"The trail of attempts and of administrators' acts."`
+	Blastradius   blastVerb          `cmd:"" help:"Which RADIUS clients are safe (CVE-2024-3596)."`
+	Status        statusVerb         `cmd:"" help:"The state of the server and its group."`
+	Doctor        doctorVerb         `cmd:"" help:"Try every connection that the server needs, layer by layer."`
+	Group         groupVerbs         `cmd:"" help:"The servers of the group."`
+	Coordinator   coordinatorVerbs   `cmd:"" help:"What watches over groups."`
+	Log           logVerbs           `cmd:"" help:"Verbosity at run time."`
+	Key           keyVerbs           `cmd:"" help:"The group's keyset."`
+	APIToken      tokenVerbs         `cmd:"" name:"api-token" help:"Tokens for programs that use the admin API."`
+	Backup        backupVerbs        `cmd:"" help:"One encrypted file with everything, keys included."`
+	Completion    completionVerb     `cmd:"" help:"Print a script that completes commands in a shell."`
+	Version       versionVerb        `cmd:"" help:"Print the version."`
 }
 
 func (g *grammar) options(d Deps) []kong.Option {

@@ -174,11 +174,14 @@ func (s *Service) addRecovery(c *mfa.Credential, r Request, out *Created) error 
 	return nil
 }
 
+// passLife is how long a temporary access pass lives by default.
+const passLife = time.Hour
+
 // addPass makes a temporary access pass.
 func (s *Service) addPass(c *mfa.Credential, r Request, out *Created) error {
 	lifetime := time.Duration(r.Seconds) * time.Second
 	if lifetime == 0 {
-		lifetime = time.Hour
+		lifetime = passLife
 	}
 	if c.Uses = r.Uses; c.Uses == 0 {
 		c.Uses = 1

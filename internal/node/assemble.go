@@ -55,7 +55,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
-		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store,
+		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store, Administrators: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
 		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine, Now: s.Now,

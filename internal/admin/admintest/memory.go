@@ -24,21 +24,22 @@ type Memory struct {
 	Fail error
 	Late []mfa.User
 
-	changing sync.Mutex // one change at a time; held while its function runs, which may read
-	mu       sync.Mutex
-	users    map[mfa.UserID]settlement.Account
-	apps     map[mfa.ApplicationID]mfa.Application
-	dirs     map[string]mfa.Directory
-	tokens   map[string]mfa.APIToken
-	settings policy.Settings
-	keys     []keyring.Info
-	nases    []mfa.NAS
+	changing       sync.Mutex // one change at a time; held while its function runs, which may read
+	mu             sync.Mutex
+	users          map[mfa.UserID]settlement.Account
+	apps           map[mfa.ApplicationID]mfa.Application
+	dirs           map[string]mfa.Directory
+	tokens         map[string]mfa.APIToken
+	administrators map[mfa.UserID]mfa.Administrator
+	settings       policy.Settings
+	keys           []keyring.Info
+	nases          []mfa.NAS
 }
 
 // New returns an empty database with one key and the default settings.
 func New() *Memory {
 	return &Memory{users: map[mfa.UserID]settlement.Account{}, apps: map[mfa.ApplicationID]mfa.Application{},
-		dirs: map[string]mfa.Directory{}, tokens: map[string]mfa.APIToken{}, settings: policy.Defaults(),
+		dirs: map[string]mfa.Directory{}, tokens: map[string]mfa.APIToken{}, administrators: map[mfa.UserID]mfa.Administrator{}, settings: policy.Defaults(),
 		keys: []keyring.Info{{ID: 1, Primary: true}}}
 }
 
@@ -322,6 +323,38 @@ func (m *Memory) CreateAPIToken(_ context.Context, t mfa.APIToken) (mfa.APIToken
 
 // RemoveAPIToken implements admin.APITokens.
 func (m *Memory) RemoveAPIToken(_ context.Context, id string) error { return remove(m, m.tokens, id) }
+
+// Administrators implements admin.Administrators.
+func (m *Memory) Administrators() []mfa.Administrator { return values(m, m.administrators) }
+
+// Administrator implements admin.Administrators.
+func (m *Memory) Administrator(id mfa.UserID) (mfa.Administrator, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.administrators[id]
+	if !ok {
+		return a, fmt.Errorf("administrator: %w", mfa.ErrNotFound)
+	}
+	return a, nil
+}
+
+// CreateAdministrator implements admin.Administrators.
+func (m *Memory) CreateAdministrator(_ context.Context, a mfa.Administrator) (mfa.Administrator, error) {
+	if _, err := m.Administrator(a.User); err == nil {
+		return a, mfa.ErrExists
+	}
+	return a, put(m, m.administrators, a.User, a)
+}
+
+// UpdateAdministrator implements admin.Administrators.
+func (m *Memory) UpdateAdministrator(_ context.Context, id mfa.UserID, change func(*mfa.Administrator) error) (mfa.Administrator, error) {
+	return edit(m, m.administrators, id, change)
+}
+
+// RemoveAdministrator implements admin.Administrators.
+func (m *Memory) RemoveAdministrator(_ context.Context, id mfa.UserID) error {
+	return remove(m, m.administrators, id)
+}
 
 // Settings implements admin.Settings.
 func (m *Memory) Settings() policy.Settings {

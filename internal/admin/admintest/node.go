@@ -270,6 +270,6 @@ func (e Engine) Authenticate(_ context.Context, r mfa.Request) (mfa.Decision, er
 
 // Admin returns a service on m, t and n.
 func Admin(m *Memory, t *Trail, n *Node, engine mfa.Authenticator) *admin.Service {
-	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, APITokens: m, Settings: m,
+	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, APITokens: m, Administrators: m, Settings: m,
 		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Parked: &Parked{}, Tests: n, Passwords: Passwords{}, Engine: engine, Now: n.Now}
 }

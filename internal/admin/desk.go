@@ -1,0 +1,264 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Desk is the Service as one caller may use it. Each of its methods asks first whether they
+// may; the error wraps mfa.ErrForbidden if not. Users beyond the caller's reach are not
+// found, as those who do not exist. API and console have nothing else of the Service.
+type Desk struct {
+	s  *Service
+	by Caller
+}
+
+// As returns the desk of one caller.
+func (s *Service) As(by Caller) Desk { return Desk{s, by} }
+
+// Caller returns whose desk it is.
+func (d Desk) Caller() Caller { return d.by }
+
+// may refuses a caller without the permission.
+func (d Desk) may(p mfa.Permission) error {
+	if d.by.Can(p) {
+		return nil
+	}
+	return d.by.Lacks(p)
+}
+
+// allowed runs do for a caller with the permission.
+func allowed[T any](d Desk, p mfa.Permission, do func() (T, error)) (out T, err error) {
+	if err := d.may(p); err != nil {
+		return out, err
+	}
+	return do()
+}
+
+// Allowed finds a user on whom the caller has at least one of the permissions.
+func (d Desk) Allowed(ctx context.Context, typed string, anyOf ...mfa.Permission) (mfa.User, error) {
+	if !slices.ContainsFunc(anyOf, d.by.Can) {
+		return mfa.User{}, d.by.Lacks(anyOf[0])
+	}
+	u, err := d.s.Resolve(ctx, typed)
+	if errors.Is(err, mfa.ErrNotFound) || err == nil && !d.by.Reach.Includes(u) {
+		return mfa.User{}, d.outOfReach(typed)
+	}
+	if err != nil {
+		return mfa.User{}, err
+	}
+	holds, err := d.s.roleOf(u.ID)
+	if err != nil {
+		return mfa.User{}, err
+	}
+	if !slices.ContainsFunc(anyOf, func(p mfa.Permission) bool { return d.by.CanUser(p, u, holds) }) {
+		return mfa.User{}, fmt.Errorf("%s: %w: %q holds the role %s, and only a higher one, or an owner, changes their account", d.by.By, mfa.ErrForbidden, u.Login, holds)
+	}
+	return u, nil
+}
+
+// outOfReach is the answer for whom there is not, and for whom the caller may not see: the
+// two read the same.
+func (d Desk) outOfReach(typed string) error {
+	if d.by.Reach.All {
+		return fmt.Errorf("user %q: %w", typed, mfa.ErrNotFound)
+	}
+	return fmt.Errorf("user %q: %w among those that %s may see (%s)", typed, mfa.ErrNotFound, d.by.By, d.by.Reach)
+}
+
+// ListUsers returns one page of the users that the caller may see.
+func (d Desk) ListUsers(ctx context.Context, q UserQuery) (UserList, error) {
+	return allowed(d, mfa.MayReadUsers, func() (UserList, error) {
+		q.within = d.by.Reach.Includes
+		return d.s.ListUsers(ctx, q)
+	})
+}
+
+// User returns one user.
+func (d Desk) User(ctx context.Context, login string) (User, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayReadUsers)
+	if err != nil {
+		return User{}, err
+	}
+	return d.s.User(ctx, string(u.ID))
+}
+
+// userFields are the permissions that the fields of a change ask for.
+func userFields(c UserChange) (needs mfa.Permissions) {
+	for _, f := range []struct {
+		given bool
+		needs mfa.Permission
+	}{
+		{c.Login != nil || c.Aliases != nil || c.Name != nil || c.Email != nil, mfa.MayChangeInfo},
+		{c.Phone != nil, mfa.MayChangePhone}, {c.Password != nil, mfa.MayChangePassword}, {c.State != nil, mfa.MayChangeState},
+		{c.Tags != nil || c.Directory != nil, mfa.MayChangeScope},
+	} {
+		if f.given {
+			needs |= mfa.SetOf(f.needs)
+		}
+	}
+	return needs
+}
+
+// UserChangers are the permissions of which each lets some fields of a user be changed.
+var UserChangers = []mfa.Permission{mfa.MayChangeInfo, mfa.MayChangePhone, mfa.MayChangePassword, mfa.MayChangeState, mfa.MayChangeScope}
+
+// AddUser makes a user. Who is limited to some users makes them within that reach, and may
+// set tags and directory for it.
+func (d Desk) AddUser(ctx context.Context, c UserChange) (User, error) {
+	if err := d.may(mfa.MayAddUser); err != nil {
+		return User{}, err
+	}
+	needs := userFields(c) &^ mfa.SetOf(mfa.MayChangeInfo)
+	if !d.by.Can(mfa.MayChangeScope) {
+		var u mfa.User
+		if c.Tags != nil {
+			u.Tags = *c.Tags
+		}
+		if c.Directory != nil {
+			u.Directory = *c.Directory
+		}
+		if !d.by.Reach.Includes(u) {
+			return User{}, fmt.Errorf("%s: %w: may take care of %s only, and the new user would be none of them: give a tag or a directory", d.by.By, mfa.ErrForbidden, d.by.Reach)
+		}
+		if !d.by.Reach.All && within(u.Tags, d.by.Reach.Tags) && (u.Directory == "" || slices.Contains(d.by.Reach.Directories, u.Directory)) {
+			needs &^= mfa.SetOf(mfa.MayChangeScope)
+		}
+	}
+	for _, p := range needs.List() {
+		if err := d.may(p); err != nil {
+			return User{}, err
+		}
+	}
+	return d.s.AddUser(ctx, d.by.By, c)
+}
+
+// within reports whether every one of some is in all.
+func within(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// SetUser changes a user. Each field asks for its own permission.
+func (d Desk) SetUser(ctx context.Context, login string, c UserChange) (User, error) {
+	u, err := d.Allowed(ctx, login, UserChangers...)
+	if err != nil {
+		return User{}, err
+	}
+	for _, p := range userFields(c).List() {
+		if err := d.may(p); err != nil {
+			return User{}, err
+		}
+	}
+	if c.IfMatch == "" && !d.by.Reach.All {
+		c.IfMatch = d.s.user(u).ETag() // what was decided from must still hold
+	}
+	return d.s.SetUser(ctx, d.by.By, string(u.ID), c)
+}
+
+// BlockUser keeps a user out.
+func (d Desk) BlockUser(ctx context.Context, login string, r BlockRequest) (User, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayBlock)
+	if err != nil {
+		return User{}, err
+	}
+	return d.s.BlockUser(ctx, d.by.By, string(u.ID), r)
+}
+
+// UnblockUser lifts a block.
+func (d Desk) UnblockUser(ctx context.Context, login string) (User, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayBlock)
+	if err != nil {
+		return User{}, err
+	}
+	return d.s.UnblockUser(ctx, d.by.By, string(u.ID))
+}
+
+// UnlockUser forgets a user's failures.
+func (d Desk) UnlockUser(ctx context.Context, login string) (User, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayBlock)
+	if err != nil {
+		return User{}, err
+	}
+	return d.s.UnlockUser(ctx, d.by.By, string(u.ID))
+}
+
+// RemoveUser deletes a user.
+func (d Desk) RemoveUser(ctx context.Context, login string) error {
+	u, err := d.Allowed(ctx, login, mfa.MayRemoveUser)
+	if err != nil {
+		return err
+	}
+	return d.s.RemoveUser(ctx, d.by.By, string(u.ID))
+}
+
+// ImportUsers makes users from CSV.
+func (d Desk) ImportUsers(ctx context.Context, r io.Reader, dryRun bool) (ImportReport, error) {
+	return allowed(d, mfa.MayChangeScope, func() (ImportReport, error) { return d.s.ImportUsers(ctx, d.by.By, r, dryRun) })
+}
+
+// TestSignIn makes one leg of a real authentication of a user whom the caller may test.
+// Names that are nobody's are tried by those who reach everybody.
+func (d Desk) TestSignIn(ctx context.Context, r TestRequest) (TestResult, error) {
+	_, err := d.Allowed(ctx, r.Login, mfa.MayTest)
+	if err != nil && !(d.by.Can(mfa.MayTest) && d.by.Reach.All && !errors.Is(err, mfa.ErrForbidden)) {
+		return TestResult{}, err
+	}
+	return d.s.TestSignIn(ctx, d.by.By, r)
+}
+
+// Explain tells which rules decide for a user.
+func (d Desk) Explain(ctx context.Context, login, application, source string) (Explanation, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayReadUsers)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return d.s.Explain(ctx, string(u.ID), application, source)
+}
+
+// Attempts returns one page of attempts: of everybody to auditors, of a user within reach to
+// who may see that user.
+func (d Desk) Attempts(ctx context.Context, login string, q AuditQuery) (AttemptList, error) {
+	if d.by.Can(mfa.MayReadAudit) && d.by.Reach.All {
+		return d.s.Attempts(ctx, login, q)
+	}
+	if login == "" {
+		return AttemptList{}, fmt.Errorf("%s: %w: sees attempts of one user at a time; name the user", d.by.By, mfa.ErrForbidden)
+	}
+	u, err := d.Allowed(ctx, login, mfa.MayReadAudit, mfa.MayReadUsers)
+	if err != nil {
+		return AttemptList{}, err
+	}
+	return d.s.Attempts(ctx, string(u.ID), q)
+}
+
+// Acts returns one page of administrative acts.
+func (d Desk) Acts(ctx context.Context, q AuditQuery) (ActList, error) {
+	return allowed(d, mfa.MayReadAudit, func() (ActList, error) { return d.s.Acts(ctx, q) })
+}
+
+// TailAttempts yields every attempt from now on.
+func (d Desk) TailAttempts(ctx context.Context, yield func(Attempt) bool) error {
+	if err := d.may(mfa.MayReadAudit); err != nil {
+		return err
+	}
+	return d.s.TailAttempts(ctx, yield)
+}
+
+// VerifyAudit reads the whole trail again.
+func (d Desk) VerifyAudit(ctx context.Context) (AuditVerification, error) {
+	return allowed(d, mfa.MayReadAudit, func() (AuditVerification, error) { return d.s.VerifyAudit(ctx) })
+}
+
+// Backup writes one encrypted file.
+func (d Desk) Backup(ctx context.Context, passphrase secret.Text, w io.Writer) error {
+	if err := d.may(mfa.MayOwn); err != nil {
+		return err
+	}
+	return d.s.Backup(ctx, d.by.By, passphrase, w)
+}

@@ -1,0 +1,173 @@
+package admin
+
+import (
+	"context"
+
+	"countersign/internal/mfa"
+)
+
+// The rest of the desk: what is about no single user. Each method is the Service's own
+// behind the permission that it asks for.
+
+func (d Desk) ListApplications(ctx context.Context) (ApplicationList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (ApplicationList, error) { return d.s.ListApplications(ctx) })
+}
+
+func (d Desk) Application(ctx context.Context, name string) (Application, error) {
+	return allowed(d, mfa.MayReadSettings, func() (Application, error) { return d.s.Application(ctx, name) })
+}
+
+func (d Desk) AddApplication(ctx context.Context, c ApplicationChange) (Application, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Application, error) { return d.s.AddApplication(ctx, d.by.By, c) })
+}
+
+func (d Desk) SetApplication(ctx context.Context, name string, c ApplicationChange) (Application, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Application, error) { return d.s.SetApplication(ctx, d.by.By, name, c) })
+}
+
+func (d Desk) RemoveApplication(ctx context.Context, name string) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.RemoveApplication(ctx, d.by.By, name)
+}
+
+func (d Desk) ListDirectories(ctx context.Context) (DirectoryList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (DirectoryList, error) { return d.s.ListDirectories(ctx) })
+}
+
+func (d Desk) Directory(ctx context.Context, name string) (Directory, error) {
+	return allowed(d, mfa.MayReadSettings, func() (Directory, error) { return d.s.Directory(ctx, name) })
+}
+
+func (d Desk) AddDirectory(ctx context.Context, c DirectoryChange) (Directory, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Directory, error) { return d.s.AddDirectory(ctx, d.by.By, c) })
+}
+
+func (d Desk) SetDirectory(ctx context.Context, name string, c DirectoryChange) (Directory, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Directory, error) { return d.s.SetDirectory(ctx, d.by.By, name, c) })
+}
+
+func (d Desk) RemoveDirectory(ctx context.Context, name string) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.RemoveDirectory(ctx, d.by.By, name)
+}
+
+func (d Desk) TestDirectory(ctx context.Context, name string, r DirectoryTest) (CheckList, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (CheckList, error) { return d.s.TestDirectory(ctx, d.by.By, name, r) })
+}
+
+func (d Desk) BlastRADIUS(ctx context.Context) (BlastRADIUS, error) {
+	return allowed(d, mfa.MayReadSettings, func() (BlastRADIUS, error) { return d.s.BlastRADIUS(ctx) })
+}
+
+func (d Desk) Policy(ctx context.Context) (Policy, error) {
+	return allowed(d, mfa.MayReadSettings, func() (Policy, error) { return d.s.Policy(ctx) })
+}
+
+func (d Desk) SetPolicy(ctx context.Context, object []byte, ifMatch string) (Policy, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Policy, error) { return d.s.SetPolicy(ctx, d.by.By, object, ifMatch) })
+}
+
+func (d Desk) ListKeys(ctx context.Context) (KeyList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (KeyList, error) { return d.s.ListKeys(ctx) })
+}
+
+func (d Desk) RotateKeys(ctx context.Context) (KeyList, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (KeyList, error) { return d.s.RotateKeys(ctx, d.by.By) })
+}
+
+func (d Desk) ListAPITokens(ctx context.Context) (APITokenList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (APITokenList, error) { return d.s.ListAPITokens(ctx) })
+}
+
+func (d Desk) CreateAPIToken(ctx context.Context, r APITokenRequest) (APIToken, error) {
+	return allowed(d, mfa.MayOwn, func() (APIToken, error) { return d.s.CreateAPIToken(ctx, d.by.By, r) })
+}
+
+func (d Desk) RevokeAPIToken(ctx context.Context, name string) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.RevokeAPIToken(ctx, d.by.By, name)
+}
+
+func (d Desk) ListAdministrators(ctx context.Context) (AdministratorList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (AdministratorList, error) { return d.s.ListAdministrators(ctx) })
+}
+
+func (d Desk) Administrator(ctx context.Context, login string) (Administrator, error) {
+	return allowed(d, mfa.MayReadSettings, func() (Administrator, error) { return d.s.Administrator(ctx, login) })
+}
+
+func (d Desk) AddAdministrator(ctx context.Context, c AdministratorChange) (Administrator, error) {
+	return allowed(d, mfa.MayOwn, func() (Administrator, error) { return d.s.AddAdministrator(ctx, d.by.By, c) })
+}
+
+func (d Desk) SetAdministrator(ctx context.Context, login string, c AdministratorChange) (Administrator, error) {
+	return allowed(d, mfa.MayOwn, func() (Administrator, error) { return d.s.SetAdministrator(ctx, d.by.By, login, c) })
+}
+
+func (d Desk) RemoveAdministrator(ctx context.Context, login string) error {
+	if err := d.may(mfa.MayOwn); err != nil {
+		return err
+	}
+	return d.s.RemoveAdministrator(ctx, d.by.By, login)
+}
+
+func (d Desk) Status(ctx context.Context) (Status, error) {
+	return allowed(d, mfa.MayReadStatus, func() (Status, error) { return d.s.Status(ctx) })
+}
+
+func (d Desk) Servers(ctx context.Context) (MemberList, error) {
+	return allowed(d, mfa.MayReadStatus, func() (MemberList, error) { return d.s.Servers(ctx) })
+}
+
+func (d Desk) Doctor(ctx context.Context) (CheckList, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (CheckList, error) { return d.s.Doctor(ctx) })
+}
+
+func (d Desk) SetLogLevel(ctx context.Context, l LogLevel) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.SetLogLevel(ctx, d.by.By, l)
+}
+
+func (d Desk) CreateActivation(ctx context.Context, r ActivationRequest) (ActivationCode, error) {
+	return allowed(d, mfa.MayOwn, func() (ActivationCode, error) { return d.s.CreateActivation(ctx, d.by.By, r) })
+}
+
+func (d Desk) ForgetServer(ctx context.Context, name string) (Removed, error) {
+	return allowed(d, mfa.MayOwn, func() (Removed, error) { return d.s.ForgetServer(ctx, d.by.By, name) })
+}
+
+func (d Desk) LeaveGroup(ctx context.Context) (Removed, error) {
+	return allowed(d, mfa.MayOwn, func() (Removed, error) { return d.s.LeaveGroup(ctx, d.by.By) })
+}
+
+func (d Desk) PromoteServer(ctx context.Context, r PromotionRequest) (mfa.Promotion, error) {
+	return allowed(d, mfa.MayOwn, func() (mfa.Promotion, error) { return d.s.PromoteServer(ctx, d.by.By, r) })
+}
+
+func (d Desk) PromoteDisaster(ctx context.Context, r DisasterRequest) (mfa.DisasterPromotion, error) {
+	return allowed(d, mfa.MayOwn, func() (mfa.DisasterPromotion, error) { return d.s.PromoteDisaster(ctx, d.by.By, r) })
+}
+
+func (d Desk) ReleaseHold(ctx context.Context) (Released, error) {
+	return allowed(d, mfa.MayOwn, func() (Released, error) { return d.s.ReleaseHold(ctx, d.by.By) })
+}
+
+func (d Desk) ListParked(ctx context.Context) (ParkedList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (ParkedList, error) { return d.s.ListParked(ctx) })
+}
+
+func (d Desk) ApplyParked(ctx context.Context, id string, r ParkedRequest) (ParkedChange, error) {
+	return allowed(d, mfa.MayOwn, func() (ParkedChange, error) { return d.s.ApplyParked(ctx, d.by.By, id, r) })
+}
+
+func (d Desk) DiscardParked(ctx context.Context, id string) (ParkedChange, error) {
+	return allowed(d, mfa.MayOwn, func() (ParkedChange, error) { return d.s.DiscardParked(ctx, d.by.By, id) })
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+
+	"countersign/internal/admin"
+)
+
+type administratorVerbs struct {
+	Add    administratorAdd    `cmd:"" help:"Give a user a role."`
+	List   administratorList   `cmd:"" help:"List who holds a role."`
+	Show   administratorShow   `cmd:"" help:"Show the role of a user."`
+	Set    administratorSet    `cmd:"" help:"Change the role of a user."`
+	Remove administratorRemove `cmd:"" help:"Take a user's role away."`
+}
+
+// administratorFlags are what can be set on a role.
+type administratorFlags struct {
+	Permission []string `help:"help-desk: what they may, user.block or token.manage for example." placeholder:"NAME"`
+	Tag        []string `help:"help-desk: on users with this tag." placeholder:"TAG"`
+	Directory  []string `help:"help-desk: on users whose password this directory checks." placeholder:"NAME"`
+	AllUsers   *bool    `help:"help-desk: on every user." negatable:""`
+}
+
+func (f *administratorFlags) change() admin.AdministratorChange {
+	return admin.AdministratorChange{Permissions: many(f.Permission), Tags: many(f.Tag), Directories: many(f.Directory), AllUsers: f.AllUsers}
+}
+
+type administratorAdd struct {
+	loginArg
+	Role string `required:"" help:"owner, administrator, auditor or help-desk." placeholder:"ROLE" values:"owner,administrator,auditor,help-desk"`
+	administratorFlags
+}
+
+func (v *administratorAdd) Run(ctx context.Context, e *env) error {
+	c := v.change()
+	c.Login, c.Role = &v.Login, &v.Role
+	return change[admin.Administrator](ctx, e, http.MethodPost, "/administrators", c)
+}
+
+type administratorList struct{}
+
+func (administratorList) Run(ctx context.Context, e *env) error {
+	var doc admin.AdministratorList
+	if err := e.call(ctx, http.MethodGet, "/administrators", nil, nil, &doc); err != nil {
+		return err
+	}
+	return e.table(doc, doc.Administrators, "login", "role", "all_users", "tags", "directories", "by", "changed")
+}
+
+type administratorShow struct{ loginArg }
+
+func (v *administratorShow) Run(ctx context.Context, e *env) error {
+	return change[admin.Administrator](ctx, e, http.MethodGet, path("administrators", v.Login), nil)
+}
+
+type administratorSet struct {
+	loginArg
+	Role *string `help:"owner, administrator, auditor or help-desk." placeholder:"ROLE" values:"owner,administrator,auditor,help-desk"`
+	administratorFlags
+}
+
+func (v *administratorSet) Run(ctx context.Context, e *env) error {
+	c := v.change()
+	c.Role = v.Role
+	return change[admin.Administrator](ctx, e, http.MethodPatch, path("administrators", v.Login), c)
+}
+
+type administratorRemove struct{ loginArg }
+
+func (v *administratorRemove) Run(ctx context.Context, e *env) error {
+	return remove(ctx, e, "the role of", v.Login, path("administrators", v.Login))
+}

@@ -1,0 +1,110 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+
+	"countersign/internal/mfa"
+)
+
+// Desk is the Service as one caller may use it: each of its methods asks first whether they
+// may. Allowed finds a user on whom the caller has one of the permissions; package admin's
+// desk does.
+type Desk struct {
+	s       *Service
+	by      mfa.Caller
+	allowed Allowed
+}
+
+// Allowed returns the user whom login names if the caller has one of the permissions on them.
+type Allowed func(ctx context.Context, login string, anyOf ...mfa.Permission) (mfa.User, error)
+
+// As returns the desk of one caller.
+func (s *Service) As(by mfa.Caller, allowed Allowed) Desk { return Desk{s, by, allowed} }
+
+// Givers are the permissions of which each is about credentials of some methods.
+var Givers = []mfa.Permission{mfa.MayManageToken, mfa.MayChangeMethod, mfa.MayIssuePass}
+
+// needs is the permission that credentials of a method ask for.
+func needs(m mfa.MethodID) mfa.Permission {
+	switch m {
+	case mfa.MethodTOTP, mfa.MethodHOTP:
+		return mfa.MayManageToken
+	case mfa.MethodTAP:
+		return mfa.MayIssuePass
+	}
+	return mfa.MayChangeMethod
+}
+
+// List returns the second factors of a user.
+func (d Desk) List(ctx context.Context, login string) (CredentialList, error) {
+	u, err := d.allowed(ctx, login, mfa.MayReadUsers)
+	if err != nil {
+		return CredentialList{}, err
+	}
+	return d.s.List(ctx, string(u.ID))
+}
+
+// Add gives a user a credential. A pass that lives longer, or serves more often, than by
+// default asks for a permission of its own.
+func (d Desk) Add(ctx context.Context, login string, r Request) (Created, error) {
+	u, err := d.allowed(ctx, login, needs(r.Method))
+	if err != nil {
+		return Created{}, err
+	}
+	if r.Method == mfa.MethodTAP && (r.Seconds > int64(passLife.Seconds()) || r.Uses > 1) && !d.by.Can(mfa.MayChoosePassLife) {
+		return Created{}, fmt.Errorf("a pass for more than %s or more than one use: %w", passLife, d.by.Lacks(mfa.MayChoosePassLife))
+	}
+	return d.s.Add(ctx, d.by.By, string(u.ID), r)
+}
+
+// Confirm proves a credential with one code.
+func (d Desk) Confirm(ctx context.Context, login, id string, r Codes) (Credential, error) {
+	u, id, err := d.find(ctx, login, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	return d.s.Confirm(ctx, d.by.By, u, id, r)
+}
+
+// Resync brings a token back into step.
+func (d Desk) Resync(ctx context.Context, login, id string, r Codes) (Credential, error) {
+	u, id, err := d.find(ctx, login, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	return d.s.Resync(ctx, d.by.By, u, id, r)
+}
+
+// Disable switches a credential off or, with false, on.
+func (d Desk) Disable(ctx context.Context, login, id string, disabled bool) (Credential, error) {
+	u, id, err := d.find(ctx, login, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	return d.s.Disable(ctx, d.by.By, u, id, disabled)
+}
+
+// Remove deletes a credential.
+func (d Desk) Remove(ctx context.Context, login, id string) error {
+	u, id, err := d.find(ctx, login, id)
+	if err != nil {
+		return err
+	}
+	return d.s.Remove(ctx, d.by.By, u, id)
+}
+
+// find returns the ids of a user and of one of their credentials, if the caller may change
+// it. Whoever may not touch any is told nothing of them.
+func (d Desk) find(ctx context.Context, login, id string) (user, credential string, err error) {
+	u, err := d.allowed(ctx, login, Givers...)
+	if err != nil {
+		return "", "", err
+	}
+	_, c, err := d.s.find(ctx, string(u.ID), id)
+	if err != nil {
+		return "", "", err
+	}
+	_, err = d.allowed(ctx, string(u.ID), needs(c.Method))
+	return string(u.ID), string(c.ID), err
+}
