@@ -61,8 +61,14 @@ var onUsers = []struct {
 		_, err := d.BlockUser(ctx, login, admin.BlockRequest{})
 		return err
 	}},
-	{"unblock", mfa.MayBlock, func(ctx context.Context, d admin.Desk, login string) error { _, err := d.UnblockUser(ctx, login); return err }},
-	{"unlock", mfa.MayBlock, func(ctx context.Context, d admin.Desk, login string) error { _, err := d.UnlockUser(ctx, login); return err }},
+	{"unblock", mfa.MayBlock, func(ctx context.Context, d admin.Desk, login string) error {
+		_, err := d.UnblockUser(ctx, login)
+		return err
+	}},
+	{"unlock", mfa.MayBlock, func(ctx context.Context, d admin.Desk, login string) error {
+		_, err := d.UnlockUser(ctx, login)
+		return err
+	}},
 	{"test", mfa.MayTest, func(ctx context.Context, d admin.Desk, login string) error {
 		_, err := d.TestSignIn(ctx, admin.TestRequest{Login: login, Application: "vpn"})
 		return err
