@@ -187,7 +187,19 @@ func TestDisasterPair(t *testing.T) {
 		t.Errorf("released twice: %s", r.stderr)
 	}
 
-	m.start()
+	// The old master comes back and meets nobody whom it knows: who is left was admitted since.
+	// What the new master had signed tells it, and it decides nothing.
+	await(t, "what the new master says is kept at the replica", func() bool {
+		b, err := os.ReadFile(filepath.Join(third.data, "epochs.json"))
+		return err == nil && strings.Contains(string(b), "signature")
+	})
+	rep.kill9()
+	m.launch()
+	await(t, "the old master decides nothing", func() bool {
+		r := m.try("", "status")
+		return r.code == 0 && strings.Contains(r.stdout, "this server decides nothing: the group is at epoch 2")
+	})
+	rep.start()
 	m.inEpoch(2, "replica")
 	if len(m.parked()) != 1 || len(rep.parked()) != 0 {
 		t.Errorf("parked at the old master %v, at the new one %v", m.parked(), rep.parked())

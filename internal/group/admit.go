@@ -25,6 +25,9 @@ const MaxCodeLife = 24 * time.Hour
 var (
 	// ErrNotMaster: ask the master.
 	ErrNotMaster = errors.New("this server is not the group's master")
+	// ErrStranger: the caller tells a later epoch, but is on no record of this one, so that it
+	// is not believed: it may send what servers that are have signed (peer.PathTestimony).
+	ErrStranger = fmt.Errorf("%w: a server of a later epoch is not on record here", mfa.ErrUnavailable)
 	// ErrNotMember: the caller has a certificate of the group, but no server on record its key.
 	ErrNotMember = errors.New("the key of this certificate is that of no server of the group")
 )

@@ -55,6 +55,8 @@ type told struct {
 	from  mfa.Member
 	epoch group.Epoch
 	err   error
+
+	passedOn bool // by somebody else, who is to be asked: whoever said it may be gone
 }
 
 // askEpoch asks one server, and believes it or not.
@@ -265,8 +267,13 @@ func (s *server) frozen() error {
 func (s *server) suspect(ctx context.Context, m mfa.Member) error {
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
 	defer cancel()
-	f := s.node.Folder()
-	t := s.askEpoch(ctx, m, f)
+	return s.heed(s.askEpoch(ctx, m, s.node.Folder()))
+}
+
+// heed acts on what a server says of its epoch. The error wraps errLaterEpoch if this server
+// has to end and follow.
+func (s *server) heed(t told) error {
+	f, m := s.node.Folder(), t.from
 	v := judge([]told{t}, f)
 	switch {
 	case v.later != nil && s.aside.Load() == nil:
@@ -274,7 +281,7 @@ func (s *server) suspect(ctx context.Context, m mfa.Member) error {
 		s.remember(*v.later)
 		s.again.Store(true)
 		return fmt.Errorf("%w: %d, says %s", errLaterEpoch, v.later.Epoch, m.Name)
-	case v.later != nil && v.later.Master != "":
+	case v.later != nil && (v.later.Master != "" || t.passedOn):
 		s.remember(*v.later)
 		s.again.Store(true)
 		return fmt.Errorf("%w: %d, says %s, whose master is %s", errLaterEpoch, v.later.Epoch, m.Name, v.later.Master)

@@ -106,6 +106,10 @@ func (s *server) hear(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case t := <-s.testified:
+			if err := s.heed(t); err != nil {
+				return err
+			}
 		case name := <-s.ahead:
 			for _, m := range s.peers.members() {
 				if m.Name == name {
@@ -152,6 +156,9 @@ func (s *server) hearOnce(ctx context.Context) (refused bool, suspects []mfa.Mem
 				s.heard.answered(m.Name, s.node.Group(), m.Peer, r, r.Time.Sub(half))
 				s.hearRival(r)
 				yes.Store(true)
+			}
+			if errors.Is(err, group.ErrStranger) {
+				s.testify(ctx, m)
 			}
 			if errors.Is(err, group.ErrEpochEnded) || err == nil && s.otherEpoch(r) {
 				mu.Lock()

@@ -362,7 +362,7 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 	p := s.peers
 	server := &peer.Server{
 		Allow: p.allow, Sure: p.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
-		API: func() http.Handler { return stored(&p.api) }, Tell: s.tellEpoch, Ahead: s.hearOf, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
+		API: func() http.Handler { return stored(&p.api) }, Tell: s.tellEpoch, Testify: s.tellTestimony, Hear: s.hearTestimony, Ahead: s.hearOf, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
 		Hello: s.hello(), Fits: p.fits,
 	}
 	port := newStage(ctx, fail)

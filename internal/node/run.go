@@ -115,6 +115,8 @@ type server struct {
 	parted      atomic.Bool            // the database is closed and fetched anew: other servers decide
 	again       atomic.Bool            // this run ends because the next one is of a later epoch
 	ahead       chan string            // servers that know a later epoch
+	testified   chan told              // what servers of a later epoch have said, as others passed it on
+	testimony   testimony              // the same, to be passed on
 	absurd      rate.Sometimes         // says that one tells an epoch that cannot be
 	promoting   sync.Mutex             // held while a new epoch is begun
 	fail        func(error)            // ends this run
@@ -162,7 +164,7 @@ func Run(ctx context.Context, o Options) error {
 // run is Run; prepare, if not nil, is called when everything works and nothing is served.
 func (s *server) run(ctx context.Context, prepare func(context.Context) error) (err error) {
 	s.started, s.instance = s.Now(), rand.Text()
-	s.ahead, s.absurd = make(chan string, 4), rate.Sometimes{First: 1, Interval: time.Minute}
+	s.ahead, s.testified, s.absurd = make(chan string, 4), make(chan told, 4), rate.Sometimes{First: 1, Interval: time.Minute}
 	if err := s.openLog(); err != nil {
 		return err
 	}
@@ -309,6 +311,7 @@ func (s *server) runGroup(services *stage) {
 	}
 	services.run("other servers", s.hear)
 	services.run("member records", s.keepRoster)
+	services.run("testimony", s.gatherTestimony)
 	services.run("own record", s.introduce)
 	services.run("peer certificate", s.renewPeer)
 	services.run("votes", s.group.Run)

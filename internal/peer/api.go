@@ -15,6 +15,9 @@ const (
 	PathForget  = "/peer/v1/forget"
 	PathPromote = "/peer/v1/promote"
 	PathEpoch   = "/peer/v1/epoch"
+	// PathTestimony has what servers of this epoch and those before have signed about theirs.
+	// Also a caller that is on no record here may send such: each stands for itself.
+	PathTestimony = "/peer/v1/testimony"
 	// PathCertificate renews the caller's certificate.
 	PathCertificate = "/peer/v1/certificate"
 )
@@ -35,6 +38,11 @@ type Promote struct {
 // Join is the body of PathJoin.
 type Join struct {
 	Was string `json:"was,omitempty"` // the id of an earlier membership that ended
+}
+
+// Testimony is the body of PathTestimony, and its answer.
+type Testimony struct {
+	Epochs []group.SignedEpoch `json:"epochs"`
 }
 
 // CertificateRequest is the body of PathCertificate, Certificate its answer.

@@ -50,6 +50,10 @@ type Server struct {
 	Tell func() (group.SignedEpoch, error)
 	// Ahead is told of a server that knows a higher epoch than this one.
 	Ahead func(name string)
+	// Testify returns what is told at PathTestimony; Hear takes what somebody sends there, who
+	// may be on no record.
+	Testify func() Testimony
+	Hear    func(t Testimony) error
 	// Certificate is this server's; Pool has the group's CA.
 	Certificate func() (*tls.Certificate, error)
 	Pool        *x509.CertPool
@@ -100,6 +104,15 @@ func verify(c tls.ConnectionState, allow func(string) (string, bool)) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == PathTestimony && r.Method == http.MethodPost {
+		var in Testimony
+		err := group.ReadBody(r, &in)
+		if err == nil {
+			err = s.Hear(in)
+		}
+		group.WriteAnswer(w, struct{}{}, err)
+		return
+	}
 	name, err := s.admit(r)
 	if err != nil {
 		s.refusals.Do(func() {
@@ -111,6 +124,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == PathEpoch {
 		told, err := s.Tell()
 		group.WriteAnswer(w, told, err)
+		return
+	}
+	if r.URL.Path == PathTestimony {
+		group.WriteAnswer(w, s.Testify(), nil)
 		return
 	}
 	h := s.API()
@@ -136,13 +153,13 @@ func (s *Server) admit(r *http.Request) (string, error) {
 		return "", fmt.Errorf("%w: no certificate", mfa.ErrInvalid)
 	}
 	name, ok := s.Allow(pki.KeyDigest(r.TLS.PeerCertificates[0].RawSubjectPublicKeyInfo))
-	if !ok && !s.Sure() {
-		return "", fmt.Errorf("%w here, but this server has no contact with the master: %w", group.ErrNotMember, mfa.ErrUnavailable)
-	}
 	theirs, err := epochOf(r)
 	if ours := s.Epoch(); !ok && err == nil && theirs > ours && ours > 0 {
-		return "", fmt.Errorf("%w here, but the caller, whose certificate is of %q, tells epoch %d, and this server's records are of epoch %d: %w",
-			group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName, theirs, ours, mfa.ErrUnavailable)
+		return "", fmt.Errorf("%w: the caller, whose certificate is of %q, tells epoch %d, and this server's records are of epoch %d",
+			group.ErrStranger, r.TLS.PeerCertificates[0].Subject.CommonName, theirs, ours)
+	}
+	if !ok && !s.Sure() {
+		return "", fmt.Errorf("%w here, but this server has no contact with the master: %w", group.ErrNotMember, mfa.ErrUnavailable)
 	}
 	if !ok {
 		return "", fmt.Errorf("%w: certificate of %q", group.ErrNotMember, r.TLS.PeerCertificates[0].Subject.CommonName)

@@ -48,7 +48,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		pki.KeyDigest(member.Leaf.RawSubjectPublicKeyInfo): "n2",
 	}
 	var reached, removed, unsure atomic.Bool
-	var told atomic.Int32
+	var told, heard atomic.Int32
 	var ahead atomic.Value
 	allow := func(d string) (string, bool) {
 		n, ok := known[d]
@@ -62,6 +62,8 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 	s := &Server{Allow: allow, Sure: func() bool { return !unsure.Load() }, Epoch: func() uint64 { return 3 }, Raft: h, RaftPaths: []string{"/raft", "/raft/"}, API: h,
 		Tell:        func() (group.SignedEpoch, error) { told.Add(1); return group.SignedEpoch{}, nil },
+		Testify:     func() Testimony { return Testimony{[]group.SignedEpoch{{Signature: []byte("told")}}} },
+		Hear:        func(t Testimony) error { heard.Add(int32(len(t.Epochs))); return nil },
 		Ahead:       func(name string) { ahead.Store(name) },
 		Certificate: func() (*tls.Certificate, error) { return own, nil }, Pool: ca.Pool(), Log: slog.New(slog.DiscardHandler)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -119,8 +121,26 @@ func TestWhoIsLetIn(t *testing.T) {
 			t.Errorf("told its epoch %d times, want %d: %v", told.Load(), c.told, err)
 		}
 	}
-	if _, err := call(stolen, 4, "/x"); errors.Is(err, group.ErrNotMember) {
+	if _, err := call(stolen, 4, "/x"); errors.Is(err, group.ErrNotMember) || !errors.Is(err, group.ErrStranger) {
 		t.Errorf("a server of a later epoch is told that it is no member: %v", err)
+	}
+	// It may send what others have signed, and is told nothing.
+	for _, c := range []struct {
+		cert        *tls.Certificate
+		reads, says bool
+	}{{member, true, true}, {stolen, false, true}, {foreign, false, false}} {
+		client := NewClient(func() (*tls.Certificate, error) { return c.cert, nil }, ca.Pool(), func(d string) (string, bool) { n, ok := known[d]; return n, ok }, func() uint64 { return 4 })
+		var out Testimony
+		err := client.Call(t.Context(), l.Addr().String(), http.MethodGet, PathTestimony, nil, &out)
+		if c.reads != (err == nil && len(out.Epochs) == 1) {
+			t.Errorf("%s reads %+v, %v", c.cert.Leaf.Subject, out, err)
+		}
+		before := heard.Load()
+		err = client.Call(t.Context(), l.Addr().String(), http.MethodPost, PathTestimony, Testimony{make([]group.SignedEpoch, 2)}, nil)
+		if c.says != (err == nil && heard.Load() == before+2) {
+			t.Errorf("%s says: %v, %d heard", c.cert.Leaf.Subject, err, heard.Load()-before)
+		}
+		client.Close()
 	}
 	if _, err := call(member, 2, PathJoin); err != nil {
 		t.Errorf("a server of an epoch that ended asks to join: %v", err)
