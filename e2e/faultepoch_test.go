@@ -20,9 +20,12 @@ type fork struct {
 	Began   time.Time         // the operator confirmed it
 	Done    time.Time         // Young decided again
 	Healed  time.Time         // nothing stands between the servers any more
-	Contact map[int]time.Time // the others: they were of the new epoch
-	clocks  bool              // a clock was wrong in this round
+	Contact map[int]time.Time // the others: nothing of the old epoch may be acknowledged from then on
 }
+
+// contactBound is within what time servers that nothing keeps apart must have stopped deciding
+// in the lower epoch. They ask each other each second.
+const contactBound = 20 * time.Second
 
 // epoch is the one in which a server answered between two moments: 1, 2, or 0 for either.
 func (k *fork) epoch(server int, from, to time.Time) int {
@@ -80,7 +83,7 @@ func (k *fork) twice(all []leg) string {
 		}
 		epoch := k.epoch(l.Server, l.From, l.To)
 		count[epoch]++
-		early = early || epoch == 1 && l.To.Before(k.Began) && !(l.Timed && k.clocks)
+		early = early || epoch == 1 && l.To.Before(k.Began) && !l.Skewed
 	}
 	switch {
 	case max(count[1], count[2]) > 1, count[0]+count[1]+count[2] > 2:
@@ -167,7 +170,7 @@ func (f *field) reunite(n int, m mishap, old []int, dead bool) {
 	f.connect()
 	if dead {
 		for _, i := range old {
-			f.all[i-1].launch()
+			f.launch(i)
 		}
 	}
 	if i := m.Then; i != 0 {
@@ -177,7 +180,7 @@ func (f *field) reunite(n int, m mishap, old []int, dead bool) {
 			f.afflict(i, "killed")
 		}
 		f.all[i-1].kill9()
-		f.all[i-1].launch()
+		f.launch(i)
 		if i == k.Young {
 			f.all[i-1].ready()
 			f.recover(i)
@@ -186,6 +189,9 @@ func (f *field) reunite(n int, m mishap, old []int, dead bool) {
 	for _, i := range old {
 		f.all[i-1].of(2)
 		k.Contact[i] = time.Now()
+		if most := k.Healed.Add(contactBound); m.Then == 0 && !dead && k.Contact[i].After(most) {
+			k.Contact[i] = most
+		}
 		if i <= f.size.servers {
 			f.all[i-1].ready()
 		}
@@ -271,25 +277,22 @@ func TestForkHistory(t *testing.T) {
 		lines := k.histories(c.ops)
 		check(t, c.name, append(registers(lines[0]), registers(lines[1])...), c.want)
 	}
-	accept := func(server, from int, timed bool) leg {
-		return leg{User: "u", Code: "1", Server: server, From: at(from), To: at(from), Timed: timed, Verdict: "accept", Reason: "ok"}
+	accept := func(server, from int, skewed bool) leg {
+		return leg{User: "u", Code: "1", Server: server, From: at(from), To: at(from), Skewed: skewed, Verdict: "accept", Reason: "ok"}
 	}
 	for _, c := range []struct {
-		name   string
-		clocks bool
-		legs   []leg
-		want   string
+		name string
+		legs []leg
+		want string
 	}{
-		{"once", false, []leg{accept(1, 1, false)}, ""},
-		{"in both, side by side", false, []leg{accept(1, 16, false), accept(2, 17, false)}, ""},
-		{"twice in the old one", false, []leg{accept(1, 16, false), accept(1, 17, false)}, "2 times in the old"},
-		{"twice in the new one", false, []leg{accept(2, 16, false), accept(1, 27, false)}, "2 times in the new"},
-		{"before the fork and after", false, []leg{accept(1, 11, true), accept(2, 17, true)}, "before the new epoch began"},
-		{"the same by a wrong clock", true, []leg{accept(1, 11, true), accept(2, 17, true)}, ""},
-		{"the same of a counter by a wrong clock", true, []leg{accept(1, 11, false), accept(2, 17, false)}, "before the new epoch began"},
-		{"three times", false, []leg{accept(1, 16, false), accept(2, 17, false), accept(1, 22, false)}, "1 times in either"},
+		{"once", []leg{accept(1, 1, false)}, ""},
+		{"in both, side by side", []leg{accept(1, 16, false), accept(2, 17, false)}, ""},
+		{"twice in the old one", []leg{accept(1, 16, false), accept(1, 17, false)}, "2 times in the old"},
+		{"twice in the new one", []leg{accept(2, 16, false), accept(1, 27, false)}, "2 times in the new"},
+		{"before the fork and after", []leg{accept(1, 11, false), accept(2, 17, false)}, "before the new epoch began"},
+		{"the same by a wrong clock", []leg{accept(1, 11, true), accept(2, 17, true)}, ""},
+		{"three times", []leg{accept(1, 16, false), accept(2, 17, false), accept(1, 22, false)}, "1 times in either"},
 	} {
-		k.clocks = c.clocks
 		var faults []string
 		if why := k.twice(c.legs); why != "" {
 			faults = []string{why}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/admin"
@@ -43,6 +44,7 @@ type crowd struct {
 	asks   []*nas // one client for each server
 	copies []*nas // the same, for the one who has read the code over somebody's shoulder
 	dice   *rand.Rand
+	recent []leg // accepted last, the newest at the end
 }
 
 // people makes the users of the load and their clients.
@@ -87,6 +89,11 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(150+c.dice.IntN(200)) * time.Millisecond): // the pace of this crowd
 		}
+		if len(c.recent) > 0 && c.dice.IntN(6) == 0 {
+			old, at := c.recent[c.dice.IntN(len(c.recent))], c.dice.IntN(len(f.serving()))
+			f.keep(f.send(c.asks[at], leg{User: old.User, Code: old.Code, Strict: c.strict, Kind: "replay", Timed: old.Timed, Server: at + 1}))
+			continue
+		}
 		p, at := c.people[turn%len(c.people)], c.dice.IntN(len(f.serving()))
 		if f.sick(at+1) != "" && c.dice.IntN(4) > 0 {
 			continue // a client knows which server did not answer it just now
@@ -114,6 +121,7 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 		f.keep(l)
 		if l.Verdict == "accept" {
 			p.acked = append(p.acked, code)
+			c.recent = append(c.recent[max(0, len(c.recent)-7):], l)
 		}
 		if n := len(p.acked); n > 0 && c.dice.IntN(8) == 0 {
 			again := c.dice.IntN(len(f.serving()))
@@ -123,12 +131,54 @@ func (c *crowd) run(f *field, done <-chan struct{}) {
 	}
 }
 
+// caller is somebody who asks in a rush, and asks on while the server that was asked is started
+// again.
+type caller struct {
+	person
+	asks []*nas
+	busy atomic.Bool
+}
+
+// hire makes the callers.
+func (f *field) hire() {
+	csv := &strings.Builder{}
+	csv.WriteString("login,hotp_secret\n")
+	for i := range 8 {
+		c := &caller{person: person{login: fmt.Sprintf("caller%d", i), seed: newSeed(f.t)}}
+		c.token = newToken(f.t, "hotp", c.seed)
+		for _, s := range f.serving() {
+			n := s.dialFrom(atNone)
+			n.wait = time.Second
+			c.asks = append(c.asks, n)
+		}
+		fmt.Fprintf(csv, "%s,%s\n", c.login, c.seed)
+		f.callers = append(f.callers, c)
+	}
+	f.all[0].cliIn(csv.String(), "user", "import", "-")
+}
+
+// rush has all callers ask a server at once, and returns when it is in the middle of it.
+func (f *field) rush(i int) {
+	for _, c := range f.callers {
+		if c.busy.Swap(true) {
+			continue
+		}
+		l := leg{User: c.login, Kind: "patient", Server: i, Counter: c.token.next, Seed: c.seed}
+		l.Code = c.token.press()
+		f.calls.Go(func() {
+			f.keep(f.send(c.asks[i-1], l))
+			c.busy.Store(false)
+		})
+	}
+	time.Sleep(time.Duration(rand.IntN(15)) * time.Millisecond) // for some this is before the settlement, for others after it
+}
+
 // send sends one leg, the same packet again until it is answered, nobody is well at the
 // other end, or patience ends.
 func (f *field) send(n *nas, l leg) leg {
 	l.ID = fmt.Sprintf("leg-%d", f.ids.Add(1))
 	packet := n.request(l.User, l.Code, func(w *radius.Writer) { _ = w.Add(radius.CallingStationID, []byte(l.ID)) })
-	l.From = time.Now()
+	l.From, l.Started = time.Now(), f.started(l.Server)
 	for {
 		r, err := n.exchange(packet)
 		l.To = time.Now()
@@ -143,7 +193,7 @@ func (f *field) send(n *nas, l leg) leg {
 			f.fault("an answer that none may get: %v %v: %+v", r, err, l)
 			l.Verdict = "silent"
 			return l
-		case f.sick(l.Server) != "", l.To.Sub(l.From) > legPatience, l.Strict && l.To.Sub(l.From) > strictPatience:
+		case f.sick(l.Server) != "" && l.Kind != "patient", l.To.Sub(l.From) > legPatience, l.Strict && l.To.Sub(l.From) > strictPatience:
 			l.Verdict = "silent"
 			return l
 		}

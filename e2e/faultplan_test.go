@@ -18,7 +18,7 @@ import (
 type mishap struct {
 	Kind    string
 	Servers []int
-	Value   int // loss: percent; clock: seconds; strike: 1 if the cable is pulled; disaster: 1 if the others are dead
+	Value   int // loss: percent; clock: seconds; strike: 1 if the cable is pulled, 2 if it is killed while many ask it; disaster: 1 if the others are dead
 	Then    int // disaster: server that is killed when all are together again; 0: none
 	Hold    time.Duration
 	Pause   time.Duration // after it began, before the next begins
@@ -91,7 +91,7 @@ func schedule(dice, special *rand.Rand, z size, events, full int) (all []mishap)
 		case "alone", "promote":
 			m.Servers = []int{1 + dice.IntN(z.servers)}
 		case "strike":
-			m.Value = dice.IntN(2)
+			m.Value = dice.IntN(3)
 		case "disaster":
 			m.doom(dice, z)
 		}
@@ -102,8 +102,10 @@ func schedule(dice, special *rand.Rand, z size, events, full int) (all []mishap)
 	}
 	if special.IntN(2) == 0 {
 		m := &all[special.IntN(len(all))]
-		m.Kind, m.Servers, m.Value = "strike", []int{1}, special.IntN(2)
-		m.Hold += time.Duration(m.Value) * 2500 * time.Millisecond // the others elect one and go on
+		m.Kind, m.Servers, m.Value = "strike", []int{1}, special.IntN(3)
+		if m.Value == 1 {
+			m.Hold += 2500 * time.Millisecond // the others elect one and go on
+		}
 	}
 	if n > 1 && n <= 3 && special.IntN(3) == 0 {
 		m := &all[special.IntN(len(all))]
@@ -205,7 +207,11 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 	case "disaster":
 		return f.disaster(n, m)
 	case "strike":
-		f.acknowledged()
+		if m.Value == 2 && i <= f.size.servers {
+			f.rush(i)
+		} else {
+			f.acknowledged()
+		}
 		if m.Value == 1 {
 			return f.pull(i)
 		}
@@ -226,8 +232,12 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 			f.recover(i)
 		}
 	case "alone":
+		f.kill(i)
+		time.Sleep(m.Pause) // the others go on without it
 		for j := range f.all {
-			f.kill(j + 1)
+			if j+1 != i {
+				f.kill(j + 1)
+			}
 		}
 		f.start(i)
 		return func() {

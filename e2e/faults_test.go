@@ -32,14 +32,17 @@ type field struct {
 	mu      sync.Mutex
 	legs    []leg
 	changes []change
-	wrongs  []string       // what must not be
-	events  []string       // what was done, for failures
-	ill     map[int]string // server: what befalls it now, so that it may not answer
-	unwell  map[int][]span // server: when that was
-	acks    chan struct{}  // gets something when a change is acknowledged and there is room
-	shifted map[int][]span // server: when its clock was wrong
-	cut     map[int][]span // server: when it had no contact with most of the votes
-	runs    map[int]int    // server: how often it was started
+	wrongs  []string          // what must not be
+	events  []string          // what was done, for failures
+	ill     map[int]string    // server: what befalls it now, so that it may not answer
+	unwell  map[int][]span    // server: when that was
+	acks    chan struct{}     // gets something when a change is acknowledged and there is room
+	shifted map[int][]span    // server: when its clock was wrong
+	cut     map[int][]span    // server: when it had no contact with most of the votes
+	runs    map[int]int       // server: how often it was started
+	starts  map[int]time.Time // server: when it was started last; zero: before the load began
+	callers []*caller
+	calls   sync.WaitGroup // of callers
 
 	// Of the schedule alone.
 	parted   map[int][]int // number of the mishap: one side of a split
@@ -201,13 +204,23 @@ func (f *field) start(all ...int) {
 		f.mu.Lock()
 		f.runs[i]++
 		f.mu.Unlock()
-		f.all[i-1].launch()
+		f.launch(i)
 	}
 	for _, i := range all {
 		f.all[i-1].ready()
 		f.recover(i)
 	}
 }
+
+// launch starts a server and does not wait for anything.
+func (f *field) launch(i int) {
+	f.mu.Lock()
+	f.starts[i] = time.Now()
+	f.mu.Unlock()
+	f.all[i-1].launch()
+}
+
+func (f *field) started(i int) time.Time { f.mu.Lock(); defer f.mu.Unlock(); return f.starts[i] }
 
 func (f *field) signal(i int, s syscall.Signal) {
 	if err := syscall.Kill(-f.all[i-1].proc.cmd.Process.Pid, s); err != nil {
@@ -261,7 +274,7 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string, epoc
 	full := 1 + dice.IntN(z.servers)
 	plan := schedule(dice, rand.New(rand.NewPCG(seed, 1000)), z, events, full)
 	f := &field{t: t, seed: seed, size: z, w: newNetwork(t), ill: map[int]string{}, unwell: map[int][]span{}, shifted: map[int][]span{}, cut: map[int][]span{},
-		runs: map[int]int{}, acks: make(chan struct{}, 1), parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
+		runs: map[int]int{}, starts: map[int]time.Time{}, acks: make(chan struct{}, 1), parted: map[int][]int{}, deaf: map[int]int{}, loss: map[int]int{}, cable: map[int]int{}, gone: map[int]bool{}, sinceCut: map[int]time.Time{}}
 	f.w.dressed = func(s *server) {
 		s.binary, s.env = program, []string{"COUNTERSIGN_CLOCK_FILE=" + clockFile(s), "COUNTERSIGN_SILENCE=2s"}
 	}
@@ -278,12 +291,13 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string, epoc
 	f.sole(f.all[0])
 	f.prepare()
 	crowds := f.people()
+	f.hire()
 	f.spread()
 
 	f.began = time.Now()
 	done := make(chan struct{})
 	var load sync.WaitGroup
-	defer func() { load.Wait(); f.tell(plan) }()
+	defer func() { load.Wait(); f.calls.Wait(); f.tell(plan) }()
 	stop := sync.OnceFunc(func() { close(done) })
 	defer stop()
 	for _, c := range crowds {
@@ -299,6 +313,7 @@ func round(t testing.TB, seed uint64, z size, events int) (wrongs []string, epoc
 	time.Sleep(300 * time.Millisecond)
 	stop()
 	load.Wait()
+	f.calls.Wait()
 	f.recovered()
 	if f.fork != nil {
 		f.parked = f.merges()
@@ -446,7 +461,7 @@ func (f *field) judge() {
 		if a, there := byID[l.ID]; there {
 			l.Reason, l.Degraded, l.Trace = a.Reason, a.Degraded, a.Trace
 		}
-		l.Excuse = f.excuse(*l)
+		l.Excuse, l.Skewed = f.excuse(*l), l.Timed && f.clockWrong()
 		if at := fmt.Sprint(l.Server, l.User); l.Reason == "" && l.Verdict == "accept" && interrupted[at] > 0 { // its retransmit was answered
 			interrupted[at]--
 			l.Reason = "interrupted"
@@ -464,7 +479,6 @@ func (f *field) judge() {
 	add := func(faults []string) { f.wrongs = append(f.wrongs, faults...) }
 	lines := [][]change{f.changes}
 	if k := f.fork; k != nil {
-		k.clocks = f.clockWrong()
 		old := k.histories(f.changes)
 		lines = [][]change{old[0], old[1]}
 	}

@@ -21,10 +21,12 @@ type leg struct {
 	ID      string // its Calling-Station-Id, by which the trail is found
 	User    string
 	Code    string
-	Strict  bool   // the application refuses to go on without the group
-	Kind    string // fresh: the code was never sent before; copy: at the same time as a fresh one; replay: it was accepted before
-	Timed   bool   // the code is one of a time step
-	Server  int    // from 1
+	Strict  bool      // the application refuses to go on without the group
+	Kind    string    // fresh: the code was never sent before; patient: likewise, and asks until it is answered; copy: at the same time as a fresh one; replay: it was accepted before
+	Timed   bool      // the code is one of a time step
+	Skewed  bool      // and a clock was wrong
+	Server  int       // from 1
+	Started time.Time // the run of that server which got it
 	From    time.Time
 	To      time.Time
 	Verdict string // accept, reject, silent
@@ -96,6 +98,9 @@ func passcodes(legs []leg, reported map[string]int, k *fork) (faults []string, t
 		case most > 1:
 			faults = append(faults, fmt.Sprintf("%s; %d times by one server", what, most))
 		}
+		if k == nil {
+			faults = append(faults, startedLater(what, all)...)
+		}
 		wanted[c.user] += len(all) - 1
 	}
 	for user, n := range wanted {
@@ -105,6 +110,17 @@ func passcodes(legs []leg, reported map[string]int, k *fork) (faults []string, t
 	}
 	slices.Sort(faults)
 	return faults, twice
+}
+
+// startedLater finds accepts by a server alone that was started after the group had accepted
+// the code: it cannot know what was used before, and has to act on that.
+func startedLater(what string, all []leg) (faults []string) {
+	for _, alone := range all {
+		if alone.Degraded && !alone.Skewed && slices.ContainsFunc(all, func(l leg) bool { return !l.Degraded && l.To.Before(alone.Started) }) {
+			faults = append(faults, fmt.Sprintf("%s; by the group, and then by server %d alone, which was started later", what, alone.Server))
+		}
+	}
+	return faults
 }
 
 func values(m map[int]int) func(yield func(int) bool) {
@@ -140,7 +156,9 @@ func answers(legs []leg) (faults []string, excused map[string]int) {
 			excused["accept, interrupted: "+l.Excuse]++
 		case l.Verdict == "accept" && !mfaAccepts(l.Reason):
 			faults = append(faults, fmt.Sprintf("accepted, and the trail says %q: %+v", l.Reason, l))
-		case l.Kind != "fresh" || l.Verdict == "accept":
+		case l.Kind != "fresh" && l.Kind != "patient" || l.Verdict == "accept":
+		case l.Kind == "patient" && l.Verdict == "reject" && l.Reason == "replayed_code":
+			faults = append(faults, fmt.Sprintf("a request that was sent once more was taken for another one: %+v", l))
 		case l.Excuse != "":
 			excused[l.Verdict+": "+l.Excuse]++
 		case l.Verdict == "silent":
@@ -267,6 +285,10 @@ func TestHistory(t *testing.T) {
 		{"twice with the group", []leg{accept(1, false, false), accept(2, false, false)}, 1, "with the group"},
 		{"twice alone", []leg{accept(1, true, false), accept(1, true, false)}, 1, "by one server"},
 		{"strict", []leg{accept(1, true, true), accept(2, false, true)}, 1, "refuses to go on"},
+		{"alone after a later start", []leg{{User: "u", Code: "1", Server: 1, To: at(3), Verdict: "accept", Reason: "ok"},
+			{User: "u", Code: "1", Server: 2, Started: at(4), To: at(5), Verdict: "accept", Reason: "ok", Degraded: true}}, 1, "started later"},
+		{"alone after an earlier start", []leg{{User: "u", Code: "1", Server: 1, To: at(3), Verdict: "accept", Reason: "ok"},
+			{User: "u", Code: "1", Server: 2, Started: at(2), To: at(5), Verdict: "accept", Reason: "ok", Degraded: true}}, 1, ""},
 		{"without an answer but in the trail", []leg{accept(1, false, false), {User: "u", Code: "1", Server: 2, Verdict: "silent", Reason: "ok"}}, 1, "with the group"},
 	} {
 		check(t, c.name, first(passcodes(c.legs, map[string]int{"u": c.reported}, nil)), c.want)
@@ -280,6 +302,7 @@ func TestHistory(t *testing.T) {
 		{"silent", leg{Kind: "fresh", Verdict: "silent"}, "no answer"},
 		{"silent with an excuse", leg{Kind: "fresh", Verdict: "silent", Excuse: "killed"}, ""},
 		{"refused", leg{Kind: "fresh", Verdict: "reject", Reason: "wrong_code"}, "was refused"},
+		{"the same request once more", leg{Kind: "patient", Verdict: "reject", Reason: "replayed_code", Excuse: "killed"}, "taken for another"},
 		{"held", leg{Kind: "fresh", Verdict: "reject", Reason: "held_while_isolated", Degraded: true}, ""},
 		{"no record", leg{Kind: "copy", Verdict: "accept"}, "the trail says"},
 		{"no record, killed", leg{Kind: "copy", Verdict: "accept", Excuse: "killed"}, "the trail says"},
