@@ -165,6 +165,18 @@ func (s *memStore) change(id mfa.UserID, f func(*settlement.Account)) {
 	s.accts[id] = a
 }
 
+// changeCredential edits a user's first credential, which alone gets a new revision.
+func (s *memStore) changeCredential(id mfa.UserID, f func(*mfa.Credential)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.accts[id]
+	a.Credentials, a.CredRevs = slices.Clone(a.Credentials), maps.Clone(a.CredRevs)
+	f(&a.Credentials[0])
+	s.rev++
+	a.CredRevs[a.Credentials[0].ID] = s.rev
+	s.accts[id] = a
+}
+
 func (s *memStore) record(id mfa.UserID) settlement.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,9 +233,10 @@ func (t *memTrail) settlements() (v []mfa.Settled) {
 	return v
 }
 
-// directory accepts the password "right"; asked counts the questions, pretended what was
-// only to take time.
+// directory accepts the password "right", or that of its name in of; asked counts the
+// questions, pretended what was only to take time.
 type directory struct {
+	of        map[string]string
 	mu        sync.Mutex
 	asked     int
 	pretended int
@@ -252,6 +265,10 @@ func (d *directory) Check(_ context.Context, name string, u mfa.User, _ []mfa.Cr
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++
+	right := "right"
+	if of, ok := d.of[name]; ok {
+		right = of
+	}
 	switch {
 	case d.err != nil:
 		return nil, d.err
@@ -259,7 +276,7 @@ func (d *directory) Check(_ context.Context, name string, u mfa.User, _ []mfa.Cr
 		return nil, errors.New("the directory is not told whom it is about")
 	case p.Empty():
 		return nil, mfa.EmptyPassword
-	case !p.Equal(secret.FromString("right")):
+	case !p.Equal(secret.FromString(right)):
 		return nil, mfa.WrongPassword
 	}
 	return d.groups, nil

@@ -172,7 +172,11 @@ func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]pol
 // the limit.
 func (e *Engine) firstFactor(ctx context.Context, a *attempt, ways []policy.Split) (policy.Split, error) {
 	where := e.directory(a)
-	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "password", a.Password)
+	var lengths uint64 // of the codes cut off, as a set: elsewhere, or read in another way, the same may be right
+	for _, w := range ways {
+		lengths |= 1 << w.Code.Len()
+	}
+	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "password", fold(0, where, lengths), a.Password)
 	if e.repeats.seen(key, e.Now()) {
 		return policy.Split{}, mfa.RepeatedWrongPassword
 	}

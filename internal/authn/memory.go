@@ -91,16 +91,30 @@ func (r *repeats) init(random io.Reader) {
 	r.until = make(map[repeatKey]time.Time)
 }
 
-// key digests an answer of one user; another revision of the user is another key.
-func (r *repeats) key(id mfa.UserID, rev int64, kind string, answer secret.Text) (k repeatKey) {
+// key digests an answer of one user that was compared with what compared stands for (see
+// fold); another revision of the user is another key.
+func (r *repeats) key(id mfa.UserID, rev int64, kind string, compared uint64, answer secret.Text) (k repeatKey) {
 	m := r.macs.Get().(hash.Hash)
 	m.Reset()
 	var room [64]byte
-	m.Write(binary.BigEndian.AppendUint64(append(append(append(room[:0], id...), ' '), kind...), uint64(rev)))
+	b := append(append(append(room[:0], id...), ' '), kind...)
+	m.Write(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, uint64(rev)), compared))
 	m.Write(expose(answer))
 	copy(k[:], m.Sum(room[:0]))
 	r.macs.Put(m)
 	return k
+}
+
+// fold adds a name and a number to a sum that stands for all that was added (FNV-1a, 64 bits).
+func fold(sum uint64, name string, n uint64) uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211
+	if sum == 0 {
+		sum = offset
+	}
+	for _, c := range []byte(name) {
+		sum = (sum ^ uint64(c)) * prime
+	}
+	return (sum ^ n) * prime
 }
 
 func (r *repeats) seen(k repeatKey, now time.Time) bool {

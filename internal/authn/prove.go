@@ -24,8 +24,8 @@ type matched struct {
 // is revealed before the settlement stands; if the user's record, profile or credentials
 // have changed meanwhile, it is decided again from what they are now.
 func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa.Decision, error) {
-	key := e.repeats.key(a.acct.User.ID, a.acct.UserRev, "code", answer)
 	var m matched
+	var key repeatKey
 	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
 		a.acct = acct
 		if why := policy.Gate(acct.User, acct.Record, false, e.Now()); why != mfa.ReasonNone {
@@ -38,6 +38,7 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 		if why != mfa.ReasonNone {
 			return settlement.Change{}, nil, why
 		}
+		key = e.repeats.key(acct.User.ID, acct.UserRev, "code", against(acct, usable), answer)
 		m = e.evaluate(ctx, a, usable, answer, key)
 		if m.err != nil {
 			return settlement.Change{}, nil, m.err
@@ -68,6 +69,15 @@ func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credenti
 		}
 	}
 	return e.match(ctx, a, usable, answer, step)
+}
+
+// against stands for the credentials that an answer is compared with, as they are: what is
+// wrong for some is worth a look where there are others, or when one was changed.
+func against(acct settlement.Account, usable []mfa.Credential) (compared uint64) {
+	for _, c := range usable {
+		compared = fold(compared, string(c.ID), uint64(acct.CredRevs[c.ID]))
+	}
+	return compared
 }
 
 func only(creds []mfa.Credential, id mfa.CredentialID) []mfa.Credential {

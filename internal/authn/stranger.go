@@ -41,7 +41,7 @@ func (e *Engine) strangersPassword(ctx context.Context, a *attempt, who repeatKe
 	if why := e.guests.locked(who, e.Now()); why != mfa.ReasonNone {
 		return why
 	}
-	answer := e.repeats.key("", 0, string(who[:]), a.Password)
+	answer := e.repeats.key("", 0, string(who[:]), 0, a.Password)
 	if e.repeats.seen(answer, e.Now()) {
 		return mfa.RepeatedWrongPassword
 	}
@@ -89,7 +89,7 @@ func (e *Engine) nobodyHere(ctx context.Context, a *attempt, names []string) err
 // returns the key that guesses at it are counted under: the part without a domain, since a
 // directory may take any domain for its own.
 func (e *Engine) stranger(ctx context.Context, a *attempt) (who repeatKey, unlock func(), err error) {
-	who = e.repeats.key("", 0, "stranger "+a.app.FirstFactor, secret.FromString(a.name.User()))
+	who = e.repeats.key("", 0, "stranger "+a.app.FirstFactor, 0, secret.FromString(a.name.User()))
 	unlock, err = e.users.lock(ctx, mfa.UserID(who[:]))
 	if err != nil {
 		return who, nil, fmt.Errorf("login %s: %w (many requests for one name at once)", a.name, err)
@@ -117,7 +117,7 @@ func (e *Engine) pretendStranger(ctx context.Context, a *attempt, why error) {
 		e.First.Pretend(ctx, a.app.FirstFactor, a.name.String(), a.Password)
 		return
 	}
-	answer := e.repeats.key("", 1, string(who[:]), a.Password)
+	answer := e.repeats.key("", 1, string(who[:]), 0, a.Password)
 	if e.nobody.locked(who, e.Now()) != mfa.ReasonNone || e.nobodys.seen(answer, e.Now()) {
 		return
 	}
