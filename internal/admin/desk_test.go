@@ -279,3 +279,85 @@ func TestETags(t *testing.T) {
 		t.Errorf("role: %v", err)
 	}
 }
+
+// Each scope gives its permissions and no more; none makes an owner.
+func TestScopes(t *testing.T) {
+	for _, s := range admin.Scopes() {
+		if p := admin.ScopePermissions(s); p == 0 || p.Has(mfa.MayOwn) || !p.Has(mfa.MayKnow) {
+			t.Errorf("%s permits %s", s, p)
+		}
+	}
+	if admin.ScopePermissions("owner") != 0 || admin.ScopePermissions("") != 0 {
+		t.Error("a scope that is not known permits something")
+	}
+	if p := admin.ScopePermissions(admin.ScopeAuthenticate); p != mfa.SetOf(mfa.MayKnow, mfa.MayAuthenticate) {
+		t.Errorf("authenticate permits %s", p)
+	}
+}
+
+// A token that authenticates does so for one application of kind api.
+func TestTokenOfAnApplication(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	for name, kind := range map[string]string{"shop": "api", "vpn": "web"} {
+		if _, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: &name, Kind: &kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	auth := []string{admin.ScopeAuthenticate}
+	for name, q := range map[string]admin.APITokenRequest{
+		"no application":    {Scopes: auth},
+		"none of that":      {Scopes: auth, Application: "nonsense"},
+		"another kind":      {Scopes: auth, Application: "vpn"},
+		"without the scope": {Scopes: []string{admin.ScopeRead}, Application: "shop"},
+	} {
+		q.Name, q.Seconds = "x", 3600
+		if _, err := r.CreateAPIToken(ctx, "root", q); !errors.Is(err, mfa.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	made, err := r.CreateAPIToken(ctx, "root", admin.APITokenRequest{Name: "till", Scopes: auth, Application: "shop", Seconds: 3600})
+	if err != nil || made.Application != "shop" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	shop, _ := r.Applications.ApplicationByName("shop")
+	if c, err := r.TokenCaller(made.Token.Text); err != nil || c.Application != shop.ID || !c.Can(mfa.MayAuthenticate) || c.Can(mfa.MayReadUsers) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := r.RemoveApplication(ctx, "root", "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if list, _ := r.ListAPITokens(ctx); list.APITokens[0].Application != "" {
+		t.Errorf("of an application that is gone: %+v", list)
+	}
+}
+
+// The last use is written down, now and then.
+func TestTokenUse(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	made, err := r.CreateAPIToken(ctx, "root", admin.APITokenRequest{Name: "ci", Scopes: []string{"read"}, Seconds: 7200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func(at time.Time) *time.Time {
+		t.Helper()
+		r.now = at
+		if _, err := r.TokenCaller(made.Token.Text); err != nil {
+			t.Fatal(err)
+		}
+		r.WriteUses(ctx)
+		list, _ := r.ListAPITokens(ctx)
+		return list.APITokens[0].Used
+	}
+	if list, _ := r.ListAPITokens(ctx); list.APITokens[0].Used != nil {
+		t.Errorf("used before its first use: %v", list.APITokens[0].Used)
+	}
+	for _, step := range []struct{ at, want time.Time }{
+		{noon.Add(time.Minute), noon.Add(time.Minute)},
+		{noon.Add(10 * time.Minute), noon.Add(time.Minute)},
+		{noon.Add(11 * time.Minute), noon.Add(11 * time.Minute)},
+	} {
+		if got := use(step.at); got == nil || !got.Equal(step.want) {
+			t.Errorf("used at %s: %v", step.at, got)
+		}
+	}
+}

@@ -73,6 +73,8 @@ type APITokens interface {
 	APITokens() []mfa.APIToken
 	APITokenByDigest(digest [32]byte) (mfa.APIToken, error)
 	CreateAPIToken(ctx context.Context, t mfa.APIToken) (mfa.APIToken, error)
+	// UseAPIToken notes when a token was last used.
+	UseAPIToken(ctx context.Context, id string, at time.Time) error
 	RemoveAPIToken(ctx context.Context, id string) error
 }
 

@@ -181,7 +181,7 @@ func (s *Service) parkedView(o parking.Object) any {
 	case o.Directory != nil:
 		return directory(*o.Directory)
 	case o.Token != nil:
-		return apiToken(*o.Token)
+		return s.apiToken(*o.Token)
 	case o.Administrator != nil:
 		return administrator(*o.Administrator, "")
 	case o.Settings != nil:

@@ -38,6 +38,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	reseal Reseal
+	uses   map[string]time.Time // of tokens, by id; not written yet
 
 	resealed chan struct{} // wakes Run; made by wake
 }

@@ -25,14 +25,22 @@ var ErrToken = errors.New("the API token is not valid or has expired")
 func (s *Service) ListAPITokens(context.Context) (APITokenList, error) {
 	out := APITokenList{APITokens: []APIToken{}}
 	for _, t := range s.APITokens.APITokens() {
-		out.APITokens = append(out.APITokens, apiToken(t))
+		out.APITokens = append(out.APITokens, s.apiToken(t))
 	}
 	slices.SortFunc(out.APITokens, func(a, b APIToken) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
-func apiToken(t mfa.APIToken) APIToken {
-	return APIToken{ID: t.ID, Name: t.Name, Scopes: list(t.Scopes), Created: t.Created, Expires: moment(t.Expires), By: t.By}
+func (s *Service) apiToken(t mfa.APIToken) APIToken {
+	v := APIToken{ID: t.ID, Name: t.Name, Scopes: list(t.Scopes), Created: t.Created, Expires: moment(t.Expires), Used: moment(t.Used), By: t.By}
+	if t.Application != "" {
+		for _, a := range s.Applications.Applications() {
+			if a.ID == t.Application {
+				v.Application = a.Name
+			}
+		}
+	}
+	return v
 }
 
 // CreateAPIToken makes a token of 256 random bits. Only this answer holds it; what is
@@ -49,6 +57,10 @@ func (s *Service) CreateAPIToken(ctx context.Context, by string, r APITokenReque
 	if len(scopes) == 0 {
 		return APIToken{}, invalid("scopes: want one at least of %s", strings.Join(Scopes(), ", "))
 	}
+	app, err := s.tokenApplication(r)
+	if err != nil {
+		return APIToken{}, err
+	}
 	if r.Seconds < 60 || r.Seconds > 10*365*86400 {
 		return APIToken{}, invalid("a token lives at least a minute and at most ten years")
 	}
@@ -61,21 +73,45 @@ func (s *Service) CreateAPIToken(ctx context.Context, by string, r APITokenReque
 	}
 	text := secret.FromString(tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:]))
 	made, err := s.APITokens.CreateAPIToken(ctx, mfa.APIToken{ID: mfa.NewID(nil), Name: name, Digest: sha256.Sum256(text.Expose()),
-		Scopes: scopes, Created: s.Now(), Expires: s.Now().Add(time.Duration(r.Seconds) * time.Second), By: by})
+		Scopes: scopes, Application: app, Created: s.Now(), Expires: s.Now().Add(time.Duration(r.Seconds) * time.Second), By: by})
 	if err != nil {
 		return APIToken{}, err
 	}
 	if err := s.record(ctx, by, "api-token create", name, describeToken(made)); err != nil {
 		return APIToken{}, err
 	}
-	v := apiToken(made)
+	v := s.apiToken(made)
 	v.Token = &secret.Wire{Text: text}
 	return v, nil
 }
 
+// tokenApplication returns the application that a token is to authenticate for, or "".
+func (s *Service) tokenApplication(r APITokenRequest) (mfa.ApplicationID, error) {
+	switch wants := slices.Contains(r.Scopes, ScopeAuthenticate); {
+	case !wants && r.Application != "":
+		return "", invalid("application: belongs to the scope %s only", ScopeAuthenticate)
+	case !wants:
+		return "", nil
+	case r.Application == "":
+		return "", invalid("application is missing: a token with the scope %s asks for one application, of kind %s", ScopeAuthenticate, mfa.KindAPI)
+	}
+	a, err := s.Applications.ApplicationByName(r.Application)
+	if err != nil {
+		return "", invalid("application: %v (application list shows those there are)", err)
+	}
+	if a.Kind != mfa.KindAPI {
+		return "", invalid("application: %s is of kind %s; want one of kind %s", a.Name, a.Kind, mfa.KindAPI)
+	}
+	return a.ID, nil
+}
+
 // describeToken tells a token for the trail.
 func describeToken(t mfa.APIToken) string {
-	return "id " + t.ID + ", " + strings.Join(t.Scopes, " and ") + ", until " + t.Expires.UTC().Format(time.RFC3339)
+	d := "id " + t.ID + ", " + strings.Join(t.Scopes, " and ")
+	if t.Application != "" {
+		d += ", for application id " + string(t.Application)
+	}
+	return d + ", until " + t.Expires.UTC().Format(time.RFC3339)
 }
 
 // RevokeAPIToken ends a token at once; name may also be its id.
@@ -105,7 +141,8 @@ func (s *Service) TokenCaller(token secret.Text) (Caller, error) {
 	case !t.Expires.IsZero() && !s.Now().Before(t.Expires):
 		return Caller{}, ErrToken
 	}
-	c := Caller{By: "token:" + t.Name, Reach: mfa.Reach{All: true}}
+	s.noteUse(t)
+	c := Caller{By: "token:" + t.Name, Reach: mfa.Reach{All: true}, Application: t.Application}
 	for _, scope := range t.Scopes {
 		c.Permissions |= ScopePermissions(scope)
 	}

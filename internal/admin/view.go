@@ -194,13 +194,15 @@ type DirectoryTest struct {
 
 // APIToken is an API token as the API shows it. Token is set once, by create.
 type APIToken struct {
-	ID      string       `json:"id"`
-	Name    string       `json:"name"`
-	Token   *secret.Wire `json:"token,omitempty" doc:"shown only once"`
-	Scopes  []string     `json:"scopes"`
-	Created time.Time    `json:"created"`
-	Expires *time.Time   `json:"expires,omitempty"`
-	By      string       `json:"by"`
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	Token       *secret.Wire `json:"token,omitempty" doc:"shown only once"`
+	Scopes      []string     `json:"scopes"`
+	Application string       `json:"application,omitempty" doc:"authenticate: for which application; empty though it has that scope: the application is gone"`
+	Created     time.Time    `json:"created"`
+	Expires     *time.Time   `json:"expires,omitempty"`
+	Used        *time.Time   `json:"used,omitempty" doc:"last use, to ten minutes; absent: never"`
+	By          string       `json:"by"`
 }
 
 // APITokenList is all API tokens.
@@ -211,9 +213,10 @@ type APITokenList struct {
 
 // APITokenRequest asks for a token.
 type APITokenRequest struct {
-	Name    string   `json:"name" minLength:"1" maxLength:"64"`
-	Scopes  []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,users:read,users:write,enrol,audit:read,status:read,authenticate"`
-	Seconds int64    `json:"seconds" minimum:"60" maximum:"315360000" doc:"until it expires"`
+	Name        string   `json:"name" minLength:"1" maxLength:"64"`
+	Scopes      []string `json:"scopes" minItems:"1" maxItems:"8" enum:"read,write,users:read,users:write,enrol,audit:read,status:read,authenticate"`
+	Application string   `json:"application,omitempty" maxLength:"64" doc:"authenticate: for which application, of kind api"`
+	Seconds     int64    `json:"seconds" minimum:"60" maximum:"315360000" doc:"until it expires"`
 }
 
 // Policy is the group's defaults as the API shows them.

@@ -146,12 +146,13 @@ type tokenVerbs struct {
 
 type tokenCreate struct {
 	nameArg
-	Scope   []string `required:"" help:"read, write." placeholder:"SCOPE" values:"read,write"`
-	Expires span     `help:"How long it lives." default:"90d" placeholder:"DURATION"`
+	Scope       []string `required:"" help:"read, write, users:read, users:write, enrol, audit:read, status:read or authenticate; several are allowed." placeholder:"SCOPE"`
+	Application string   `help:"authenticate: for which application, of kind api." placeholder:"NAME"`
+	Expires     span     `help:"How long it lives." default:"90d" placeholder:"DURATION"`
 }
 
 func (v *tokenCreate) Run(ctx context.Context, e *env) error {
-	in := admin.APITokenRequest{Name: v.Name, Scopes: v.Scope, Seconds: v.Expires.seconds()}
+	in := admin.APITokenRequest{Name: v.Name, Scopes: v.Scope, Application: v.Application, Seconds: v.Expires.seconds()}
 	if err := change[admin.APIToken](ctx, e, http.MethodPost, "/api-tokens", in); err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (tokenList) Run(ctx context.Context, e *env) error {
 	if err := e.call(ctx, http.MethodGet, "/api-tokens", nil, nil, &doc); err != nil {
 		return err
 	}
-	return e.table(doc, doc.APITokens, "name", "scopes", "created", "expires", "by", "id")
+	return e.table(doc, doc.APITokens, "name", "scopes", "application", "created", "expires", "used", "by", "id")
 }
 
 type tokenRevoke struct{ nameArg }

@@ -7,13 +7,15 @@ import (
 
 // APIToken lets a program use the admin API. Only the SHA-256 of the token is kept.
 type APIToken struct {
-	ID      string
-	Name    string
-	Digest  [32]byte
-	Scopes  []string // "read", "write"
-	Created time.Time
-	Expires time.Time // zero: never
-	By      string
+	ID          string
+	Name        string
+	Digest      [32]byte
+	Scopes      []string      // "read", "write" ...; package admin knows what they permit
+	Application ApplicationID // that it may authenticate for; empty: none
+	Created     time.Time
+	Expires     time.Time // zero: never
+	By          string
+	Used        time.Time // last use, to some minutes; zero: never
 }
 
 // NAS is what we learnt about one RADIUS client address: whether it signs its requests

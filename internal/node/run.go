@@ -283,6 +283,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("engine", s.engine.Run)
 	services.run("passwords and directories", s.checker.Run)
 	services.run("administration", s.admin.Run)
+	services.run("use of tokens", s.admin.RunUses)
 	services.run("trail index", s.index.Run)
 	if s.aside.Load() == nil {
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })

@@ -50,6 +50,10 @@ func (o Object) plain() (Object, secret.Text) {
 		a := *o.Application
 		s, a.Secret, a.Changed = a.Secret, secret.Text{}, a.Created
 		o.Application = &a
+	case o.Token != nil:
+		t := *o.Token
+		t.Used = t.Created
+		o.Token = &t
 	case o.Administrator != nil:
 		a := *o.Administrator
 		a.By, a.Changed = "", a.Created

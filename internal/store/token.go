@@ -14,18 +14,20 @@ import (
 
 // tokenRecord is t/ID. The digest is of 256 random bits: nothing to seal.
 type tokenRecord struct {
-	V       int       `json:"v"`
-	Name    string    `json:"name"`
-	Digest  string    `json:"digest"`
-	Scopes  []string  `json:"scopes,omitempty"`
-	Created time.Time `json:"created,omitzero"`
-	Expires time.Time `json:"expires,omitzero"`
-	By      string    `json:"by,omitempty"`
+	V           int               `json:"v"`
+	Name        string            `json:"name"`
+	Digest      string            `json:"digest"`
+	Scopes      []string          `json:"scopes,omitempty"`
+	Created     time.Time         `json:"created,omitzero"`
+	Expires     time.Time         `json:"expires,omitzero"`
+	By          string            `json:"by,omitempty"`
+	Application mfa.ApplicationID `json:"application,omitempty"`
+	Used        time.Time         `json:"used,omitzero"`
 }
 
 func tokenRecordOf(t mfa.APIToken) tokenRecord {
 	return tokenRecord{V: schema, Name: t.Name, Digest: hex.EncodeToString(t.Digest[:]), Scopes: t.Scopes,
-		Created: t.Created.UTC(), Expires: t.Expires.UTC(), By: t.By}
+		Created: t.Created.UTC(), Expires: t.Expires.UTC(), By: t.By, Application: t.Application, Used: t.Used.UTC()}
 }
 
 func parseToken(id string, b []byte) (mfa.APIToken, error) {
@@ -33,7 +35,7 @@ func parseToken(id string, b []byte) (mfa.APIToken, error) {
 	if err := parse(prefixToken+id, b, &r, &r.V); err != nil {
 		return mfa.APIToken{}, err
 	}
-	t := mfa.APIToken{ID: id, Name: r.Name, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires, By: r.By}
+	t := mfa.APIToken{ID: id, Name: r.Name, Scopes: r.Scopes, Created: r.Created, Expires: r.Expires, By: r.By, Application: r.Application, Used: r.Used}
 	if hex.DecodedLen(len(r.Digest)) != len(t.Digest) {
 		return mfa.APIToken{}, fmt.Errorf("record %s%s: digest of %d characters", prefixToken, id, len(r.Digest))
 	}
@@ -94,6 +96,30 @@ func (s *Store) CreateAPIToken(ctx context.Context, t mfa.APIToken) (mfa.APIToke
 		return mfa.APIToken{}, fmt.Errorf("create API token %q: %w", t.Name, err)
 	}
 	return t, nil
+}
+
+// UseAPIToken notes when a token was last used. Of several servers the latest counts. The
+// error wraps mfa.ErrNotFound if the token is gone, which it then stays.
+func (s *Store) UseAPIToken(ctx context.Context, id string, at time.Time) error {
+	err := s.write(ctx, func(ctx context.Context, x *tx) error {
+		b, err := x.get(ctx, prefixToken+id)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			return mfa.ErrNotFound
+		}
+		t, err := parseToken(id, b)
+		if err == nil && at.After(t.Used) {
+			t.Used = at
+			x.put(prefixToken+id, tokenRecordOf(t))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note the use of API token %s: %w", id, err)
+	}
+	return nil
 }
 
 // RemoveAPIToken deletes a token.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"countersign/internal/admin"
 	"countersign/internal/keyring"
@@ -319,6 +320,15 @@ func (m *Memory) APITokenByDigest(digest [32]byte) (mfa.APIToken, error) {
 // CreateAPIToken implements admin.APITokens.
 func (m *Memory) CreateAPIToken(_ context.Context, t mfa.APIToken) (mfa.APIToken, error) {
 	return t, put(m, m.tokens, t.ID, t)
+}
+
+// UseAPIToken implements admin.APITokens.
+func (m *Memory) UseAPIToken(_ context.Context, id string, at time.Time) error {
+	_, err := edit(m, m.tokens, id, func(t *mfa.APIToken) error {
+		t.Used = at
+		return nil
+	})
+	return err
 }
 
 // RemoveAPIToken implements admin.APITokens.

@@ -184,7 +184,7 @@ func directoryRace(t *testing.T, r *rig) {
 
 func tokens(t *testing.T, r *rig) {
 	ctx := t.Context()
-	in := mfa.APIToken{Name: "ci", Digest: [32]byte{1, 2, 3}, Scopes: []string{"read"}, Expires: noon.Add(time.Hour), By: "root"}
+	in := mfa.APIToken{Name: "ci", Digest: [32]byte{1, 2, 3}, Scopes: []string{"authenticate"}, Application: "bbbbbbbbbbbbbbbb", Expires: noon.Add(time.Hour), By: "root"}
 	tok, err := r.CreateAPIToken(ctx, in)
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +200,13 @@ func tokens(t *testing.T, r *rig) {
 	_, err = r.CreateAPIToken(ctx, mfa.APIToken{ID: "../x", Name: "x"})
 	is(t, "a bad id", err, mfa.ErrInvalid)
 	same(t, "list", r.APITokens(), []mfa.APIToken{in})
+	is(t, "use", r.UseAPIToken(ctx, tok.ID, noon.Add(time.Minute)), nil)
+	is(t, "an earlier use, told later", r.UseAPIToken(ctx, tok.ID, noon), nil)
+	in.Used = noon.Add(time.Minute)
+	same(t, "used", r.APITokens(), []mfa.APIToken{in})
 	is(t, "remove", r.RemoveAPIToken(ctx, tok.ID), nil)
 	is(t, "remove again", r.RemoveAPIToken(ctx, tok.ID), mfa.ErrNotFound)
+	is(t, "use of what is gone", r.UseAPIToken(ctx, tok.ID, noon), mfa.ErrNotFound)
 	_, err = r.APITokenByDigest(in.Digest)
 	is(t, "what is gone", err, mfa.ErrNotFound)
 	_, err = r.CreateAPIToken(ctx, mfa.APIToken{Name: "ci", Digest: [32]byte{5}})
