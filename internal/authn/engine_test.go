@@ -103,6 +103,9 @@ func TestOneLeg(t *testing.T) {
 			if got := g.dir.count(); got != tt.asked {
 				t.Errorf("the directory was asked %d times, want %d", got, tt.asked)
 			}
+			if who := d.User; (who == "alice") != (d.Verdict == mfa.Accept && d.Reason != mfa.UnknownUserPassed) || who != "" && who != "alice" {
+				t.Errorf("%s %s of user %q", d.Verdict, d.Reason, who)
+			}
 			v := g.trail.verdicts()
 			switch {
 			case tt.verdict == mfa.Challenge && g.trail.asked() != 1:

@@ -247,7 +247,7 @@ func (e *Engine) accept(a *attempt, why mfa.Reason) mfa.Decision {
 		return mfa.Decision{Verdict: mfa.Reject, Reason: why}
 	}
 	a.note("accepted: %s", why)
-	return mfa.Decision{Verdict: mfa.Accept, Reason: why, Reply: policy.Reply(a.app, a.acct.User.Tags, a.groups)}
+	return mfa.Decision{Verdict: mfa.Accept, Reason: why, User: a.acct.User.ID, Reply: policy.Reply(a.app, a.acct.User.Tags, a.groups)}
 }
 
 // again gives the answer of a leg that was settled before, in this process or an earlier

@@ -44,6 +44,7 @@ type Decided struct {
 	Message string               `json:"message"`
 	Handle  []byte               `json:"handle,omitempty"`
 	Expires time.Time            `json:"expires,omitzero"`
+	User    mfa.UserID           `json:"user,omitempty"`
 	Attempt mfa.AttemptID        `json:"attempt"`
 	Reply   []mfa.ReplyAttribute `json:"reply,omitempty"`
 	Trace   []string             `json:"trace,omitempty"`

@@ -38,7 +38,7 @@ func TestQuestionRoundTrip(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, r)
 	}
 	for _, d := range []mfa.Decision{
-		{Verdict: mfa.Accept, Reason: mfa.OK, Message: "m", Handle: []byte{1}, Expires: noon, Attempt: mfa.AttemptID{7},
+		{Verdict: mfa.Accept, Reason: mfa.OK, Message: "m", Handle: []byte{1}, Expires: noon, User: "u", Attempt: mfa.AttemptID{7},
 			Reply: []mfa.ReplyAttribute{{Name: "Class", Value: "x"}}, Trace: []string{"a"}},
 		{},
 	} {

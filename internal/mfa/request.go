@@ -42,6 +42,7 @@ type Decision struct {
 	Message string           // neutral text for the user: prompt of a challenge, or one sentence with the attempt id
 	Handle  []byte           // Challenge: to be sent back with the answer; at most 200 bytes
 	Expires time.Time        // Challenge: when Handle dies
+	User    UserID           // Accept: who it is; empty for somebody unknown who passes
 	Attempt AttemptID        // the same in message and trail
 	Reply   []ReplyAttribute // Accept: what the application's rules add
 	Trace   []string         // what was decided on the way, if the request asked for it
