@@ -26,6 +26,7 @@ import (
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
 	"countersign/internal/radiusd"
+	"countersign/internal/session"
 	"countersign/internal/store"
 	"countersign/internal/trail"
 )
@@ -86,6 +87,7 @@ type server struct {
 	engine   *authn.Engine
 	admin    *admin.Service
 	enroll   *enroll.Service
+	sessions *session.Keeper
 	certs    *certificates
 	metrics  *metrics
 	clock    *clockCheck
@@ -285,6 +287,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("administration", s.admin.Run)
 	services.run("use of tokens", s.admin.RunUses)
 	services.run("trail index", s.index.Run)
+	services.run("sessions", s.sessions.Run)
 	if s.aside.Load() == nil {
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
 		services.run("ledger", s.ledger.run)
@@ -328,6 +331,11 @@ func (s *server) runGroup(services *stage) {
 // serve opens the front-ends: all of them or none.
 func (s *server) serve(ctx context.Context, fail func(error), running *stack) error {
 	edges := newStage(ctx, fail)
+	api := s.adminAPI()
+	web, err := s.web(api)
+	if err != nil {
+		return err
+	}
 	fronts, err := s.listen()
 	if err != nil {
 		return err
@@ -335,13 +343,11 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	running.stage(edges)
 	open := s.listeners()
 	s.fronts.Store(&open)
-	api := s.adminAPI()
-	web := http.NewServeMux()
-	web.Handle(adminapi.Prefix+"/", api)
 	httpLog := s.log.Logger("http")
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.socket, api, httpLog) })
 	if fronts.https != nil {
 		edges.run("https", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.https, web, httpLog) })
+		edges.run("first administrator", s.offerSetup)
 	}
 	if fronts.coordinator != nil {
 		edges.run("coordinator", func(ctx context.Context) error {

@@ -1,0 +1,151 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	cdp "github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"countersign/internal/mfatest"
+)
+
+// tab is one tab of a browser with cookies of its own.
+type tab struct {
+	t   testing.TB
+	ctx context.Context
+
+	mu   sync.Mutex
+	said []string // by the browser's console: what a policy refused, what a script tripped over
+}
+
+// newTab starts Chromium and opens a tab. It takes any certificate: those of our servers are
+// of an authority that no browser knows.
+func newTab(t testing.TB) *tab {
+	t.Helper()
+	path := mfatest.Need(t, "chromium")[0]
+	var out log
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.IgnoreCertErrors, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.CombinedOutput(&out), chromedp.WindowSize(1280, 900))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	t.Cleanup(stop)
+	b := &tab{t: t}
+	var cancel context.CancelFunc
+	b.ctx, cancel = chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			t.Logf("the browser said %q", b.console())
+		}
+	})
+	if err := chromedp.Do(b.ctx); err != nil { // the first one starts the browser, which lives as long as its context
+		t.Fatalf("chromium: %v\n%s", err, tail(out.String(), 4000))
+	}
+	go func() {
+		for m, err := range chromedp.Console(b.ctx) {
+			if err != nil {
+				return
+			}
+			b.mu.Lock()
+			b.said = append(b.said, m.String())
+			b.mu.Unlock()
+		}
+	}()
+	return b
+}
+
+// console is what the browser has said so far.
+func (b *tab) console() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.said...)
+}
+
+func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("%s: %v\n%s", what, err, b.text())
+	}
+}
+
+func (b *tab) open(url string) {
+	b.t.Helper()
+	b.do("open "+url, chromedp.Navigate(url))
+}
+
+// eval returns the value of an expression in the page, "" if it cannot be had, as while
+// another page is coming.
+func (b *tab) eval(expression string) string {
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	if err != nil {
+		return ""
+	}
+	return v
+}
+
+// text is what a person reads.
+func (b *tab) text() string { return b.eval("document.body ? document.body.innerText : ''") }
+
+// reads waits until the page holds a text, whoever brings it there.
+func (b *tab) reads(text string) {
+	b.t.Helper()
+	end := time.Now().Add(patience)
+	for !strings.Contains(b.text(), text) {
+		if time.Now().After(end) {
+			b.t.Fatalf("the page never reads %q:\n%s\n%s", text, b.eval("location.href"), b.text())
+		}
+		time.Sleep(20 * time.Millisecond) // the page tells nobody that it has changed
+	}
+}
+
+// fill types into the fields of the form that has them all, names and values in turn, and
+// sends it by its first button. It waits until the page that the form was on is gone.
+func (b *tab) fill(action string, fields ...string) {
+	b.t.Helper()
+	form := fmt.Sprintf("form[action=%q]", action)
+	b.do("wait for "+form, chromedp.WaitReady(form))
+	for i := 0; i < len(fields); i += 2 {
+		name, value := form+fmt.Sprintf(" [name=%q]", fields[i]), fields[i+1]
+		quoted, _ := json.Marshal(value)
+		if b.eval("document.querySelector('"+name+"').tagName") == "SELECT" {
+			b.eval("document.querySelector('" + name + "').value = " + string(quoted))
+			continue
+		}
+		// As typed, at once: the value, and the event that typing makes.
+		b.eval("(e => { e.focus(); e.value = " + string(quoted) + "; e.dispatchEvent(new Event('input', {bubbles: true})) })(document.querySelector('" + name + "'))")
+	}
+	b.eval("window.stillHere = true")
+	b.do("send "+form, chromedp.Evaluate[chromedp.Void]("(f => { f.closest('details')?.setAttribute('open', ''); f.querySelector('button').click() })(document.querySelector('"+form+"'))"))
+	await(b.t, "the answer to "+form, func() bool {
+		return b.eval("document.readyState === 'complete' && window.stillHere !== true") == "true"
+	})
+}
+
+// cookies returns the value of a cookie of the page, and whether a script may read it.
+func (b *tab) cookie(name string) (value string, httpOnly bool) {
+	b.t.Helper()
+	all, err := chromedp.Call(b.ctx, cdp.GetCookies, cdp.GetCookiesParams{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, c := range all.Cookies {
+		if c.Name == name {
+			return c.Value, c.HTTPOnly
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,179 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+const (
+	// SetupLife is for how long a link for the first administrator is good.
+	SetupLife = 30 * time.Minute
+	// MinOwnerPassword is the shortest password of a first administrator, in characters.
+	MinOwnerPassword = 12
+
+	blobSetup = "setup" // sealed
+)
+
+// A group gets its first administrator by a link that is good once, for some minutes, and
+// leads to an account that must prove a second factor before it is an owner.
+
+// ErrSetup says that a link for the first administrator is not good; to whom it is shown, it
+// says no more.
+var ErrSetup = fmt.Errorf("the link is not valid, was used, or has expired: `countersign console link` on the server makes another one: %w", mfa.ErrInvalid)
+
+// Sealed keeps small things sealed in the database. Put is conditional on the revision that
+// Get told (0: there is none), or returns mfa.ErrConflict; Get is linearizable.
+type Sealed interface {
+	GetSealed(ctx context.Context, name string) (secret.Text, int64, error)
+	PutSealed(ctx context.Context, name string, ifRev int64, plain []byte) (int64, error)
+}
+
+// SetupLink leads the first administrator to the console. Whoever has it becomes the owner.
+type SetupLink struct {
+	Link    *secret.Wire `json:"link" doc:"shown only once"`
+	Expires time.Time    `json:"expires"`
+}
+
+// keptLink is what is kept of a link.
+type keptLink struct {
+	Digest  []byte    `json:"digest"` // SHA-256 of 256 random bits
+	Expires time.Time `json:"expires"`
+	By      string    `json:"by"`
+	Used    time.Time `json:"used,omitzero"`
+}
+
+// SetupNeeded reports whether the group has no owner yet.
+func (s *Service) SetupNeeded() bool {
+	for _, a := range s.Administrators.Administrators() {
+		if a.Role == mfa.RoleOwner {
+			return false
+		}
+	}
+	return true
+}
+
+// SetupLink makes a link. It takes the place of the one before. A group that has an owner
+// needs none.
+func (s *Service) SetupLink(ctx context.Context, by string) (SetupLink, error) {
+	if s.Web == nil || s.Web() == "" {
+		return SetupLink{}, invalid("this server serves no pages: set listen.https in its node file and restart it, or ask a server that does")
+	}
+	if !s.SetupNeeded() {
+		return SetupLink{}, fmt.Errorf("the group has an owner, who can make administrators; one who has lost every factor gets one by `countersign credential add` on a server: %w", mfa.ErrExists)
+	}
+	_, rev, err := s.Sealed.GetSealed(ctx, blobSetup)
+	if err != nil && !errors.Is(err, mfa.ErrNotFound) {
+		return SetupLink{}, err
+	}
+	var random [32]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return SetupLink{}, err
+	}
+	token := secret.FromString(base64.RawURLEncoding.EncodeToString(random[:]))
+	digest := sha256.Sum256(token.Expose())
+	link := keptLink{Digest: digest[:], Expires: s.Now().Add(SetupLife), By: by}
+	if _, err := s.putLink(ctx, rev, link); err != nil {
+		return SetupLink{}, err
+	}
+	url := secret.NewWire(s.Web() + "/setup?link=" + string(token.Expose()))
+	return SetupLink{Link: url, Expires: link.Expires},
+		s.record(ctx, by, "console link", "first administrator", "until "+link.Expires.UTC().Format(time.RFC3339))
+}
+
+func (s *Service) putLink(ctx context.Context, ifRev int64, l keptLink) (int64, error) {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return 0, err
+	}
+	return s.Sealed.PutSealed(ctx, blobSetup, ifRev, b)
+}
+
+// CheckSetup returns ErrSetup unless the token is good now. It uses nothing up.
+func (s *Service) CheckSetup(ctx context.Context, token secret.Text) error {
+	_, _, err := s.setupLink(ctx, token)
+	return err
+}
+
+func (s *Service) setupLink(ctx context.Context, token secret.Text) (keptLink, int64, error) {
+	kept, rev, err := s.Sealed.GetSealed(ctx, blobSetup)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return keptLink{}, 0, ErrSetup
+	} else if err != nil {
+		return keptLink{}, 0, err
+	}
+	var l keptLink
+	if err := json.Unmarshal(kept.Expose(), &l); err != nil {
+		return l, 0, fmt.Errorf("the link for the first administrator cannot be read: %w", err)
+	}
+	digest := sha256.Sum256(token.Expose())
+	if token.Len() > 64 || !secret.New(digest[:]).Equal(secret.New(l.Digest)) || !l.Used.IsZero() || !s.Now().Before(l.Expires) || !s.SetupNeeded() {
+		return l, 0, ErrSetup
+	}
+	return l, rev, nil
+}
+
+// BeginSetup uses the link up and makes the account, which has a password and no role yet. Of
+// several who come with one link only one gets in. A name or password that cannot be leaves
+// the link good.
+func (s *Service) BeginSetup(ctx context.Context, token secret.Text, c UserChange) (User, error) {
+	l, rev, err := s.setupLink(ctx, token)
+	if err != nil {
+		return User{}, err
+	}
+	if c.Login == nil || c.Password == nil || utf8.RuneCount(c.Password.Expose()) < MinOwnerPassword {
+		return User{}, invalid("password: want %d characters or more; this account can do everything", MinOwnerPassword)
+	}
+	l.Used = s.Now()
+	rev, err = s.putLink(ctx, rev, l)
+	if errors.Is(err, mfa.ErrConflict) {
+		return User{}, ErrSetup
+	} else if err != nil {
+		return User{}, err
+	}
+	u, err := s.AddUser(ctx, "console link of "+l.By, c)
+	if errors.Is(err, mfa.ErrInvalid) || errors.Is(err, mfa.ErrExists) {
+		l.Used = time.Time{}
+		if _, back := s.putLink(ctx, rev, l); back != nil {
+			return User{}, fmt.Errorf("%w; and the link is used up", err)
+		}
+	}
+	return u, err
+}
+
+// FinishSetup makes the user the group's owner: they have proven a second factor. Whoever comes
+// second finds that there is one.
+func (s *Service) FinishSetup(ctx context.Context, u User) error {
+	if !s.SetupNeeded() {
+		return ErrSetup
+	}
+	role := mfa.RoleOwner.String()
+	_, err := s.AddAdministrator(ctx, "console link", AdministratorChange{Login: &u.Login, Role: &role})
+	return err
+}
+
+// BuiltIn returns an application that is the server's own, and makes it if it is not there:
+// every sign-in goes through one, with a policy that an administrator may change.
+func (s *Service) BuiltIn(ctx context.Context, name string) (mfa.Application, error) {
+	a, err := s.Applications.ApplicationByName(name)
+	if err == nil && a.Kind != mfa.KindWeb {
+		return a, fmt.Errorf("the name %q is the %s's own, and an application of kind %s has it: give that another name (`countersign application set %s --name ...`)", name, name, a.Kind, name)
+	}
+	if !errors.Is(err, mfa.ErrNotFound) {
+		return a, err
+	}
+	kind, retries := mfa.KindWeb, 2
+	if _, err := s.AddApplication(ctx, "built in", ApplicationChange{Name: &name, Kind: &kind, Retries: &retries}); err != nil && !errors.Is(err, mfa.ErrExists) {
+		return a, fmt.Errorf("application %q: %w", name, err)
+	}
+	return s.Applications.ApplicationByName(name)
+}

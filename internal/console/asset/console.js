@@ -1,0 +1,78 @@
+// What a page does by itself. Everything works without it, but for looking for news.
+"use strict";
+
+// Times are shown in the reader's zone; the title keeps what the server wrote.
+function localTimes(root) {
+  for (const at of root.querySelectorAll("time[datetime]")) {
+    const when = new Date(at.dateTime);
+    if (isNaN(when)) continue;
+    at.title = at.dateTime;
+    at.textContent = when.toLocaleString(undefined, at.dataset.form === "date" ? { dateStyle: "medium" } :
+      { dateStyle: "medium", timeStyle: "medium" });
+  }
+}
+
+// fetchPart gets the part of a page that has changed. It keeps nobody signed in when active
+// is false.
+async function fetchPart(url, active, signal) {
+  const headers = { "Countersign-Part": "1" };
+  if (!active) headers["Countersign-Poll"] = "1";
+  const answer = await fetch(url, { headers, signal, credentials: "same-origin", redirect: "error" });
+  if (answer.status === 401) location.reload();
+  if (!answer.ok) throw new Error(answer.status);
+  return answer.text();
+}
+
+function put(target, html) {
+  if (target.contains(document.activeElement)) return;
+  target.innerHTML = html;
+  localTimes(target);
+  target.classList.remove("stale");
+}
+
+// data-poll: an element whose content is fetched again every data-every milliseconds while
+// somebody looks at the page.
+for (const live of document.querySelectorAll("[data-poll]")) {
+  const look = async () => {
+    if (!document.hidden) {
+      try {
+        put(live, await fetchPart(live.dataset.poll, false));
+      } catch {
+        live.classList.add("stale");
+      }
+    }
+    setTimeout(look, Number(live.dataset.every) || 3000);
+  };
+  setTimeout(look, Number(live.dataset.every) || 3000);
+}
+
+// data-search: a form whose answer goes into the element it names, as somebody types.
+for (const form of document.querySelectorAll("form[data-search]")) {
+  const target = document.getElementById(form.dataset.search);
+  let running, timer;
+  const search = async () => {
+    running?.abort();
+    running = new AbortController();
+    const url = new URL(form.action);
+    url.search = new URLSearchParams(new FormData(form)).toString();
+    try {
+      const html = await fetchPart(url, true, running.signal);
+      put(target, html);
+      history.replaceState(null, "", url);
+    } catch (e) {
+      if (e.name !== "AbortError") target.classList.add("stale");
+    }
+  };
+  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 150); });
+  form.addEventListener("submit", (e) => { e.preventDefault(); clearTimeout(timer); search(); });
+}
+
+// A form is sent once.
+document.addEventListener("submit", (e) => {
+  if (e.defaultPrevented) return;
+  const buttons = e.target.querySelectorAll("button");
+  setTimeout(() => { for (const b of buttons) b.disabled = true; });
+});
+window.addEventListener("pageshow", () => { for (const b of document.querySelectorAll("button:disabled")) b.disabled = false; });
+
+localTimes(document);

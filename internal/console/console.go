@@ -1,0 +1,146 @@
+// Package console is the administrators' part of the web, rendered on the server: signing in,
+// the state of the group, users, applications, what happened. It decides nothing: sign-ins go
+// to the engine, acts to packages admin and enroll, with the caller and what they may.
+package console
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+
+	"countersign/internal/admin"
+	"countersign/internal/enroll"
+	"countersign/internal/mfa"
+	"countersign/internal/session"
+)
+
+// Console serves the pages. All exported fields must be set; call New.
+type Console struct {
+	Server    string // this server's name
+	GroupName string
+	Version   string
+	Admin     *admin.Service
+	Enroll    *enroll.Service
+	Engine    mfa.Authenticator
+	Sessions  Sessions
+	Group     Group
+	Now       Clock
+	Log       *slog.Logger
+
+	texts     texts
+	pages     pages
+	assets    assets
+	strangers *limits
+	handler   http.Handler
+}
+
+// New completes c and returns it.
+func New(c Console) (*Console, error) {
+	var err error
+	if c.texts, err = loadTexts("en"); err != nil {
+		return nil, err
+	}
+	if c.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	if c.pages, err = loadPages(c.texts, c.assets); err != nil {
+		return nil, err
+	}
+	c.strangers = &limits{}
+	d := &c
+	mux := http.NewServeMux()
+	mux.Handle("GET /assets/{file}", d.assets)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, d.assets.names["icon.svg"], http.StatusFound)
+	})
+	d.strangersRoutes(mux)
+	for _, one := range d.routes() {
+		if one.needs == 0 {
+			return nil, fmt.Errorf("console: %s declares no permission, so nobody may use it", one.pattern)
+		}
+		mux.HandleFunc(one.pattern, d.visited(one))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		d.fail(w, r, nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
+	})
+	d.handler = guard(mux, d.Log)
+	return d, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+// route is one page, or one act that a form of a page asks for.
+type route struct {
+	pattern string
+	needs   mfa.Permissions // one of these at least; what else it takes, the caller's desk asks
+	danger  bool            // both factors must have been proven a moment ago
+	do      func(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error
+}
+
+// visited serves a route to those who may use it. What is dangerous sends to a proof first,
+// and from there back to the page that the form is on, which is the path without its last
+// part.
+func (c *Console) visited(one route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := c.visitor(r)
+		switch {
+		case errors.Is(err, session.ErrNone):
+			c.sendToSignIn(w, r)
+			return
+		case err != nil:
+			c.fail(w, r, nil, err)
+			return
+		case v.Caller.Permissions&one.needs == 0:
+			c.fail(w, r, v, v.Caller.Lacks(one.needs.List()[0]))
+			return
+		case one.danger && !v.Fresh:
+			http.Redirect(w, r, "/confirm?"+backTo(path.Dir(r.URL.EscapedPath())), http.StatusSeeOther)
+			return
+		}
+		if err := one.do(c, w, r, v); err != nil {
+			c.fail(w, r, v, err)
+		}
+	}
+}
+
+// fail shows a page that says what is wrong.
+func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
+	status := statusOf(err)
+	if status == http.StatusInternalServerError {
+		c.Log.Error("console", "path", r.URL.Path, "error", err)
+	}
+	view := view{Who: v, Title: "title.error", Data: struct {
+		Status int
+		Key    string
+	}{status, fmt.Sprintf("error.%d", status)}, Error: err.Error()}
+	if r.Header.Get(partHeader) != "" { // a part of a page: the script shows that it is out of date
+		w.WriteHeader(status)
+		return
+	}
+	c.show(w, r, status, "error", view)
+}
+
+// statusOf is the HTTP status for an error of a use case.
+func statusOf(err error) int {
+	var tooBig *http.MaxBytesError
+	switch {
+	case errors.Is(err, mfa.ErrForbidden):
+		return http.StatusForbidden
+	case errors.Is(err, mfa.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrConflict), errors.Is(err, mfa.ErrChanged):
+		return http.StatusConflict
+	case errors.Is(err, mfa.ErrInvalid):
+		return http.StatusUnprocessableEntity
+	case errors.Is(err, mfa.ErrUnavailable), errors.Is(err, mfa.ErrReadOnly), errors.Is(err, mfa.ErrUnknownOutcome):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, errTooMany):
+		return http.StatusTooManyRequests
+	case errors.As(err, &tooBig):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusInternalServerError
+}

@@ -1,0 +1,154 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"countersign/internal/enroll"
+	"countersign/internal/mfa"
+)
+
+//go:embed page/*.html
+var pageFiles embed.FS
+
+// view is what every page gets. Data is the page's own.
+type view struct {
+	Title   string // key of a text
+	Nav     string // the part of the console that is marked as open
+	Group   string
+	Server  string
+	Version string
+	Who     *visitor // nil: nobody is signed in
+	Banner  *banner  // nil: changes are possible
+	Done    string   // what the request before this one did
+	Error   string   // why it did not
+	Data    any
+}
+
+// pages are the templates of every page, in one language.
+type pages map[string]*template.Template
+
+// loadPages parses layout.html, which every page fills in, and the parts that pages share
+// (part-*.html) with each other file.
+func loadPages(t texts, a assets) (pages, error) {
+	base, err := template.New("layout.html").Funcs(functions(t, a)).ParseFS(pageFiles, "page/layout.html", "page/part-*.html")
+	if err != nil {
+		return nil, err
+	}
+	entries, err := pageFiles.ReadDir("page")
+	if err != nil {
+		return nil, err
+	}
+	all := pages{}
+	for _, e := range entries {
+		name := e.Name()
+		if name == "layout.html" || strings.HasPrefix(name, "part-") {
+			continue
+		}
+		one, err := template.Must(base.Clone()).ParseFS(pageFiles, "page/"+name)
+		if err != nil {
+			return nil, err
+		}
+		all[strings.TrimSuffix(name, ".html")] = one
+	}
+	return all, nil
+}
+
+// functions are those that pages call.
+func functions(t texts, a assets) template.FuncMap {
+	return template.FuncMap{
+		"t":     t.say,
+		"n":     t.count,
+		"asset": func(name string) string { return a.names[name] },
+		"iso":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+		"can":   func(v *visitor, p string) bool { return v != nil && v.may(p) },
+		"seconds": func(s float64) string {
+			return fmt.Sprintf("%+.1f s", s)
+		},
+		"join":  strings.Join,
+		"deref": func(n *int) int { return *n },
+		"states": func() []string {
+			return []string{mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String()}
+		},
+		"state":       func(s string) string { return t.say("state." + s) },
+		"gives":       func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
+		"profiletext": func(id string) string { return "profile." + id },
+	}
+}
+
+// render writes a page, or, of a page that is asked for its live part, only that.
+func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name, part string, v view) {
+	var b bytes.Buffer
+	if err := c.pages[name].ExecuteTemplate(&b, part, v); err != nil {
+		c.Log.Error("a page could not be made", "page", name, "path", r.URL.Path, "error", err)
+		http.Error(w, c.texts.say("error.page"), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// show writes a whole page.
+func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
+	v.Group, v.Server, v.Version = c.GroupName, c.Server, c.Version
+	if v.Who != nil && v.Banner == nil {
+		v.Banner = c.banner(r)
+	}
+	if key := r.URL.Query().Get("done"); strings.HasPrefix(key, "done.") && c.texts[key] != "" && v.Error == "" && r.Method == http.MethodGet {
+		v.Done = key
+	}
+	if v.Title == "" {
+		v.Title = "title." + name
+	}
+	c.render(w, r, status, name, "layout.html", v)
+}
+
+// banner says why nothing can be changed now, in the words of `doctor`.
+type banner struct {
+	Since    time.Time
+	Detail   string
+	NextStep string
+}
+
+// banner returns nil if the group has a master that answers.
+func (c *Console) banner(r *http.Request) *banner {
+	st, err := c.Admin.Status(r.Context())
+	if err != nil {
+		return &banner{Since: c.Now(), Detail: err.Error()}
+	}
+	if !st.Degraded {
+		return nil
+	}
+	b := &banner{Since: st.Since}
+	for _, a := range st.Alarms {
+		if a.Name == "no_master" || b.Detail == "" {
+			b.Detail, b.NextStep = a.Detail, a.NextStep
+		}
+	}
+	if b.Detail == "" && len(st.Warnings) > 0 {
+		b.Detail = st.Warnings[0]
+	}
+	return b
+}
+
+// visitor is somebody who is signed in.
+type visitor struct {
+	mfa.Session
+	Person mfa.User
+	Caller mfa.Caller
+	Fresh  bool // what is dangerous needs no other proof now
+}
+
+// may reports whether the visitor has the permission of that name; a name that is none is
+// permitted to nobody.
+func (v *visitor) may(name string) bool {
+	p, ok := mfa.ParsePermission(name)
+	return ok && v.Caller.Can(p)
+}

@@ -1,0 +1,56 @@
+package console
+
+import (
+	"countersign/internal/admin"
+	"countersign/internal/enroll"
+	"countersign/internal/mfa"
+)
+
+// one is a set of one permission.
+func one(p mfa.Permission) mfa.Permissions { return mfa.SetOf(p) }
+
+// routes are all pages and acts of somebody who is signed in. A form's path is that of the
+// page that it is on and a verb behind it.
+func (c *Console) routes() []route {
+	var (
+		users    = one(mfa.MayReadUsers)
+		settings = one(mfa.MayReadSettings)
+		change   = one(mfa.MayChangeSettings)
+		audit    = one(mfa.MayReadAudit)
+		edit     = mfa.SetOf(admin.UserChangers...)
+		give     = mfa.SetOf(enroll.Givers...)
+	)
+	return []route{
+		{"GET /{$}", one(mfa.MayReadStatus), false, statusPage},
+		{"GET /live", one(mfa.MayReadStatus), false, statusLive},
+
+		{"GET /users", users, false, usersPage},
+		{"GET /users/new", one(mfa.MayAddUser), false, newUserPage},
+		{"POST /users/new/create", one(mfa.MayAddUser), false, createUser},
+		{"GET /users/{id}", users, false, userPage},
+		{"POST /users/{id}/edit", edit, false, editUser},
+		{"POST /users/{id}/state", one(mfa.MayChangeState), true, changeState},
+		{"POST /users/{id}/password", one(mfa.MayChangePassword), true, changePassword},
+		{"POST /users/{id}/block", one(mfa.MayBlock), false, blockUser},
+		{"POST /users/{id}/unblock", one(mfa.MayBlock), true, unblockUser},
+		{"POST /users/{id}/unlock", one(mfa.MayBlock), false, unlockUser},
+		{"POST /users/{id}/remove", one(mfa.MayRemoveUser), true, removeUser},
+		{"POST /users/{id}/token", one(mfa.MayManageToken), true, addToken},
+		{"POST /users/{id}/prove", one(mfa.MayManageToken), false, proveToken},
+		{"POST /users/{id}/recovery", one(mfa.MayChangeMethod), true, addRecovery},
+		{"POST /users/{id}/switch", give, true, switchCredential},
+		{"POST /users/{id}/drop", give, true, dropCredential},
+		{"POST /users/{id}/test", one(mfa.MayTest), false, testUser},
+
+		{"GET /applications", settings, false, applicationsPage},
+		{"GET /protect", change, false, protectPage},
+		{"GET /protect/{profile}", change, false, protectProfile},
+		{"POST /protect/{profile}/create", change, true, createApplication},
+		{"GET /applications/{name}", settings, false, applicationPage},
+		{"POST /applications/{name}/edit", change, true, editApplication},
+		{"POST /applications/{name}/remove", change, true, removeApplication},
+
+		{"GET /attempts", audit, false, attemptsPage},
+		{"GET /audit", audit, false, auditPage},
+	}
+}

@@ -1,0 +1,191 @@
+package console
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/session"
+)
+
+// errTooMany says that an address makes more requests than people do.
+var errTooMany = errors.New("too many requests from this address; wait a minute")
+
+// strangersRoutes are those that need no session.
+func (c *Console) strangersRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /sign-in", c.signInPage)
+	mux.HandleFunc("POST /sign-in", c.limited(c.signIn))
+	mux.HandleFunc("POST /sign-out", c.signOut)
+	mux.HandleFunc("GET /confirm", c.confirmPage)
+	mux.HandleFunc("POST /confirm", c.limited(c.confirm))
+	mux.HandleFunc("GET /setup", c.limited(c.setupPage))
+	mux.HandleFunc("POST /setup", c.limited(c.setUp))
+	mux.HandleFunc("POST /setup/again", c.limited(c.setUpAgain))
+	mux.HandleFunc("POST /setup/code", c.limited(c.setUpCode))
+}
+
+// limited refuses an address that makes too many requests.
+func (c *Console) limited(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, address := source(r); !c.strangers.allow(address, c.Now()) {
+			w.Header().Set("Retry-After", "60")
+			c.fail(w, r, nil, errTooMany)
+			return
+		}
+		do(w, r)
+	}
+}
+
+// question is what the sign-in pages show: the first asks for the password, the second, with
+// a handle, for the code.
+type question struct {
+	Action string // where the form goes
+	Login  string
+	Fixed  bool   // the login is known and not asked for
+	Handle string // of the challenge, for the browser to bring back
+	Prompt string
+	Back   string
+}
+
+func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
+	back := localPath(r.URL.Query().Get("back"))
+	if _, err := c.visitor(r); err == nil {
+		http.Redirect(w, r, back, http.StatusSeeOther)
+		return
+	}
+	c.show(w, r, http.StatusOK, "sign-in", view{Data: question{Action: "/sign-in", Back: back}})
+}
+
+// signIn takes one step of signing in.
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
+	q := question{Action: "/sign-in", Login: r.PostFormValue("login"), Back: localPath(r.PostFormValue("back"))}
+	user, ok := c.ask(w, r, q)
+	if !ok {
+		return
+	}
+	_, err := c.Admin.AdministratorCaller(r.Context(), user, application)
+	switch {
+	case errors.Is(err, mfa.ErrForbidden):
+		c.askAgain(w, r, q, http.StatusForbidden, c.texts.say("signin.norole"))
+		return
+	case err == nil:
+		err = c.signedIn(w, r, user)
+	}
+	if err != nil {
+		c.fail(w, r, nil, err)
+		return
+	}
+	http.Redirect(w, r, q.Back, http.StatusSeeOther)
+}
+
+// ask has the engine decide what the form holds. It reports the user who has proven both
+// factors; otherwise it has answered with the next question or the refusal.
+func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.UserID, bool) {
+	app, err := c.Admin.BuiltIn(r.Context(), application)
+	if err != nil {
+		c.fail(w, r, nil, err)
+		return "", false
+	}
+	req := mfa.Request{Application: app.ID, FrontEnd: "console", Login: q.Login, Caps: mfa.CanPrompt}
+	req.Peer, req.Source = source(r)
+	if h := r.PostFormValue("handle"); h != "" {
+		if req.Handle, err = base64.RawURLEncoding.DecodeString(h); err != nil || len(req.Handle) > 255 {
+			req.Handle, req.Refuse = nil, mfa.MalformedRequest
+		}
+		req.Answer = secret.FromString(r.PostFormValue("code"))
+	} else {
+		req.Password = secret.FromString(r.PostFormValue("password"))
+	}
+	d, err := c.Engine.Authenticate(r.Context(), req)
+	switch {
+	case err != nil:
+		c.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
+		return "", false
+	case d.Verdict == mfa.Challenge:
+		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), d.Message
+		key := ""
+		if req.Handle != nil {
+			key = c.texts.say("signin.wrong")
+		}
+		c.askAgain(w, r, q, http.StatusOK, key)
+		return "", false
+	case d.Verdict == mfa.Accept && d.Reason == mfa.OK && d.User != "": // nobody is exempt here
+		return d.User, true
+	}
+	said := d.Message
+	if d.Verdict == mfa.Accept {
+		said = c.texts.say("signin.onefactor", d.Attempt)
+	}
+	q.Handle = ""
+	c.askAgain(w, r, q, http.StatusUnauthorized, said)
+	return "", false
+}
+
+// askAgain shows a question with what there is to say about the answer before.
+func (c *Console) askAgain(w http.ResponseWriter, r *http.Request, q question, status int, said string) {
+	c.show(w, r, status, "sign-in", view{Data: q, Error: said})
+}
+
+func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
+	if n, err := c.Sessions.Check(r.Context(), cookie(r), false); err == nil {
+		if err := c.Sessions.End(r.Context(), n.ID); err != nil {
+			c.fail(w, r, nil, err)
+			return
+		}
+	}
+	setCookie(w, secret.Text{})
+	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+}
+
+// confirmPage asks somebody who is signed in for both factors once more.
+func (c *Console) confirmPage(w http.ResponseWriter, r *http.Request) {
+	v, err := c.visitor(r)
+	if err != nil {
+		c.sendToSignIn(w, r)
+		return
+	}
+	back := localPath(r.URL.Query().Get("back"))
+	c.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
+		Data: question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: back}})
+}
+
+func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
+	v, err := c.visitor(r)
+	if err != nil {
+		c.sendToSignIn(w, r)
+		return
+	}
+	q := question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.PostFormValue("back"))}
+	user, ok := c.ask(w, r, q)
+	switch {
+	case !ok:
+		return
+	case user != v.User: // the login is the session's own, so this is a mistake of ours
+		c.fail(w, r, v, mfa.ErrForbidden)
+		return
+	}
+	token, _, err := c.Sessions.Renew(r.Context(), v.Session)
+	if err != nil {
+		c.fail(w, r, v, err)
+		return
+	}
+	setCookie(w, token)
+	http.Redirect(w, r, q.Back, http.StatusSeeOther)
+}
+
+// setupSession returns the session that only sets up, or session.ErrNone.
+func (c *Console) setupSession(r *http.Request) (mfa.Session, error) {
+	n, err := c.session(r)
+	if err == nil && !n.Setup {
+		err = session.ErrNone
+	}
+	return n, err
+}
+
+// done is where a form leads that did what it should: a page, with a word about it.
+func done(w http.ResponseWriter, r *http.Request, to, key string) {
+	http.Redirect(w, r, to+"?"+url.Values{"done": {key}}.Encode(), http.StatusSeeOther)
+}

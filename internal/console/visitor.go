@@ -1,0 +1,123 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/session"
+)
+
+const (
+	// application is the name of the application that the console signs people in as.
+	application = "console"
+	// cookieName begins with __Host-: set by this host over TLS only, for every path, and no
+	// other host can plant it.
+	cookieName = "__Host-console"
+	// pollHeader is set by the script when it looks for news by itself: that keeps nobody
+	// signed in.
+	pollHeader = "Countersign-Poll"
+	// partHeader is set by the script when it wants the changing part of a page only.
+	partHeader = "Countersign-Part"
+)
+
+// cookie reads the token that the browser sent.
+func cookie(r *http.Request) secret.Text {
+	k, err := r.Cookie(cookieName)
+	if err != nil {
+		return secret.Text{}
+	}
+	return secret.FromString(k.Value)
+}
+
+// setCookie gives the browser a token; the empty one takes it away.
+func setCookie(w http.ResponseWriter, token secret.Text) {
+	k := &http.Cookie{Name: cookieName, Value: string(token.Expose()), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	if token.Empty() {
+		k.MaxAge = -1
+	}
+	http.SetCookie(w, k)
+}
+
+// session returns the session that a request belongs to, or session.ErrNone.
+func (c *Console) session(r *http.Request) (mfa.Session, error) {
+	n, err := c.Sessions.Check(r.Context(), cookie(r), r.Header.Get(pollHeader) == "")
+	if err == nil && n.Application != application {
+		err = session.ErrNone
+	}
+	return n, err
+}
+
+// visitor returns who makes a request, looked at anew with each: whoever is blocked, removed
+// or no administrator any more is out at once.
+func (c *Console) visitor(r *http.Request) (*visitor, error) {
+	n, err := c.session(r)
+	if err != nil {
+		return nil, err
+	}
+	if n.Setup {
+		return nil, session.ErrNone
+	}
+	who, err := c.Admin.AdministratorCaller(r.Context(), n.User, application)
+	if errors.Is(err, mfa.ErrForbidden) || errors.Is(err, mfa.ErrNotFound) {
+		return nil, session.ErrNone
+	} else if err != nil {
+		return nil, err
+	}
+	u, err := c.Admin.Resolve(r.Context(), string(n.User))
+	if errors.Is(err, mfa.ErrNotFound) {
+		return nil, session.ErrNone
+	} else if err != nil {
+		return nil, err
+	}
+	return &visitor{Session: n, Person: u, Caller: who, Fresh: c.Sessions.IsFresh(n)}, nil
+}
+
+// localPath returns where a form or link wants to go back to, if that is a page of ours, and
+// "/" otherwise: nobody is led elsewhere.
+func localPath(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || !strings.HasPrefix(to, "/") ||
+		strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t\x00") || path.Clean(u.Path) != u.Path {
+		return "/"
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+}
+
+// backTo is the query that carries a path to go back to.
+func backTo(to string) string { return url.Values{"back": {to}}.Encode() }
+
+// sendToSignIn sends a browser to the sign-in page, which leads back to a page, not to an
+// act. The script is told by the status alone.
+func (c *Console) sendToSignIn(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get(partHeader) != "" {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	to := "/sign-in"
+	if r.Method == http.MethodGet && r.URL.Path != "/" {
+		to += "?" + backTo(r.URL.RequestURI())
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// signedIn gives the browser a new session of a user who has proven both factors, and ends
+// the one that it had: no token outlives a sign-in, and none from before it is worth anything
+// after.
+func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
+	if old, err := c.Sessions.Check(r.Context(), cookie(r), false); err == nil {
+		if err := c.Sessions.End(r.Context(), old.ID); err != nil {
+			return err
+		}
+	}
+	token, _, err := c.Sessions.Begin(r.Context(), mfa.Session{User: user, Application: application})
+	if err != nil {
+		return err
+	}
+	setCookie(w, token)
+	return nil
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"countersign/internal/adminapi"
+	"countersign/internal/console"
+	"countersign/internal/group"
+	"countersign/internal/session"
+)
+
+// groupView is the group as the console shows it.
+type groupView struct{ s *server }
+
+// Overview implements console.Group.
+func (g groupView) Overview(ctx context.Context) (group.Overview, error) { return g.s.overview(ctx) }
+
+// assembleWeb makes what the pages need beside the use cases.
+func (s *server) assembleWeb() {
+	s.sessions = &session.Keeper{Server: s.Config.Name, Store: s.store, Now: s.Now, Log: s.log.Logger("session")}
+	s.admin.Sealed, s.admin.Web = s.store, s.webURL
+}
+
+// web is everything that is served over https: the API under its prefix, and the console.
+func (s *server) web(api http.Handler) (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.Handle(adminapi.Prefix+"/", api)
+	if s.witness { // it has no https
+		return mux, nil
+	}
+	pages, err := console.New(console.Console{
+		Server: s.Config.Name, GroupName: s.node.Group(), Version: s.Version, Admin: s.admin, Enroll: s.enroll, Engine: decider{s},
+		Sessions: s.sessions, Group: groupView{s}, Now: console.Clock(s.Now), Log: s.log.Logger("console"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	mux.Handle("/", pages)
+	return mux, nil
+}
+
+// webURL is where people find this server's pages; "": nowhere.
+func (s *server) webURL() string {
+	address := s.bound.HTTPS
+	if address == "" {
+		return ""
+	}
+	if said := s.Config.Advertise.HTTPS; said != "" {
+		return "https://" + said
+	}
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			address = net.JoinHostPort(name, port)
+		}
+	}
+	return "https://" + address
+}
+
+const offerInterval = time.Second
+
+// offerSetup prints, once, the link for the first administrator of a group that has none, on
+// the server that is the master. It runs until ctx is done.
+func (s *server) offerSetup(ctx context.Context) error {
+	tick := time.NewTicker(offerInterval)
+	defer tick.Stop()
+	for printed := false; ; {
+		if !printed && s.leads() {
+			printed = !s.admin.SetupNeeded() || s.printSetup(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// printSetup prints a new link and reports whether it could.
+func (s *server) printSetup(ctx context.Context) bool {
+	link, err := s.admin.SetupLink(ctx, "server "+s.Config.Name)
+	if err != nil {
+		s.own.Debug("no link for the first administrator yet", "error", err)
+		return false
+	}
+	fmt.Fprintf(s.Stdout, "This group has no administrator yet. Whoever opens this link first, until %s, becomes its owner:\n\n  %s\n\n"+
+		"The certificate is of the group's own authority, %s/%s. Another link: countersign console link%s\n",
+		link.Expires.Local().Format("15:04"), link.Link.Expose(), s.Config.DataDir, caName, s.configFlag())
+	return true
+}
+
+// leads reports whether this server is the master and has its majority.
+func (s *server) leads() bool {
+	st, err := s.node.Status()
+	return err == nil && st.Role == "master" && st.Quorum
+}
