@@ -61,6 +61,7 @@ func TestConsole(t *testing.T) {
 	base := "https://" + s.https
 
 	device := b.owner(s)
+	used := device.step()
 	b.reads("n1")
 	first, hidden := b.cookie("__Host-console")
 	if first == "" || !hidden || b.eval("document.cookie") != "" {
@@ -103,7 +104,7 @@ func TestConsole(t *testing.T) {
 	b.open(base)
 	b.fill("/sign-out")
 	b.reads("User name")
-	b.signIn(s, "alice", ownerPassword, device.after(device.step()-1))
+	b.signIn(s, "alice", ownerPassword, device.after(used))
 	b.reads("alice · owner")
 	if second, _ := b.cookie("__Host-console"); second == first || second == "" {
 		t.Error("the session before goes on")

@@ -10,6 +10,7 @@ needed=(ca-certificates gcc libc6-dev git openssl procps
 	slapd slapd-contrib ldap-utils
 	samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind
 	openssh-server openssh-client libpam-radius-auth expect
+	chromium
 	e2fsprogs iproute2 nftables oathtool jq tshark strace "$@")
 # units that these packages enable
 units=(freeradius slapd samba samba-ad-dc smbd nmbd winbind ssh)

@@ -117,6 +117,10 @@ func (d Desk) RemoveAdministrator(ctx context.Context, login string) error {
 	return d.s.RemoveAdministrator(ctx, d.by.By, login)
 }
 
+func (d Desk) SetupLink(ctx context.Context) (SetupLink, error) {
+	return allowed(d, mfa.MayOwn, func() (SetupLink, error) { return d.s.SetupLink(ctx, d.by.By) })
+}
+
 func (d Desk) Status(ctx context.Context) (Status, error) {
 	return allowed(d, mfa.MayReadStatus, func() (Status, error) { return d.s.Status(ctx) })
 }

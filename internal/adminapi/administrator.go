@@ -28,6 +28,9 @@ func (a *API) administrators() {
 		in.Body.IfMatch = in.match()
 		return d.SetAdministrator(ctx, in.Login, in.Body)
 	})
+	route(a, own, http.MethodPost, "/console/links", "Make a one-time link for the first administrator", func(ctx context.Context, d desk, _ *none) (admin.SetupLink, error) {
+		return d.SetupLink(ctx)
+	})
 	route(a, own, http.MethodDelete, one, "Take a user's role away", func(ctx context.Context, d desk, in *UserPath) (admin.Removed, error) {
 		return admin.Removed{Removed: in.Login}, d.RemoveAdministrator(ctx, in.Login)
 	})

@@ -23,6 +23,7 @@ type grammar struct {
 	Doctor        doctorVerb         `cmd:"" help:"Try every connection that the server needs, layer by layer."`
 	Group         groupVerbs         `cmd:"" help:"The servers of the group."`
 	Coordinator   coordinatorVerbs   `cmd:"" help:"What watches over groups."`
+	Console       consoleVerbs       `cmd:"" help:"The pages for administrators."`
 	Log           logVerbs           `cmd:"" help:"Verbosity at run time."`
 	Key           keyVerbs           `cmd:"" help:"The group's keyset."`
 	APIToken      tokenVerbs         `cmd:"" name:"api-token" help:"Tokens for programs that use the admin API."`
