@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"countersign/internal/admin"
+	"countersign/internal/mfa"
 	"countersign/internal/radius"
 )
 
@@ -18,9 +19,13 @@ func TestBlockedWhileTheReplicaIsBehind(t *testing.T) {
 	all := w.group(2, nil)
 	m, rep := all[0], all[1]
 	m.application("allow", atNone, "--first-factor", "none")
+	m.application("closed", atAppend)
 	for _, login := range []string{"alice", "bob"} {
 		m.user(login, "")
 	}
+	m.user("eve", "a password")
+	m.cli("user", "set", "eve", "--state", "exempt")
+	m.application("passes", atPrompt)
 	alice, bob := m.hotp("alice"), m.hotp("bob")
 	await(t, "the users at the replica", func() bool {
 		r := rep.try("", "credential", "list", "bob")
@@ -43,6 +48,7 @@ func TestBlockedWhileTheReplicaIsBehind(t *testing.T) {
 	}
 	await(t, "the replica is in contact, and behind", behind)
 	m.cli("user", "block", "bob")
+	m.cli("application", "set", "closed", "--disabled")
 	n := rep.dialFrom(atNone)
 	r, err := n.exchange(n.request("bob", bob.press(), nil))
 	if err != nil || r.code != radius.AccessReject {
@@ -51,8 +57,21 @@ func TestBlockedWhileTheReplicaIsBehind(t *testing.T) {
 	if r, err = n.exchange(n.request("alice", alice.press(), nil)); err != nil || r.code != radius.AccessAccept {
 		t.Errorf("a sign-in at a replica that is behind: %v %v", r, err)
 	}
+	// What needs no settlement is decided by what the master has, too.
+	open, closed := rep.dialFrom(atPrompt), rep.dialFrom(atAppend)
+	if r, err = open.exchange(open.request("eve", "a password", nil)); err != nil || r.code != radius.AccessAccept {
+		t.Errorf("an exempt user at a replica that is behind: %v %v", r, err)
+	}
+	if r, err = closed.exchange(closed.request("eve", "a password", nil)); err != nil || r.code != radius.AccessReject {
+		t.Errorf("an application that was just disabled, at a replica that is behind: %v %v", r, err)
+	}
 	if st := status(); st.Users >= missed {
 		t.Errorf("it had caught up before it was asked: %d users; nothing was shown", st.Users)
+	}
+	for _, a := range m.attempts("--user", "eve") {
+		if want := map[string]string{"passes": mfa.ExemptUser.String(), "closed": mfa.ApplicationDisabled.String()}[a.Application]; a.Reason != want {
+			t.Errorf("at %s: %s, want %s", a.Application, a.Reason, want)
+		}
 	}
 	for _, a := range rep.attempts() {
 		if a.Degraded {

@@ -32,13 +32,17 @@ func (s *server) rejoin(ctx context.Context) {
 	s.next = n
 }
 
-// decider decides for the front-ends: by the engine, or while this server has no database,
-// by another server's.
+// decider decides for the front-ends: by the engine; while this server has no database, by
+// another server's; and while its copy is behind the master's, by the master's: the copy
+// knows neither that an application was disabled since nor that a user is exempt no more.
 type decider struct{ s *server }
 
 // Authenticate implements mfa.Authenticator.
 func (d decider) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
 	if !d.s.parted.Load() {
+		if d.s.store.Behind() && d.s.aside.Load() == nil {
+			return d.atMaster(ctx, r)
+		}
 		return d.s.heeding().Authenticate(ctx, r)
 	}
 	var tried []string
@@ -57,6 +61,23 @@ func (d decider) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 		}
 	}
 	return mfa.Decision{}, errors.New("this server fetches the database anew, and no other server decided: " + strings.Join(tried, "; "))
+}
+
+// atMaster has the master decide. If that is gone meanwhile, or a witness, the engine does.
+func (d decider) atMaster(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
+	master, found := d.s.pinged()
+	if !found || master.Role == mfa.RoleWitness {
+		return d.s.heeding().Authenticate(ctx, r)
+	}
+	var out group.Decided
+	err := d.s.peers.client.Call(ctx, master.Peer, http.MethodPost, peer.PathDecide, group.Ask(r), &out)
+	if err == nil {
+		return mfa.Decision(out), nil
+	}
+	if ctx.Err() == nil && !d.s.store.Behind() { // the same leg: decided twice, it counts once
+		return d.s.heeding().Authenticate(ctx, r)
+	}
+	return mfa.Decision{}, fmt.Errorf("the copy here is behind, and the master %s at %s did not decide: %w", master.Name, master.Peer, err)
 }
 
 func (d decider) ready() error {

@@ -64,7 +64,7 @@ func (s *Store) Administrators() []mfa.Administrator {
 func (s *Store) Administrator(id mfa.UserID) (mfa.Administrator, error) {
 	c := s.catalog()
 	if a, ok := c.administrators[id]; ok {
-		return a, nil
+		return newest(s, a, administratorKey(id), func(b []byte) (mfa.Administrator, error) { return parseAdministrator(id, b) })
 	}
 	return mfa.Administrator{}, s.missing(c, administratorKey(id), "administrator")
 }

@@ -35,7 +35,21 @@ func TestACopyThatIsBehindIsNotIsolated(t *testing.T) {
 	if _, now := replica.Contact(); !now || replica.Behind() {
 		t.Fatal("a replica that keeps up is behind, or without contact")
 	}
+	token, err := master.CreateAPIToken(t.Context(), mfa.APIToken{Name: "script", Digest: [32]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role, err := master.CreateAdministrator(t.Context(), mfa.Administrator{User: u.ID, Role: mfa.RoleOwner, Reach: mfa.Reach{All: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := replica.Touch(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
 	kv.Hold()
+	if err := errors.Join(master.RemoveAPIToken(t.Context(), token.ID), master.RemoveAdministrator(t.Context(), role.User)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := master.UpdateUser(t.Context(), u.ID, func(u *mfa.User) error {
 		u.Block = &mfa.Block{Reason: "lost phone"}
 		return nil
@@ -55,6 +69,13 @@ func TestACopyThatIsBehindIsNotIsolated(t *testing.T) {
 	}
 	if _, ok, err := replica.Settle(t.Context(), a, nil, a.Record); ok || err != nil {
 		t.Errorf("settled from a copy that is behind: %v, %v", ok, err)
+	}
+	// Nor does it open what was closed a moment ago.
+	if _, err := replica.APITokenByDigest([32]byte{1}); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("a token that was revoked: %v", err)
+	}
+	if _, err := replica.Administrator(u.ID); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("a role that was taken away: %v", err)
 	}
 	// The master gone too: this server is alone.
 	answers.Store(false)

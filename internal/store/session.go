@@ -68,7 +68,7 @@ func (s *Store) Sessions() []mfa.Session {
 func (s *Store) Session(id mfa.SessionID) (mfa.Session, error) {
 	c := s.catalog()
 	if n, ok := c.sessions[id]; ok {
-		return n, nil
+		return newest(s, n, prefixSession+string(id), func(b []byte) (mfa.Session, error) { return parseSession(string(id), b) })
 	}
 	return mfa.Session{}, s.missing(c, prefixSession+string(id), "session")
 }

@@ -63,7 +63,7 @@ func (s *Store) APITokens() []mfa.APIToken {
 func (s *Store) APITokenByDigest(digest [32]byte) (mfa.APIToken, error) {
 	c := s.catalog()
 	if id, ok := c.digests[digest]; ok && !s.overlay.revoked(id) {
-		return c.tokens[id], nil
+		return newest(s, c.tokens[id], prefixToken+id, func(b []byte) (mfa.APIToken, error) { return parseToken(id, b) })
 	}
 	return mfa.APIToken{}, s.missing(c, "", "API token")
 }
