@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// GroupOptions is what to measure of a group of three servers on this machine. All fields
-// must be set.
+// GroupOptions is what to measure of groups of servers on this machine. All fields must be
+// set; a count of zero leaves that part out.
 type GroupOptions struct {
 	Binary     string
 	Dir        string // a folder for data, on the disk to be measured
@@ -24,31 +24,43 @@ type GroupOptions struct {
 	InFlight   int           // requests at the same time, over all servers
 	Kills      int           // of the master
 	Promotions int
+	Five       bool // the group of three grows to five, for sign-ins and kills
+	Disasters  int  // promotions of a pair's replica whose master was killed
 	Log        *slog.Logger
 }
 
-const groupSize = 3
+const aloneName = "server alone"
+
+// fiveKills is how often the master of five is killed: the gap hangs on the same time-outs.
+const fiveKills = 5
 
 // RunGroup measures and returns the report: joining, sign-ins beside a server alone in
-// interleaved rounds, the gap in changes when the master is killed, and planned promotions.
+// interleaved rounds, the gap in changes when the master is killed, and planned promotions, of
+// three servers; some of it of five; and disaster promotions of a pair.
 func RunGroup(ctx context.Context, o GroupOptions) (r *GroupReport, err error) {
 	r = &GroupReport{Environment: environment(ctx, o.Dir), Users: o.Users, InFlight: o.InFlight}
 	p := population(o.Users)
+	if err := three(ctx, o, p, r); err != nil {
+		return nil, err
+	}
+	if r.Disasters, err = disasters(ctx, o, p); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// three measures a group of three, and of five if that is wanted.
+func three(ctx context.Context, o GroupOptions, p population, r *GroupReport) (err error) {
 	g := &benchGroup{GroupOptions: o}
 	defer func() { err = errors.Join(err, g.stop()) }()
-	if r.Joins, err = g.start(ctx, p); err != nil {
-		return nil, err
+	if r.Joins, err = g.grow(ctx, p, 3); err != nil {
+		return err
 	}
-	if err := g.signIns(ctx, p, r); err != nil {
-		return nil, err
+	if err := g.beside(ctx, p, r); err != nil {
+		return err
 	}
-	for n := range o.Kills {
-		gap, err := g.kill(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("kill %d: %w", n+1, err)
-		}
-		o.Log.Info("master killed", "n", n+1, "gap", gap)
-		r.Gaps = append(r.Gaps, ms(gap))
+	if r.Gaps, err = g.kills(ctx, o.Kills); err != nil {
+		return err
 	}
 	for n := range o.Promotions {
 		m, err := g.promote(ctx)
@@ -59,7 +71,19 @@ func RunGroup(ctx context.Context, o GroupOptions) (r *GroupReport, err error) {
 		o.Log.Info("promotion", "n", n+1, "took_ms", m.Took, "gap_ms", m.Gap)
 		r.Promotions = append(r.Promotions, m)
 	}
-	return r, nil
+	if !o.Five {
+		return nil
+	}
+	joins, err := g.grow(ctx, p, 5)
+	if err != nil {
+		return err
+	}
+	r.Joins = append(r.Joins, joins...)
+	if err := g.signIns(ctx, p, r, "group of five"); err != nil {
+		return err
+	}
+	r.FiveGaps, err = g.kills(ctx, min(o.Kills, fiveKills))
+	return err
 }
 
 // benchGroup is the group under test.
@@ -67,6 +91,7 @@ type benchGroup struct {
 	GroupOptions
 	all    []*member
 	single *system
+	codes  *supply // of the group
 }
 
 func (g *benchGroup) stop() (err error) {
@@ -81,9 +106,9 @@ func (g *benchGroup) stop() (err error) {
 	return err
 }
 
-// start founds the group with all users and has the other servers join.
-func (g *benchGroup) start(ctx context.Context, p population) (joins []Join, err error) {
-	for i := range groupSize {
+// grow has servers join until there are so many. The first founds the group with all users.
+func (g *benchGroup) grow(ctx context.Context, p population, size int) (joins []Join, err error) {
+	for i := len(g.all); i < size; i++ {
 		m, err := newMember(filepath.Join(g.Dir, fmt.Sprintf("n%d", i+1)), g.Binary, fmt.Sprintf("n%d", i+1))
 		if err != nil {
 			return nil, err
@@ -108,10 +133,10 @@ func (g *benchGroup) start(ctx context.Context, p population) (joins []Join, err
 	return joins, g.settled(ctx)
 }
 
-// settled waits until every server sees all the others, and three votes.
+// settled waits until every server sees all the others, with the votes that so many have.
 func (g *benchGroup) settled(ctx context.Context) error {
 	return await(ctx, "the group is whole", func() bool {
-		return !slices.ContainsFunc(g.all, func(m *member) bool { return !m.whole(ctx) })
+		return !slices.ContainsFunc(g.all, func(m *member) bool { return !m.whole(ctx, len(g.all)) })
 	})
 }
 
@@ -131,9 +156,8 @@ func (g *benchGroup) master(ctx context.Context) (master *member, others []*memb
 	return master, others, err
 }
 
-// signIns measures accepts a second: a server alone, all of the group at once, the master,
-// a replica.
-func (g *benchGroup) signIns(ctx context.Context, p population, r *GroupReport) (err error) {
+// beside starts a server alone, and measures accepts a second there and at the group.
+func (g *benchGroup) beside(ctx context.Context, p population, r *GroupReport) (err error) {
 	alone := filepath.Join(g.Dir, "alone")
 	if err := os.Mkdir(alone, 0o700); err != nil {
 		return err
@@ -141,16 +165,25 @@ func (g *benchGroup) signIns(ctx context.Context, p population, r *GroupReport) 
 	if g.single, _, err = countersign(ctx, g.Binary, alone, p); err != nil {
 		return err
 	}
-	g.single.name = "server alone"
-	codes, err := newSupply(p, 1, false)
-	if err != nil {
+	g.single.name = aloneName
+	if g.codes, err = newSupply(p, 1, false); err != nil {
 		return err
 	}
+	return g.signIns(ctx, p, r, "group of three")
+}
+
+// signIns measures accepts a second: a server alone, all of the group at once, the master,
+// a replica. name is the group's.
+func (g *benchGroup) signIns(ctx context.Context, p population, r *GroupReport, name string) (err error) {
 	m, others, err := g.master(ctx)
 	if err != nil {
 		return err
 	}
-	systems := []*system{g.single, g.system("group of three", codes, p, g.all...), g.system("its master", codes, p, m), g.system("a replica", codes, p, others[0])}
+	single := *g.single
+	if name != "group of three" {
+		single.name += ", beside " + name
+	}
+	systems := []*system{&single, g.system(name, p, g.all...), g.system(name+", its master", p, m), g.system(name+", a replica", p, others[0])}
 	for n := range g.Rounds {
 		for i := range systems {
 			s := systems[(i+n)%len(systems)]
@@ -171,8 +204,8 @@ func (g *benchGroup) signIns(ctx context.Context, p population, r *GroupReport) 
 }
 
 // system is some servers of the group under load together.
-func (g *benchGroup) system(name string, codes *supply, p population, all ...*member) *system {
-	s := &system{name: name, codes: codes, server: all[0].server}
+func (g *benchGroup) system(name string, p population, all ...*member) *system {
+	s := &system{name: name, codes: g.codes, server: all[0].server}
 	for _, m := range g.all {
 		if m != all[0] { // the others work for each accept, too
 			s.besides = append(s.besides, m.server)
@@ -219,6 +252,19 @@ func (v volleys) close() {
 	for _, one := range v {
 		one.close()
 	}
+}
+
+// kills returns the gaps, in ms, of so many kills of the master.
+func (g *benchGroup) kills(ctx context.Context, times int) (gaps []float64, err error) {
+	for n := range times {
+		gap, err := g.kill(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("kill %d of %d servers' master: %w", n+1, len(g.all), err)
+		}
+		g.Log.Info("master killed", "servers", len(g.all), "n", n+1, "gap", gap)
+		gaps = append(gaps, ms(gap))
+	}
+	return gaps, nil
 }
 
 // kill kills the master while changes are made at another server, and returns for how long

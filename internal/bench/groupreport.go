@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -15,7 +16,9 @@ type GroupReport struct {
 	Joins          []Join      `json:"joins"`
 	SignIns        []*Result   `json:"sign_ins"`
 	Gaps           []float64   `json:"failover_gaps_ms"` // between two changes, around a kill of the master
+	FiveGaps       []float64   `json:"failover_gaps_of_five_ms"`
 	Promotions     []Promotion `json:"promotions"`
+	Disasters      []Disaster  `json:"disaster_promotions"`
 	PromotionError string      `json:"promotion_error,omitempty"`
 }
 
@@ -29,6 +32,13 @@ type Join struct {
 type Promotion struct {
 	Took float64 `json:"took_ms"` // the verb, as the operator waits for it
 	Gap  float64 `json:"gap_ms"`  // between two changes at a third server
+}
+
+// Disaster is one disaster promotion of a pair's replica.
+type Disaster struct {
+	Lost   float64 `json:"lost_ms"`   // from the kill of the master until the verb is not refused any more
+	Took   float64 `json:"took_ms"`   // from the confirmation to the first change that the new master acknowledges
+	Return float64 `json:"return_ms"` // from the old master's start until it is a replica of the new epoch
 }
 
 func (r *GroupReport) result(system string, inFlight int) *Result {
@@ -52,13 +62,17 @@ func (r *Result) best() (rate float64) {
 // Write prints the report as tables.
 func (r *GroupReport) Write(w io.Writer) error {
 	e := r.Environment
-	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s, load %.2f; three servers and the client on one machine, %d users, %d requests in flight\n\n",
+	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s, load %.2f; all servers and the client on one machine, %d users, %d requests in flight\n\n",
 		e.CPU, e.Cores, e.Kernel, e.Go, e.Load, r.Users, r.InFlight)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "sign-ins at\taccepts/s\tto a server alone\tp50 ms\tp99 ms\tCPU us, all servers\tothers %\tbad\t")
+	alone := 1.0
 	for _, x := range r.SignIns {
 		m := x.Median
-		fmt.Fprintf(t, "%s\t%.0f\tx %.2f\t%.3g\t%.3g\t%.1f\t%.0f\t%d\t\n", x.System, m.Rate, m.Rate/max(1, r.SignIns[0].Median.Rate), m.P50, m.P99, m.ServerCPU, 100*m.Others, x.Bad)
+		if strings.HasPrefix(x.System, aloneName) { // measured in the same rounds as those that follow
+			alone = max(1, m.Rate)
+		}
+		fmt.Fprintf(t, "%s\t%.0f\tx %.2f\t%.3g\t%.3g\t%.1f\t%.0f\t%d\t\n", x.System, m.Rate, m.Rate/alone, m.P50, m.P99, m.ServerCPU, 100*m.Others, x.Bad)
 	}
 	fmt.Fprintln(t, "\t\t\t\t\n\tn\tmin\tmedian\tp90\tmax\t")
 	row := func(name string, v []float64) {
@@ -80,6 +94,17 @@ func (r *GroupReport) Write(w io.Writer) error {
 	row("gap in changes, master killed, s", gaps)
 	row("planned promotion, s", took)
 	row("gap in changes, planned promotion, s", gap)
+	var five, lost, disaster, back []float64
+	for _, g := range r.FiveGaps {
+		five = append(five, g/1000)
+	}
+	for _, d := range r.Disasters {
+		lost, disaster, back = append(lost, d.Lost/1000), append(disaster, d.Took/1000), append(back, d.Return/1000)
+	}
+	row("gap in changes, master of five killed, s", five)
+	row("a pair's master is taken for lost, s", lost)
+	row("disaster promotion, s", disaster)
+	row("the old master is a replica again, s", back)
 	if err := t.Flush(); err != nil {
 		return err
 	}
