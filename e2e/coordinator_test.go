@@ -33,11 +33,18 @@ func newCoordinator(t testing.TB) *server {
 	t.Helper()
 	s := prepare(t, "")
 	s.write(s.config, fmt.Sprintf("name: c1\ndata_dir: %s\nlisten: {coordinator: %s}\n", s.data, freeAddress(t)))
+	s.initCoordinator()
+	return s
+}
+
+// initCoordinator founds an independent coordinator on a prepared machine and starts it.
+func (s *server) initCoordinator() {
+	s.t.Helper()
+	t := s.t
 	if r := countersign(t, nil, "", "coordinator", "init", "--config", s.config); r.code != 0 {
 		t.Fatalf("coordinator init: exit %d\n%s", r.code, r.stderr)
 	}
 	s.coordinate()
-	return s
 }
 
 // coordinate starts an independent coordinator and waits until it answers.

@@ -64,6 +64,17 @@ func wire(d cli.Deps) cli.Deps {
 		}
 		return node.RunCoordinator(ctx, w.options(c))
 	}
+	d.JoinCoordinator = func(ctx context.Context, g cli.Globals, code string, confirm func(group.Preview) error) error {
+		c, err := w.load(g)
+		if err != nil {
+			return err
+		}
+		if err := node.JoinCoordinator(ctx, w.options(c), code, confirm); err != nil {
+			return err
+		}
+		fmt.Fprintf(d.Stdout, "This machine is admitted as coordinator %s. Start it, which brings the records: %s coordinator%s\n", c.Name, program(), flags(g))
+		return nil
+	}
 	d.DemoSignIn = func(ctx context.Context, g cli.Globals) error {
 		c, err := w.load(g)
 		if err != nil {

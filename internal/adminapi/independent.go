@@ -19,6 +19,9 @@ type Coordinator interface {
 	Overview(ctx context.Context) (group.Overview, error)
 	CreateActivation(ctx context.Context, by string, r admin.FoundingRequest) (admin.ActivationCode, error)
 	Retire(ctx context.Context, by string, r admin.RetireRequest) (admin.Removed, error)
+	// Forget takes one of several coordinators out for good, Leave this one.
+	Forget(ctx context.Context, by, name string) (admin.Removed, error)
+	Leave(ctx context.Context, by string) (admin.Removed, error)
 	Backup(ctx context.Context, by string, passphrase secret.Text, w io.Writer) error
 }
 
@@ -31,11 +34,17 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 	route(a, readStatus, http.MethodGet, "/coordinator/status", "Show groups, servers, and the rules that they break", func(ctx context.Context, _ desk, _ *none) (group.Overview, error) {
 		return c.Overview(ctx)
 	})
-	route(a, own, http.MethodPost, "/coordinator/activations", "Make a code that founds a group", func(ctx context.Context, _ desk, in *struct{ Body admin.FoundingRequest }) (admin.ActivationCode, error) {
+	route(a, own, http.MethodPost, "/coordinator/activations", "Make a code that founds a group, or admits another coordinator", func(ctx context.Context, _ desk, in *struct{ Body admin.FoundingRequest }) (admin.ActivationCode, error) {
 		return c.CreateActivation(ctx, callerOf(ctx).By, in.Body)
 	})
 	route(a, own, http.MethodPost, "/coordinator/retire", "Forget a group or one of its servers", func(ctx context.Context, _ desk, in *struct{ Body admin.RetireRequest }) (admin.Removed, error) {
 		return c.Retire(ctx, callerOf(ctx).By, in.Body)
+	})
+	route(a, own, http.MethodPost, "/coordinator/forget", "Take one of several coordinators out for good", func(ctx context.Context, _ desk, in *struct{ Body admin.ForgetRequest }) (admin.Removed, error) {
+		return c.Forget(ctx, callerOf(ctx).By, in.Body.Name)
+	})
+	route(a, own, http.MethodPost, "/coordinator/leave", "Take this one of several coordinators out", func(ctx context.Context, _ desk, _ *none) (admin.Removed, error) {
+		return c.Leave(ctx, callerOf(ctx).By)
 	})
 	backup := operation(own, http.MethodPost, "/backup", "Stream one encrypted backup")
 	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {

@@ -56,6 +56,8 @@ type Deps struct {
 	// InitCoordinator founds an independent coordinator on this machine, Coordinator runs it.
 	InitCoordinator func(ctx context.Context, g Globals) error
 	Coordinator     func(ctx context.Context, g Globals) error
+	// JoinCoordinator admits this machine as another coordinator by a code, if confirm agrees.
+	JoinCoordinator func(ctx context.Context, g Globals, code string, confirm func(group.Preview) error) error
 	// DemoSignIn signs the demo's user in over RADIUS.
 	DemoSignIn func(ctx context.Context, g Globals) error
 	// VerifyBackup reads a backup to its end and says what is in it.

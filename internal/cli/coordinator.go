@@ -25,6 +25,9 @@ func (coordinatorStatus) Run(ctx context.Context, e *env) error {
 	if e.JSON {
 		return e.document(o)
 	}
+	for _, c := range o.Coordinators {
+		fmt.Fprintf(e.Stdout, "coordinator %s: %s, at %s\n", printable(c.Name), colleague(c), printable(c.Address))
+	}
 	for _, g := range o.Groups {
 		fmt.Fprintf(e.Stdout, "group %s: epoch %d, master %s, %d of %d servers heard, %d users\n", printable(g.Name), g.Epoch,
 			orNone(printable(g.Master)), g.Alive, g.Servers, g.Users)
@@ -37,6 +40,19 @@ func (coordinatorStatus) Run(ctx context.Context, e *env) error {
 	}
 	e.say("As %s sees it.", printable(o.By))
 	return nil
+}
+
+// colleague says what one of the coordinators is.
+func colleague(c group.ColleagueView) string {
+	switch {
+	case c.Leads:
+		return "leads"
+	case !c.Reachable:
+		return "does not answer"
+	case !c.Voter:
+		return "has no vote yet"
+	}
+	return "votes"
 }
 
 // serverRow is one server for a table.

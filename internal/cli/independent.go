@@ -14,7 +14,10 @@ import (
 type independentVerbs struct {
 	Serve      coordinatorServe      `cmd:"" default:"1" help:"Run an independent coordinator; so does the verb without another word."`
 	Init       coordinatorInit       `cmd:"" help:"Found an independent coordinator on this machine."`
-	Activation coordinatorActivation `cmd:"" help:"Codes that found groups."`
+	Activation coordinatorActivation `cmd:"" help:"Codes that found groups, and that admit other coordinators."`
+	Join       coordinatorJoin       `cmd:"" help:"Make this machine another coordinator beside one that runs."`
+	Forget     coordinatorForget     `cmd:"" help:"Take one of several coordinators that is gone for good out."`
+	Leave      coordinatorLeave      `cmd:"" help:"Take this one of several coordinators out."`
 	Retire     coordinatorRetire     `cmd:"" help:"Have an independent coordinator forget a server or a group that is gone for good."`
 }
 
@@ -39,16 +42,17 @@ func (coordinatorInit) Run(ctx context.Context, e *env) error {
 }
 
 type coordinatorActivation struct {
-	Create foundingCreate `cmd:"" help:"Make a code that founds one group; on the coordinator only."`
+	Create foundingCreate `cmd:"" help:"Make a code that founds one group, or admits one coordinator; on the coordinator only."`
 }
 
 type foundingCreate struct {
-	Group string `required:"" help:"Name of the group." placeholder:"NAME"`
-	TTL   span   `name:"ttl" help:"How long the code lives." default:"10m" placeholder:"DURATION"`
+	Group       string `help:"Found a group of this name." placeholder:"NAME" xor:"what" required:""`
+	Coordinator bool   `help:"Admit another coordinator." xor:"what" required:""`
+	TTL         span   `name:"ttl" help:"How long the code lives." default:"10m" placeholder:"DURATION"`
 }
 
 func (v *foundingCreate) Run(ctx context.Context, e *env) error {
-	in := admin.FoundingRequest{Group: v.Group, Seconds: v.TTL.seconds()}
+	in := admin.FoundingRequest{Group: v.Group, Coordinator: v.Coordinator, Seconds: v.TTL.seconds()}
 	var doc admin.ActivationCode
 	if err := e.call(ctx, http.MethodPost, "/coordinator/activations", nil, in, &doc); err != nil {
 		return err
@@ -57,6 +61,10 @@ func (v *foundingCreate) Run(ctx context.Context, e *env) error {
 		return e.document(doc)
 	}
 	fmt.Fprintln(e.Stdout, string(doc.Code.Expose()))
+	if v.Coordinator {
+		e.say("It admits one coordinator until %s and is not shown again. On the new machine: countersign coordinator join CODE --config FILE", doc.Expires.In(e.Location).Format("15:04:05"))
+		return nil
+	}
 	e.say("It founds group %s until %s and is not shown again. On the first server: countersign activate CODE --config FILE", printable(doc.Group), doc.Expires.In(e.Location).Format("15:04:05"))
 	return nil
 }

@@ -93,20 +93,22 @@ type activateVerb struct {
 // maxCode bounds what is read as an activation code, in bytes.
 const maxCode = 16 << 10
 
+// code reads an activation code that was given as - .
+func (e *env) code(given string) (string, error) {
+	if given != "-" {
+		return given, nil
+	}
+	if e.Prompt != nil {
+		return e.Prompt("Activation code: ", false)
+	}
+	b, err := io.ReadAll(io.LimitReader(e.in, maxCode))
+	return string(b), err
+}
+
 func (v *activateVerb) Run(ctx context.Context, e *env) error {
-	code := v.Code
-	if code == "-" && e.Prompt != nil {
-		typed, err := e.Prompt("Activation code: ", false)
-		if err != nil {
-			return err
-		}
-		code = typed
-	} else if code == "-" {
-		b, err := io.ReadAll(io.LimitReader(e.in, maxCode))
-		if err != nil {
-			return err
-		}
-		code = string(b)
+	code, err := e.code(v.Code)
+	if err != nil {
+		return err
 	}
 	return e.Deps.Activate(ctx, e.Globals, code, func(p group.Preview) error {
 		if p.Role == group.RoleFounder {

@@ -18,6 +18,7 @@ type Status struct {
 	ClusterID   string
 	Revision    int64     // of the local copy
 	Lag         uint64    // entries that the group has decided and the local copy does not show yet, as far as this server knows
+	Term        uint64    // counts the elections that this member knows of
 	Quorum      bool      // a master answers, by our own probe; false behind a fence
 	LastContact time.Time // when the master last answered a read or write; zero: not since the start
 	DBSize      int64     // bytes of the file
@@ -42,6 +43,7 @@ func (n *Node) Status() (Status, error) {
 		return Status{}, err
 	}
 	defer n.ops.Done()
+	s.Term = n.srv.Term() // before the leader, which is then of this term or a later one
 	leader := n.srv.Leader()
 	s.Revision, s.DBSize, s.DBInUse = n.srv.KV().Rev(), n.srv.Backend().Size(), n.srv.Backend().SizeInUse()
 	s.Quorum = leader != 0 && n.misses.Load() < lostAfter && n.fence.Load() == nil

@@ -65,18 +65,20 @@ func (g SignedGrant) OpenBy(ca *x509.Certificate) (registry.Grant, error) {
 // independent serves an independent coordinator.
 type independent struct {
 	r      *registry.Service
+	own    *group.Service
 	limit  *rate.Limiter // of strangers
 	ending <-chan struct{}
 }
 
 // Independent serves the paths of an independent coordinator. Servers show the certificate
-// that it has issued to them; what it answers to strangers is limited. When ending is closed
-// (nil: never), those who wait are sent away.
-func Independent(r *registry.Service, ending <-chan struct{}) http.Handler {
-	c := &independent{r, rate.NewLimiter(5, 20), ending}
+// that it has issued to them; what it answers to strangers is limited. own admits further
+// coordinators (nil: there are none). When ending is closed (nil: never), those who wait are
+// sent away.
+func Independent(r *registry.Service, own *group.Service, ending <-chan struct{}) http.Handler {
+	c := &independent{r, own, rate.NewLimiter(5, 20), ending}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+PathPreview, c.stranger(r.PreviewFounding))
-	mux.HandleFunc("POST "+PathActivate, c.stranger(r.Found))
+	mux.HandleFunc("POST "+PathPreview, c.stranger(r.PreviewFounding, (*group.Service).Preview))
+	mux.HandleFunc("POST "+PathActivate, c.stranger(r.Found, (*group.Service).Activate))
 	mux.HandleFunc("GET "+PathMaster, c.master)
 	serve(c, mux, PathReport, func(ctx context.Context, from registry.Server, in registry.Heartbeat) (any, error) {
 		st, err := r.Report(ctx, from, address(ctx), in)
@@ -139,8 +141,8 @@ func standing(s registry.Standing) Standing {
 }
 
 // stranger serves an activation code: one that founds a group here, one that joins a group
-// by passing it on to that group's master.
-func (c *independent) stranger(found func(context.Context, group.Request) (group.Proven, error)) http.HandlerFunc {
+// by passing it on to that group's master, one that admits another coordinator.
+func (c *independent) stranger(found func(context.Context, group.Request) (group.Proven, error), colleague func(*group.Service, context.Context, group.Request) (group.Proven, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in group.Request
 		err := group.ReadBody(r, &in)
@@ -152,6 +154,14 @@ func (c *independent) stranger(found func(context.Context, group.Request) (group
 		}
 		if err != nil {
 			group.WriteAnswer(w, nil, err)
+			return
+		}
+		if in.Role == mfa.RoleCoordinator {
+			p, err := group.Proven{}, ErrAlone
+			if c.own != nil {
+				p, err = colleague(c.own, r.Context(), in)
+			}
+			group.WriteAnswer(w, p, err)
 			return
 		}
 		founds, err := c.r.Founds(r.Context(), in.Code)
@@ -166,6 +176,9 @@ func (c *independent) stranger(found func(context.Context, group.Request) (group
 		}
 	}
 }
+
+// ErrAlone: there is no port between coordinators.
+var ErrAlone = fmt.Errorf("%w: this coordinator has no port for others of its kind: set listen.peer in its node file and restart it", mfa.ErrInvalid)
 
 // pass has the group's master answer.
 func (c *independent) pass(w http.ResponseWriter, r *http.Request, in group.Request) {
@@ -213,23 +226,16 @@ func serve[In any](c *independent, mux *http.ServeMux, path string, do func(ctx 
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		var in In
 		var out any
-		from, err := c.caller(r)
+		who := introduced(r)
+		from, err := c.r.Caller(r.Context(), r.Header.Get(GroupHeader), who.name, who.key)
 		if err == nil {
 			err = group.ReadBody(r, &in)
 		}
 		if err == nil {
-			out, err = do(context.WithValue(r.Context(), addressKey{}, r.RemoteAddr), from, in)
+			out, err = do(context.WithValue(r.Context(), addressKey{}, who.address), from, in)
 		}
 		group.WriteAnswer(w, out, err)
 	})
-}
-
-func (c *independent) caller(r *http.Request) (registry.Server, error) {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || len(r.TLS.VerifiedChains) == 0 {
-		return registry.Server{}, fmt.Errorf("%w: no certificate of this coordinator", group.ErrNotMember)
-	}
-	leaf := r.TLS.PeerCertificates[0]
-	return c.r.Caller(r.Context(), r.Header.Get(GroupHeader), leaf.Subject.CommonName, pki.KeyDigest(leaf.RawSubjectPublicKeyInfo))
 }
 
 // ServeLetter has the master's own handler answer a letter.

@@ -47,7 +47,7 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{t: t, Service: &registry.Service{Name: "c1", KV: kv, Ring: ring, CA: ca, Trail: trail{}, Limits: group.DefaultLimits,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
-	r.http = httptest.NewUnstartedServer(Independent(r.Service, nil))
+	r.http = httptest.NewUnstartedServer(Independent(r.Service, nil, nil))
 	r.Addresses = []string{r.http.Listener.Addr().String()}
 	pair, err := r.OwnCertificate(time.Now())
 	if err != nil {

@@ -9,6 +9,21 @@ type Overview struct {
 	Groups     []GroupView  `json:"groups"`
 	Servers    []ServerView `json:"servers"`
 	Violations []Violation  `json:"violations"`
+	// Coordinators are the independent coordinators, as the one that was asked sees them.
+	Coordinators []ColleagueView `json:"coordinators,omitempty"`
+}
+
+// ColleagueView is one independent coordinator.
+type ColleagueView struct {
+	Name      string    `json:"name"`
+	Leads     bool      `json:"leads" doc:"the others pass on to it"`
+	Voter     bool      `json:"voter"`
+	Reachable bool      `json:"reachable"`
+	Address   string    `json:"address" doc:"that servers call"`
+	Peer      string    `json:"peer,omitempty" doc:"that the others call"`
+	Revision  int64     `json:"revision"`
+	Version   string    `json:"version"`
+	Expires   time.Time `json:"certificate_expires,omitzero"`
 }
 
 // GroupView is one group.

@@ -22,6 +22,7 @@ const (
 	RuleLowerEpoch  Rule = "lower_epoch"  // it serves an epoch that has ended
 	RuleVersionSkew Rule = "version_skew" // the servers run different versions
 	RuleClockSkew   Rule = "clock_skew"   // its clock is wrong
+	RuleNoMajority  Rule = "no_majority"  // of the independent coordinators: none of them leads
 )
 
 // Limits are the bounds of the rules that have one.

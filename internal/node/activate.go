@@ -30,6 +30,9 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 	if err != nil {
 		return err
 	}
+	if a.Role == mfa.RoleCoordinator {
+		return fmt.Errorf("this code admits another coordinator, and no server: use it with `countersign coordinator join`; a server is admitted by one from `countersign group activation create`")
+	}
 	if o.Config.Listen.Peer == "" {
 		return fmt.Errorf("listen.peer is not set: a server of a group needs its peer port; set it in the node file (the other servers must reach it), for example %s:7443", o.Config.Name)
 	}
@@ -42,15 +45,7 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 			return err
 		}
 	}
-	if err := o.Config.PrepareDataDir(); err != nil {
-		return err
-	}
-	if hasLeft(o.Config.DataDir) {
-		if err := s.clear(); err != nil {
-			return fmt.Errorf("move away what the server had in its former group: %w", err)
-		}
-	}
-	undo, err := s.claim()
+	undo, err := s.vacate()
 	if err != nil {
 		return err
 	}

@@ -122,25 +122,46 @@ func (s *server) atMaster(h http.Handler) http.Handler {
 			group.WriteAnswer(w, nil, err)
 			return
 		}
-		proxy := httputil.ReverseProxy{
-			Rewrite: func(p *httputil.ProxyRequest) {
-				p.SetURL(&url.URL{Scheme: "https", Host: master.Peer})
-				p.Out.Header.Set(relayedHeader, s.Config.Name)
-				s.peers.client.Sign(p.Out)
-			},
-			Transport: s.peers.client.Transport(),
-			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-				group.WriteAnswer(w, nil, fmt.Errorf("the master %s at %s: %w (%w)", master.Name, master.Peer, mfa.ErrUnavailable, err))
-			},
-		}
-		proxy.ServeHTTP(w, r)
+		s.passTo(master, nil).ServeHTTP(w, r)
 	})
+}
+
+// passTo passes requests on to the peer port of master. more (nil: nothing) adds to them.
+func (s *server) passTo(master mfa.Member, more func(in, out *http.Request)) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "https", Host: master.Peer})
+			p.Out.Header.Set(relayedHeader, s.Config.Name)
+			s.peers.client.Sign(p.Out)
+			if more != nil {
+				more(p.In, p.Out)
+			}
+		},
+		Transport: s.peers.client.Transport(),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			group.WriteAnswer(w, nil, fmt.Errorf("the master %s at %s: %w (%w)", master.Name, master.Peer, mfa.ErrUnavailable, err))
+		},
+	}
+}
+
+// memberRecords are the records of a group's servers.
+type memberRecords interface {
+	Members() []mfa.Member
+	UpdateMember(ctx context.Context, name string, change func(*mfa.Member) error) error
+}
+
+// records are those of the servers of this one's group, or of the coordinators if it is one.
+func (s *server) records() memberRecords {
+	if s.colleagues != nil {
+		return s.colleagues
+	}
+	return s.store
 }
 
 // master returns the record of the master that answers.
 func (s *server) master() (mfa.Member, error) {
 	name := s.group.Cluster.Master()
-	for _, m := range s.store.Members() {
+	for _, m := range s.records().Members() {
 		if m.Name == name && name != "" {
 			return m, nil
 		}
@@ -157,7 +178,7 @@ func (s *server) introduce(ctx context.Context) error {
 	for {
 		st, err := s.node.Status()
 		if err == nil && st.Quorum && !introduced {
-			err = s.store.UpdateMember(ctx, s.Config.Name, func(m *mfa.Member) error {
+			err = s.records().UpdateMember(ctx, s.Config.Name, func(m *mfa.Member) error {
 				if m.Key == "" && !(st.Voter && st.Voters == 1) {
 					return fmt.Errorf("%w: it was taken out of the group", mfa.ErrNotFound)
 				}
@@ -209,7 +230,7 @@ func (s *server) servers() ([]admin.Member, error) {
 	}
 	var all []admin.Member
 	listed := false
-	for _, m := range s.store.Members() {
+	for _, m := range s.records().Members() {
 		if m.Name == s.Config.Name {
 			listed = true
 			all = append(all, self)

@@ -2,24 +2,25 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"countersign/internal/admin"
+	"golang.org/x/time/rate"
+
 	"countersign/internal/adminapi"
 	"countersign/internal/cluster"
-	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
-	"countersign/internal/secret"
 	"countersign/internal/store"
 	"countersign/internal/trail"
 )
@@ -35,6 +36,9 @@ type independent struct {
 	*server
 	registry *registry.Service
 	shown    atomic.Pointer[tls.Certificate]
+
+	leading sync.Mutex
+	term    uint64 // in which this coordinator began to lead last; under leading
 }
 
 // InitCoordinator founds an independent coordinator on this machine: its keys, its database
@@ -96,27 +100,31 @@ func coordinatorConfig(o Options) error {
 	case l.Coordinator == "":
 		return fmt.Errorf("%s: listen.coordinator is not set: it is the port that servers call, for example :443", where)
 	case l.HTTPS != "" || l.Metrics != "" || len(l.RADIUS)+len(l.Accounting)+len(l.LDAP) > 0:
-		return fmt.Errorf("%s: a coordinator runs no front-ends: is this a server's node file? A coordinator's has name, data_dir, listen.coordinator and log", where)
-	case l.Peer != "":
-		return fmt.Errorf("%s: listen.peer is set, but this version runs one coordinator, not several: remove it", where)
+		return fmt.Errorf("%s: a coordinator runs no front-ends: is this a server's node file? A coordinator's has name, data_dir, listen.coordinator, listen.peer (if there are several) and log", where)
 	case c.TLS.CertFile != "":
 		return fmt.Errorf("%s: tls.cert_file is set, but servers believe only certificates of the coordinator's own CA in this version: remove it", where)
 	}
-	_, err := advertised("coordinator", c.Advertise.Coordinator, c.Listen.Coordinator)
+	_, _, _, err := addresses(c)
 	return err
 }
 
-// open opens what the database and the folder hold. Tasks that must run go to data.
+// open opens what the database and the folder hold, by the local copy: a coordinator that
+// reaches no majority starts too, and says so. Tasks that must run go to data.
 func (c *independent) open(ctx context.Context, data *stage) error {
-	if _, err := c.node.Barrier(ctx); err != nil {
-		return fmt.Errorf("the database in %s does not become ready: %w", c.Config.DataDir, err)
+	if !c.hasOthers() { // a sole voter's copy is behind what it acknowledged until this
+		if _, err := c.node.Barrier(ctx); err != nil {
+			return fmt.Errorf("the database in %s does not become ready: %w", c.Config.DataDir, err)
+		}
 	}
 	keyset, err := store.LoadKeyset(ctx, c.node, c.Config.Name, c.id.wrap)
 	if err != nil {
 		return err
 	}
 	c.ring = keyring.NewRing(keyset)
-	ca, err := registry.EnsureCA(ctx, c.node, c.ring, "coordinator "+c.Config.Name, c.Now())
+	ca, err := registry.ReadCA(ctx, c.node, c.ring)
+	if errors.Is(err, mfa.ErrNotFound) {
+		ca, err = registry.EnsureCA(ctx, c.node, c.ring, "coordinator "+c.Config.Name, c.Now())
+	}
 	if err != nil {
 		return err
 	}
@@ -128,20 +136,45 @@ func (c *independent) open(ctx context.Context, data *stage) error {
 		return err
 	}
 	data.run("trail", c.trail.Run)
-	address, err := advertised("coordinator", c.Config.Advertise.Coordinator, c.Config.Listen.Coordinator)
+	_, address, _, err := addresses(c.Config)
 	if err != nil {
 		return err
 	}
-	c.registry = &registry.Service{Name: c.Config.Name, Addresses: []string{address}, KV: c.node, Ring: c.ring, CA: ca, Trail: c.trail,
-		Limits: group.DefaultLimits, Now: c.Now, Log: c.log.Logger("coordinator")}
+	c.colleagues = &registry.Colleagues{KV: c.node, Ring: c.ring, Keyset: func(name, recipient string) (string, []byte, error) {
+		return store.KeysetRecord(name, recipient, c.ring.Keyset())
+	}}
+	data.run("coordinators", c.colleagues.Run)
+	if err := c.colleagues.Ready(ctx); err != nil {
+		return err
+	}
+	c.registry = &registry.Service{Name: c.Config.Name, Addresses: []string{address}, Others: c.others, Leads: c.lead, KV: c.node, Ring: c.ring, CA: ca,
+		Trail: c.trail, Limits: group.DefaultLimits, Now: c.Now, Log: c.log.Logger("coordinator")}
 	return nil
 }
 
 // RunCoordinator runs an independent coordinator until ctx is done.
-func RunCoordinator(ctx context.Context, o Options) (err error) {
-	c := &independent{server: &server{Options: o}}
-	c.started = c.Now()
-	if err := coordinatorConfig(o); err != nil {
+func RunCoordinator(ctx context.Context, o Options) error {
+	was := ""
+	for {
+		c := &independent{server: &server{Options: o}}
+		c.was.Store(&was)
+		err := c.run(ctx)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, errStuck):
+			return err
+		case errors.Is(err, errForgotten) && !c.removed.Load():
+			return errors.Join(markLeft(o.Config.DataDir, coordinatorGroup), errOut(o.Config))
+		case !c.removed.Load():
+			return err
+		}
+		was = c.before() // taken out to become a learner, or for good: who leads tells when it is asked
+	}
+}
+
+func (c *independent) run(ctx context.Context) (err error) {
+	c.started, c.instance = c.Now(), rand.Text()
+	c.ahead, c.testified, c.absurd = make(chan string, 4), make(chan told, 4), rate.Sometimes{First: 1, Interval: time.Minute}
+	if err := coordinatorConfig(c.Options); err != nil {
 		return err
 	}
 	if err := c.openLog(); err != nil {
@@ -153,7 +186,8 @@ func RunCoordinator(ctx context.Context, o Options) (err error) {
 	var running stack
 	defer func() {
 		notify("STOPPING=1")
-		stopped := running.unwind(stopTimeout)
+		c.noteRemoval()
+		stopped := running.unwind(c.patience())
 		switch cause := context.Cause(ctx); {
 		case err != nil || stopped != nil:
 			err = errors.Join(err, stopped)
@@ -174,23 +208,30 @@ func RunCoordinator(ctx context.Context, o Options) (err error) {
 		c.Ready(c.bound)
 	}
 	<-ctx.Done()
-	c.own.Info("stopping")
+	c.own.Info("stopping", "cause", context.Cause(ctx))
 	return nil
 }
 
 func (c *independent) start(ctx context.Context, fail func(error), running *stack) (err error) {
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	if hasLeft(c.Config.DataDir) {
+		return errOut(c.Config)
+	}
 	c.id, err = loadIdentity(c.Config.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no coordinator in %s: found one with `countersign coordinator init%s`", c.Config.DataDir, c.configFlag())
+		return fmt.Errorf("there is no coordinator in %s: found one with `countersign coordinator init%s`, or join others with `countersign coordinator join CODE%s`", c.Config.DataDir, c.configFlag(), c.configFlag())
 	}
 	if err != nil {
 		return err
 	}
-	options := c.clusterOptions()
-	options.Group = coordinatorGroup
-	if c.node, err = cluster.Open(starting, options); err != nil {
+	if err := c.openColleagues(starting); err != nil {
+		return err
+	}
+	if err := c.listenPeer(ctx, fail, running); err != nil {
+		return err
+	}
+	if err := c.openRegistry(ctx, starting); err != nil {
 		return err
 	}
 	running.push("close the database", func() error { c.node.Close(); return nil })
@@ -205,21 +246,32 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	if err := c.renewOwn(); err != nil {
 		return err
 	}
+	_ = c.lead() // if it does, it listens from now on
+	edges := newStage(ctx, fail)
+	c.assembleColleagues(edges.ctx.Done())
+	services := newStage(ctx, fail)
+	running.stage(services)
+	c.runColleagues(services)
+	running.stage(edges)
+	return c.serve(edges)
+}
+
+// serve opens the ports, both or none.
+func (c *independent) serve(edges *stage) error {
 	port, err := c.listenTCP("listen.coordinator", c.Config.Listen.Coordinator)
 	if err != nil {
 		return err
 	}
-	running.push("close the port", func() error { _ = port.Close(); return nil })
 	socket, err := adminapi.ListenSocket(SocketPath(c.Config.DataDir))
 	if err != nil {
+		_ = port.Close()
 		return err
 	}
-	c.bound = Addresses{Coordinator: port.Addr().String(), Socket: SocketPath(c.Config.DataDir)}
-	c.registry.Begin()
-	edges := newStage(ctx, fail)
-	running.stage(edges)
+	c.bound.Coordinator, c.bound.Socket = port.Addr().String(), SocketPath(c.Config.DataDir)
+	open := c.listeners()
+	c.fronts.Store(&open)
 	edges.run("coordinator", func(ctx context.Context) error {
-		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), coordinator.Independent(c.registry, ctx.Done()), c.log.Logger("coordinator"))
+		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), c.coordinator, c.log.Logger("coordinator"))
 	})
 	api := adminapi.NewCoordinator(c, c.Version, c.log.Logger("api"))
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, socket, api, c.log.Logger("http")) })
@@ -227,14 +279,14 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	return nil
 }
 
-// care renews the coordinator's own certificate and removes old codes, until ctx is done.
+// care renews the coordinator's own certificates and removes old codes, until ctx is done.
 func (c *independent) care(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		err := errors.Join(c.renewOwn(), c.registry.Sweep(ctx))
+		err := errors.Join(c.renewOwn(), c.renewPeer(), c.sweep(ctx))
 		if err != nil && ctx.Err() == nil {
-			c.own.Error("the coordinator's own certificate or old codes could not be cared for; the next try is in a while", "error", err)
+			c.own.Error("the coordinator's own certificates or old codes could not be cared for; the next try is in a while", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -270,27 +322,4 @@ func (c *independent) tlsConfig() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
 		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.shown.Load(), nil }}
-}
-
-// Overview implements adminapi.Coordinator.
-func (c *independent) Overview(ctx context.Context) (group.Overview, error) {
-	return c.registry.Overview(ctx)
-}
-
-// CreateActivation implements adminapi.Coordinator.
-func (c *independent) CreateActivation(ctx context.Context, by string, r admin.FoundingRequest) (admin.ActivationCode, error) {
-	life := 10 * time.Minute
-	if r.Seconds > 0 {
-		life = time.Duration(r.Seconds) * time.Second
-	}
-	text, expires, err := c.registry.CreateFoundingCode(ctx, by, r.Group, life)
-	return admin.ActivationCode{Code: &secret.Wire{Text: secret.FromString(text)}, Group: r.Group, Role: group.RoleFounder, Expires: expires}, err
-}
-
-// Retire implements adminapi.Coordinator.
-func (c *independent) Retire(ctx context.Context, by string, r admin.RetireRequest) (admin.Removed, error) {
-	if r.Server == "" {
-		return admin.Removed{Removed: r.Group}, c.registry.RetireGroup(ctx, by, r.Group)
-	}
-	return admin.Removed{Removed: r.Group + "/" + r.Server}, c.registry.RetireServer(ctx, by, r.Group, r.Server)
 }

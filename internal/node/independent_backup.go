@@ -25,7 +25,7 @@ func (c *independent) Backup(ctx context.Context, by string, passphrase secret.T
 		return err
 	}
 	digest := sha256.Sum256(c.registry.CA.Certificate().Raw)
-	return c.writeBackup(ctx, passphrase, w, nil, digest[:])
+	return c.writeBackup(ctx, passphrase, w, c.colleagues.Members(), digest[:])
 }
 
 // restoreCoordinator fills the folder, which holds this machine's keys, from the backup of a
@@ -62,6 +62,9 @@ func (s *server) restoreCoordinator(ctx context.Context, m manifest, keyset keyr
 	if err := c.open(ctx, data); err != nil {
 		return 0, err
 	}
+	if err := c.colleagues.RemoveOthers(ctx, c.Config.Name); err != nil {
+		return 0, err
+	}
 	if err := c.registry.SkipEpochs(ctx); err != nil {
 		return 0, err
 	}
@@ -74,10 +77,37 @@ func (s *server) restoreCoordinator(ctx context.Context, m manifest, keyset keyr
 	return len(all), c.trail.Append(ctx, mfa.Record{Act: &act})
 }
 
+// coordinatorsLive asks the coordinators that a backup records. While they answer, with a
+// majority, the operator must have typed what ends.
+func (s *server) coordinatorsLive(ctx context.Context, m manifest, confirm string) error {
+	what := fmt.Sprintf("%s/%d", m.Group, m.Epoch)
+	if confirm != "" && confirm != what {
+		return fmt.Errorf("confirmed was %q, but what ends with this restore is %s: nothing was changed", confirm, what)
+	}
+	live := ""
+	for _, o := range askServers(ctx, m) {
+		said := fmt.Sprintf("no answer (%v)", o.err)
+		switch {
+		case o.err == nil, errors.Is(o.err, mfa.ErrNotFound): // that it knows no group without a name
+			live, said = o.member.Coordinator, "it lives"
+		case errors.Is(o.err, mfa.ErrUnavailable):
+			said = "it lives, but reaches no majority of the coordinators"
+		}
+		fmt.Fprintf(s.Stdout, "Asked coordinator %s at %s: %s.\n", o.member.Name, o.member.Coordinator, said)
+	}
+	if live != "" && confirm == "" {
+		return fmt.Errorf("the coordinators live: %s answers. Nothing was changed. To add this machine to them, make a code there with `countersign coordinator activation create --coordinator`; to end what they are and all that they have recorded since the backup, stop them and give --confirm %s", live, what)
+	}
+	return nil
+}
+
 // restoreAsCoordinator is RestoreBackup for the backup of a coordinator.
-func (s *server) restoreAsCoordinator(ctx context.Context, m manifest, keyset keyring.Keyset, work string) error {
+func (s *server) restoreAsCoordinator(ctx context.Context, m manifest, keyset keyring.Keyset, work, confirm string) error {
 	if err := coordinatorConfig(s.Options); err != nil {
 		return fmt.Errorf("this is the backup of an independent coordinator: %w", err)
+	}
+	if err := s.coordinatorsLive(ctx, m, confirm); err != nil {
+		return err
 	}
 	groups, err := s.restoreCoordinator(ctx, m, keyset, filepath.Join(work, snapshotName))
 	if err != nil {

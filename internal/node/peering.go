@@ -20,6 +20,7 @@ import (
 	"countersign/internal/cluster"
 	"countersign/internal/config"
 	"countersign/internal/group"
+	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/peer"
@@ -48,9 +49,10 @@ type peering struct {
 	client *peer.Client
 	port   net.Listener
 
-	records atomic.Pointer[store.Store]  // once they can be read
-	raft    atomic.Pointer[http.Handler] // once the database is open
-	api     atomic.Pointer[http.Handler] // once everything works
+	records atomic.Pointer[store.Store]         // once they can be read
+	listed  atomic.Pointer[registry.Colleagues] // of a coordinator, in place of records
+	raft    atomic.Pointer[http.Handler]        // once the database is open
+	api     atomic.Pointer[http.Handler]        // once everything works
 	live    atomic.Pointer[cluster.Node]
 
 	writing sync.Mutex  // held while the roster is written
@@ -294,6 +296,14 @@ func (p *peering) allow(digest string) (string, bool) {
 }
 
 // sure reports whether the member records here are those of the group.
+func (s *server) sure() bool {
+	if s.peers.listed.Load() != nil {
+		st, err := s.node.Status()
+		return err == nil && st.Quorum
+	}
+	return s.peers.sure()
+}
+
 func (p *peering) sure() bool {
 	st := p.records.Load()
 	if st == nil || p.stale.Load() {
@@ -307,6 +317,11 @@ func (p *peering) sure() bool {
 func (p *peering) members() []mfa.Member {
 	if st := p.records.Load(); st != nil && !p.stale.Load() {
 		if all := st.Members(); len(all) > 0 {
+			return all
+		}
+	}
+	if c := p.listed.Load(); c != nil && !p.stale.Load() {
+		if all := c.Members(); len(all) > 0 {
 			return all
 		}
 	}
@@ -361,7 +376,7 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 	}
 	p := s.peers
 	server := &peer.Server{
-		Allow: p.allow, Sure: p.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
+		Allow: p.allow, Sure: s.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
 		API: func() http.Handler { return stored(&p.api) }, Tell: s.tellEpoch, Testify: s.tellTestimony, Hear: s.hearTestimony, Ahead: s.hearOf, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
 		Hello: s.hello(), Fits: p.fits,
 	}

@@ -53,7 +53,7 @@ func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secre
 		return err
 	}
 	if m.Group == coordinatorGroup {
-		return s.restoreAsCoordinator(ctx, m, keys, work)
+		return s.restoreAsCoordinator(ctx, m, keys, work, confirm)
 	}
 	others := askServers(ctx, m)
 	for _, o := range others {

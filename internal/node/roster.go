@@ -95,7 +95,7 @@ func (s *server) keepRoster(ctx context.Context) error {
 	tick := time.NewTicker(rosterEvery)
 	defer tick.Stop()
 	for {
-		now := roster{s.node.Group(), s.store.Members()}
+		now := roster{s.node.Group(), s.records().Members()}
 		if len(now.Members) > 0 && !s.peers.stale.Load() && !reflect.DeepEqual(now, *s.peers.roster.Load()) {
 			if err := s.peers.replace(now, s.id); err != nil {
 				s.own.Warn("the copy of the member records could not be written; the next try is in a moment", "error", err)

@@ -23,6 +23,7 @@ import (
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
 	"countersign/internal/group"
+	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
 	"countersign/internal/radiusd"
@@ -122,6 +123,7 @@ type server struct {
 	absurd      rate.Sometimes         // says that one tells an epoch that cannot be
 	promoting   sync.Mutex             // held while a new epoch is begun
 	fail        func(error)            // ends this run
+	colleagues  *registry.Colleagues   // the coordinators, if this is one of them; nil: it is a server
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error

@@ -40,8 +40,11 @@ func (r roster) own(name string) mfa.Member {
 
 // role is this server's in its group.
 func (s *server) role() string {
-	if s.witness {
+	switch {
+	case s.witness:
 		return mfa.RoleWitness
+	case s.colleagues != nil:
+		return mfa.RoleCoordinator
 	}
 	return mfa.RoleServer
 }

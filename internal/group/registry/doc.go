@@ -50,6 +50,9 @@ type Service struct {
 	Addresses []string // host:port under which servers call it
 	// Others are the addresses of the other coordinators; nil: there are none.
 	Others func() []string
+	// Leads returns an error if this coordinator is not, or not any more, the one that the
+	// others pass on to; nil: there are no others. No epoch is granted by what it heard before.
+	Leads  func() error
 	KV     KV
 	Ring   *keyring.Ring
 	CA     pki.CA
@@ -60,6 +63,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	began   time.Time                    // when this coordinator began to listen to reports; see Begin
+	awake   time.Time                    // when it was last seen to run; see Watch
 	heard   map[string]*group.Heartbeats // by group
 	letters map[string]*box              // by group
 }

@@ -88,10 +88,19 @@ func (s *Service) grantable(g *Group, candidate Server, r GrantRequest) error {
 	if last := g.Granted; last != nil && last.Epoch > g.Epoch && last.Candidate != candidate.Name {
 		return refusal("epoch %d was granted to server %s at %s; if that server is gone for good as well, run `countersign coordinator retire %s/%s` at the coordinator first", last.Epoch, last.Candidate, last.Time.Format(time.RFC3339), g.Name, last.Candidate)
 	}
+	if s.Leads != nil {
+		if err := s.Leads(); err != nil {
+			return err
+		}
+	}
 	now := s.Now()
 	s.mu.Lock()
-	up := now.Sub(s.began)
+	up, slept := now.Sub(s.began), now.Sub(s.awake)
+	known := !s.awake.IsZero()
 	s.mu.Unlock()
+	if known && slept > watchGap {
+		return refusal("it stood still for %s and cannot tell yet whether the old master lives; try again in %s", slept.Round(time.Second), s.Limits.Silent+time.Second)
+	}
 	if up < s.Limits.Silent {
 		return refusal("it listens since %s only and cannot tell yet whether the old master lives; try again in %s", up.Round(time.Second), (s.Limits.Silent-up).Round(time.Second)+time.Second)
 	}

@@ -19,11 +19,14 @@ import (
 // Caller returns the server of group that has the certificate with that name and key. The
 // caller has proven with the handshake that it has the key.
 func (s *Service) Caller(ctx context.Context, groupName, name, keyDigest string) (Server, error) {
+	if keyDigest == "" {
+		return Server{}, fmt.Errorf("%w: no certificate of this coordinator", group.ErrNotMember)
+	}
 	m, rev, err := s.server(ctx, groupName, name)
 	if err != nil {
 		return Server{}, err
 	}
-	if rev == 0 || m.Key != keyDigest || keyDigest == "" {
+	if rev == 0 || m.Key != keyDigest {
 		return Server{}, fmt.Errorf("%w: this coordinator knows no server %s of group %s with that key", group.ErrNotMember, name, groupName)
 	}
 	return m, nil
@@ -118,6 +121,18 @@ func (s *Service) OwnCertificate(now time.Time) (pki.Pair, error) {
 	subject := group.Subject(s.Name, s.Addresses...)
 	subject.Name = certificatePrefix + s.Name
 	return s.CA.Issue(subject, now)
+}
+
+// CertifyColleague issues a certificate (PEM) for the peer port of the coordinator called
+// name, which is reached at addresses, to its key (DER).
+func (s *Service) CertifyColleague(name string, addresses []string, publicKey []byte) ([]byte, error) {
+	subject := group.Subject(name, addresses...)
+	subject.Name = certificatePrefix + name
+	cert, err := s.CA.IssueFor(subject, publicKey, s.Now())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+	}
+	return cert, nil
 }
 
 // IsCoordinator reports whether a certificate of the CA is a coordinator's.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign/internal/keyring"
@@ -152,6 +153,21 @@ func (s *Service) Groups(ctx context.Context) ([]Group, error) {
 	return scan(ctx, s.KV, prefixGroup, (*Group).version)
 }
 
+// LocalGroups is Groups by the local copy kv, which needs no majority.
+func (s *Service) LocalGroups(ctx context.Context, kv WatchKV) (all []Group, err error) {
+	var bad error
+	err = kv.Watch(ctx, prefixGroup, func(key string, value []byte, rev int64) bool {
+		if key != "" {
+			var g Group
+			if g, bad = parse(key, value, (*Group).version); bad == nil {
+				all = append(all, g)
+			}
+		}
+		return bad == nil && (key != "" || rev == 0)
+	})
+	return all, errors.Join(err, bad)
+}
+
 // Servers returns the records of a group's servers; of all groups if group is "".
 func (s *Service) Servers(ctx context.Context, group string) ([]Server, error) {
 	prefix := prefixServer
@@ -159,6 +175,33 @@ func (s *Service) Servers(ctx context.Context, group string) ([]Server, error) {
 		prefix += group + "/"
 	}
 	return scan(ctx, s.KV, prefix, (*Server).version)
+}
+
+// ReadCA is EnsureCA by the local copy, which needs no majority. The error wraps
+// mfa.ErrNotFound if there is none in it.
+func ReadCA(ctx context.Context, kv WatchKV, ring *keyring.Ring) (pki.CA, error) {
+	var sealed []byte
+	err := kv.Watch(ctx, keyCA, func(key string, value []byte, rev int64) bool {
+		if key == keyCA {
+			sealed = slices.Clone(value)
+		}
+		return key != "" || rev == 0
+	})
+	if err != nil {
+		return pki.CA{}, err
+	}
+	if sealed == nil {
+		return pki.CA{}, fmt.Errorf("the coordinator's CA: %w", mfa.ErrNotFound)
+	}
+	return openCA(ring, sealed)
+}
+
+func openCA(ring *keyring.Ring, sealed []byte) (pki.CA, error) {
+	text, err := ring.Open(keyCA, "", "", sealed)
+	if err != nil {
+		return pki.CA{}, fmt.Errorf("the coordinator's CA: %w", err)
+	}
+	return pki.ParseCA(text)
 }
 
 // EnsureCA returns the authority of the coordinators called name, and makes it if there is none.
@@ -169,11 +212,7 @@ func EnsureCA(ctx context.Context, kv KV, ring *keyring.Ring, name string, now t
 			return pki.CA{}, err
 		}
 		if rev != 0 {
-			text, err := ring.Open(keyCA, "", "", b)
-			if err != nil {
-				return pki.CA{}, fmt.Errorf("the coordinator's CA: %w", err)
-			}
-			return pki.ParseCA(text)
+			return openCA(ring, b)
 		}
 		ca, err := pki.NewCA(name, now)
 		if err != nil {

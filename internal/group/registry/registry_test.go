@@ -310,6 +310,24 @@ func TestGrantRefusals(t *testing.T) {
 		"a fresher replica":   {func(r *rig, s []Server) { r.must(r.says(s[2], func(p *group.Report) { p.Revision = 11 })) }, 1, "replica n3 is fresher"},
 		"the epoch has ended": {func(r *rig, s []Server) { r.must(r.says(s[2], func(p *group.Report) { p.Epoch = 2 })) }, 1, "at epoch 2 already"},
 		"just started":        {func(r *rig, _ []Server) { r.Begin() }, 1, "cannot tell yet"},
+		"another coordinator leads by now": {func(r *rig, _ []Server) {
+			r.Leads = func() error { return fmt.Errorf("c1 does not lead: %w", mfa.ErrUnavailable) }
+		}, 1, "does not lead"},
+		"it stood still": {func(r *rig, _ []Server) {
+			r.stir()
+			r.pass(time.Minute) // the old master has reported meanwhile, and nobody heard it
+		}, 1, "stood still for 1m0s"},
+		"it stood still and goes on": {func(r *rig, _ []Server) {
+			r.stir()
+			r.pass(time.Minute)
+			r.stir()
+		}, 1, "cannot tell yet"},
+		"it never stood still": {func(r *rig, _ []Server) {
+			for range 20 {
+				r.stir()
+				r.pass(time.Second)
+			}
+		}, 1, ""},
 		"granted to another": {func(r *rig, s []Server) {
 			if _, err := r.Grant(r.t.Context(), s[2], GrantRequest{From: 1, Revision: 10, Nonce: nonce(9)}); err != nil {
 				r.t.Fatal(err)
