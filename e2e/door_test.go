@@ -2,8 +2,11 @@ package e2e_test
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,7 +15,7 @@ import (
 
 // The peer port: who shows a certificate of the group's CA, but with a key that no record
 // names, gets nothing, and etcd does not see it. That server's own was good until it was
-// taken out. And a folder belongs to one process.
+// taken out. And a folder belongs to one process, and to the present.
 func TestPeerPort(t *testing.T) {
 	all := newGroup(t, 2)
 	keys := filepath.Join(all[1].data, "keys")
@@ -51,12 +54,38 @@ func TestPeerPort(t *testing.T) {
 		t.Error("the first server on the folder has ended")
 	}
 
-	all[1].kill9()
+	all[1].setBack(all[0])
 	all[0].cli("group", "forget", "n2", "--yes")
 	all[0].settled(1)
 	for _, path := range paths {
 		if status, text := get(path, cert); status != http.StatusForbidden || strings.Contains(text, "n1") {
 			t.Errorf("%s with the certificate of a server that was taken out: %d %s", path, status, text)
+		}
+	}
+}
+
+// setBack gives a server the data folder of an earlier moment, as a snapshot of its machine
+// does, and checks that it ends and says what to do.
+func (s *server) setBack(master *server) {
+	s.t.Helper()
+	early := filepath.Join(s.dir, "early")
+	s.stop()
+	if err := os.CopyFS(early, os.DirFS(s.data)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.start()
+	for i := range 5 {
+		master.cli("user", "add", fmt.Sprintf("later%d", i))
+	}
+	await(s.t, "the changes at the server", func() bool { return s.try("", "user", "show", "later4").code == 0 })
+	s.stop()
+	if err := errors.Join(os.RemoveAll(s.data), os.Rename(early, s.data)); err != nil {
+		s.t.Fatal(err)
+	}
+	r := countersign(s.t, nil, "", "server", "--config", s.config)
+	for _, want := range []string{"older than what this server has confirmed", "group forget n2"} {
+		if r.code != 1 || !strings.Contains(r.stderr, want) {
+			s.t.Errorf("a server that was set back: exit %d, want %q: %s", r.code, want, r.stderr)
 		}
 	}
 }

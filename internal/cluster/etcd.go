@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,4 +112,11 @@ func startEtcd(o Options, dir string, b boot) (e *embed.Etcd, err error) {
 	}
 	running.Store(true)
 	return e, nil
+}
+
+// SetBack reports whether the database ended, for this reason, because its copy lacks what
+// the master knows it to have: its folder is of an earlier moment, or another process serves
+// a copy of it.
+func SetBack(reason string) bool {
+	return strings.HasPrefix(reason, "tocommit(") && strings.Contains(reason, "is out of range [lastIndex(")
 }

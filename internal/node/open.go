@@ -33,10 +33,7 @@ func (s *server) clusterOptions() cluster.Options {
 	o := cluster.Options{
 		DataDir: s.Config.DataDir, Name: s.Config.Name, Log: s.log.Logger("cluster"), Now: s.Now,
 		Sign: s.id.signMessage, Verify: s.id.verifyMessage, Known: known(),
-		Fatal: func(reason string) {
-			s.own.Error("the database cannot go on and the server ends; what was answered is durable", "reason", reason,
-				"next", "look at the disk of data_dir; the supervisor starts the server again")
-		},
+		Fatal: s.databaseEnds,
 	}
 	if s.peers != nil && s.peers.client != nil {
 		o.Peer, o.PeerTLS = "https://"+s.peers.address, peerTLS(s.Config.DataDir)
@@ -48,6 +45,18 @@ func (s *server) clusterOptions() cluster.Options {
 		o.Ballast, o.Snapshots = smallBallast, -1 // its copy is never what a group is restored from
 	}
 	return o
+}
+
+// databaseEnds tells, before the process ends, why it does and what to do.
+func (s *server) databaseEnds(reason string) {
+	if cluster.SetBack(reason) {
+		s.own.Error("the copy of the database here is older than what this server has confirmed to the group, and the server ends", "reason", reason,
+			"because", "its data folder was set back (a snapshot of the machine, a copy of the folder), or another machine runs on a copy of it",
+			"next", fmt.Sprintf("a restart does not help: if %[1]s runs elsewhere, take this folder away; if not, run `countersign group forget %[1]s` on another server, start this one once more, which then leaves, and activate it anew", s.Config.Name))
+		return
+	}
+	s.own.Error("the database cannot go on and the server ends; what was answered is durable", "reason", reason,
+		"next", "look at the disk of data_dir; the supervisor starts the server again")
 }
 
 // openPort reads this server's keys and opens the peer port, if there is one.
