@@ -93,6 +93,13 @@ func wire(d cli.Deps) cli.Deps {
 		}
 		return node.RestoreBackup(ctx, w.options(c), r, passphrase, confirm)
 	}
+	d.RestoreSnapshot = func(ctx context.Context, g cli.Globals, file, confirm string) error {
+		c, err := w.load(g)
+		if err != nil {
+			return err
+		}
+		return node.RestoreSnapshot(ctx, w.options(c), file, confirm)
+	}
 	d.Doctor = func(ctx context.Context, g cli.Globals) ([]admin.Check, error) {
 		c, err := w.load(g)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 type backupVerbs struct {
 	Create  backupCreate  `cmd:"" help:"Write a backup of the running server's group; on the server itself only."`
 	Verify  backupVerify  `cmd:"" help:"Read a backup to its end and say what is in it."`
-	Restore backupRestore `cmd:"" help:"Fill the empty data folder of this machine from a backup."`
+	Restore backupRestore `cmd:"" help:"Fill the empty data folder of this machine from a backup, or from a snapshot in the data folder that it had, moved aside."`
 }
 
 // backupArgs are what every backup verb has.
@@ -131,7 +131,16 @@ type backupRestore struct {
 	Confirm string `help:"The group and the epoch that end here, as GROUP/EPOCH." placeholder:"GROUP/EPOCH"`
 }
 
+// snapshotSuffix is what the names of local snapshots end in.
+const snapshotSuffix = ".snapshot"
+
 func (v *backupRestore) Run(ctx context.Context, e *env) error {
+	if filepath.Ext(v.File) == snapshotSuffix && e.RestoreSnapshot != nil { // sealed under the server's own keys, not a passphrase
+		if err := e.RestoreSnapshot(ctx, e.Globals, v.File, v.Confirm); err != nil {
+			return fmt.Errorf("restore of %s: %w", v.File, err)
+		}
+		return nil
+	}
 	if e.RestoreBackup == nil {
 		return errors.New("this program cannot restore backups")
 	}

@@ -65,6 +65,9 @@ type Deps struct {
 	// RestoreBackup fills the empty data folder of a server that is not running. confirm is
 	// the GROUP/EPOCH that the operator typed, or "".
 	RestoreBackup func(ctx context.Context, g Globals, r io.Reader, passphrase secret.Text, confirm string) error
+	// RestoreSnapshot is RestoreBackup from a snapshot that lies in the data folder of the
+	// server that made it, moved aside.
+	RestoreSnapshot func(ctx context.Context, g Globals, file, confirm string) error
 	// Doctor tries what can be tried while the server is not running.
 	Doctor func(ctx context.Context, g Globals) ([]admin.Check, error)
 	// Commands are further verbs.

@@ -412,6 +412,10 @@ func TestHooks(t *testing.T) {
 		called = append(called, string(b)+string(p.Expose())+confirm+g.Data)
 		return err
 	}
+	d.RestoreSnapshot = func(_ context.Context, g cli.Globals, file, confirm string) error {
+		called = append(called, "snapshot "+file+" "+confirm+g.Data)
+		return nil
+	}
 	d.Commands = []cli.Command{{Name: "cluster", Help: "The cluster.", Grammar: &addedVerbs{}}}
 	var errs bytes.Buffer
 	d.Stderr = &errs
@@ -426,13 +430,14 @@ func TestHooks(t *testing.T) {
 		"init --group acme --config /c.yaml": 0, "init": 2, "server": 1, "server --demo": 1, "demo sign-in": 0,
 		"cluster leave --hard --json": 0, "cluster leave --json": 1,
 		"backup restore " + file + " --passphrase-file " + pass + " --confirm acme/1 --data /d": 0,
+		"backup restore /old/snapshots/x.snapshot --confirm acme/1 --data /d":                   0,
 	} {
 		if code := cli.Run(t.Context(), strings.Fields(args), d); code != want {
 			t.Errorf("%s: exit %d, want %d: %s", args, code, want, errs.String())
 		}
 	}
 	slices.Sort(called)
-	if want := []string{"backup/pass/acme/1/d", "demo", "init acme /c.yaml", "server", "sign-in"}; !slices.Equal(called, want) {
+	if want := []string{"backup/pass/acme/1/d", "demo", "init acme /c.yaml", "server", "sign-in", "snapshot /old/snapshots/x.snapshot acme/1/d"}; !slices.Equal(called, want) {
 		t.Errorf("called %q, want %q", called, want)
 	}
 	if !strings.Contains(errs.String(), "countersign: port taken; by somebody\n") {

@@ -96,7 +96,7 @@ func surveyWithoutEpoch(o Options) error {
 		}
 		return fmt.Errorf("%s is not a data folder of this program: it holds %s%s; name an empty folder as data_dir", o.DataDir, strings.Join(foreign, ", "), more)
 	case snapshots:
-		return fmt.Errorf("%s holds snapshots of an earlier database but neither %s nor a database: restore one of them, or move %s away to begin anew",
+		return fmt.Errorf("%s holds snapshots of an earlier database but neither %s nor a database: put back what was there, or move %s away to begin anew or restore a backup",
 			o.DataDir, epochFileName, filepath.Join(o.DataDir, snapshotDirName))
 	}
 	return fmt.Errorf("%s is empty: %w", o.DataDir, ErrEmpty)
@@ -105,7 +105,7 @@ func surveyWithoutEpoch(o Options) error {
 // surveyCopy checks the database that f names: present, readable, of f's cluster.
 func surveyCopy(dataDir string, f epochFile) error {
 	dir := copyDir(dataDir, f.Copy)
-	const remedy = "restore the last snapshot or backup, or activate this server anew"
+	const remedy = "move the data folder aside and restore the last backup, or the last snapshot in it (`countersign backup restore`), or activate this server anew"
 	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("%s names the database %s, which is not there: put it back, or %s", filepath.Join(dataDir, epochFileName), dir, remedy)
 	}

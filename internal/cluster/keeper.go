@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"countersign/internal/mfa"
 )
 
 const (
@@ -38,6 +40,16 @@ const localTime = "20060102T150405Z"
 
 var localRE = regexp.MustCompile(`^(\d{8}T\d{6}Z)-([1-9][0-9]{0,18})\.snapshot$`)
 
+// SnapshotMade tells by the name of a local snapshot when it was made.
+func SnapshotMade(file string) (time.Time, error) {
+	name := filepath.Base(file)
+	m := localRE.FindStringSubmatch(name)
+	if m == nil {
+		return time.Time{}, fmt.Errorf("%s: not the name of a local snapshot: %w", file, mfa.ErrInvalid)
+	}
+	return time.Parse(localTime, m[1])
+}
+
 // list returns the local snapshots, oldest first, and removes what a crash left half done.
 func (k *keeper) list() ([]local, error) {
 	entries, err := os.ReadDir(k.dir)
@@ -54,7 +66,7 @@ func (k *keeper) list() ([]local, error) {
 		if m == nil {
 			continue // somebody else's
 		}
-		t, err := time.Parse(localTime, m[1])
+		t, err := SnapshotMade(e.Name())
 		if err != nil {
 			continue
 		}

@@ -50,6 +50,16 @@ type manifest struct {
 
 	Members []mfa.Member `json:"members,omitempty"` // servers of the group, to be asked before a restore
 	CA      []byte       `json:"ca,omitempty"`      // SHA-256 of the certificate of the group's CA (DER)
+
+	local bool // no backup, but a snapshot that the server itself kept
+}
+
+// what is the word for what m is of.
+func (m manifest) what() string {
+	if m.local {
+		return "snapshot"
+	}
+	return "backup"
 }
 
 // scryptWork is the base-2 logarithm of what a guess at the passphrase costs: about a second.

@@ -25,7 +25,15 @@ import (
 // server may have accepted after the backup was made is not accepted again: time steps up
 // to now are refused, recovery codes and passes void, counters held until they are
 // resynchronised.
-func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secret.Text, confirm string) (err error) {
+func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secret.Text, confirm string) error {
+	return restoreFolder(ctx, o, confirm, func(_ *server, work string) (manifest, keyring.Keyset, error) {
+		return readArchive(r, passphrase, work)
+	})
+}
+
+// restoreFolder is RestoreBackup for what read finds out and leaves as snapshotName in the
+// folder work.
+func restoreFolder(ctx context.Context, o Options, confirm string, read func(s *server, work string) (manifest, keyring.Keyset, error)) (err error) {
 	s := &server{Options: o}
 	if err := s.openLog(); err != nil {
 		return err
@@ -48,13 +56,18 @@ func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secre
 		return err
 	}
 	defer os.RemoveAll(work)
-	m, keys, err := readArchive(r, passphrase, work)
+	m, keys, err := read(s, work)
 	if err != nil {
 		return err
 	}
 	if m.Group == coordinatorGroup {
 		return s.restoreAsCoordinator(ctx, m, keys, work, confirm)
 	}
+	return s.restoreGroup(ctx, m, keys, filepath.Join(work, snapshotName), confirm)
+}
+
+// restoreGroup asks the servers that m names, and starts the new epoch.
+func (s *server) restoreGroup(ctx context.Context, m manifest, keys keyring.Keyset, snapshot, confirm string) error {
 	others := askServers(ctx, m)
 	for _, o := range others {
 		fmt.Fprintln(s.Stdout, o)
@@ -64,7 +77,7 @@ func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secre
 		return err
 	}
 	var h held
-	err = s.restore(ctx, m, epoch, keys, filepath.Join(work, snapshotName), func(ctx context.Context) error {
+	err = s.restore(ctx, m, epoch, keys, snapshot, func(ctx context.Context) error {
 		if h, err = s.holdBack(ctx); err != nil {
 			return err
 		}
@@ -73,10 +86,10 @@ func RestoreBackup(ctx context.Context, o Options, r io.Reader, passphrase secre
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	fmt.Fprintf(o.Stdout, "Restored group %s from the backup of %s (epoch %d, revision %d) as epoch %d: %d users.\n"+
+	fmt.Fprintf(s.Stdout, "Restored group %s from the %s of %s (epoch %d, revision %d) as epoch %d: %d users.\n"+
 		"Refused until they are renewed: %d sets of recovery codes and passes; until they are resynchronised: %d counter tokens (`countersign credential resync`).\n"+
 		"Time-based codes up to now are refused; the next ones pass.\n",
-		m.Group, m.Created.Format(time.RFC3339), m.Epoch, m.Revision, epoch, h.users, h.void, h.counters)
+		m.Group, m.what(), m.Created.Format(time.RFC3339), m.Epoch, m.Revision, epoch, h.users, h.void, h.counters)
 	return nil
 }
 
@@ -105,7 +118,7 @@ func (s *server) restore(ctx context.Context, m manifest, epoch uint64, keyset k
 		return err
 	}
 	defer s.node.Close()
-	detail := fmt.Sprintf("backup of %s by %s, epoch %d, revision %d", m.Created.Format(time.RFC3339), m.Server, m.Epoch, m.Revision)
+	detail := fmt.Sprintf("%s of %s by %s, epoch %d, revision %d", m.what(), m.Created.Format(time.RFC3339), m.Server, m.Epoch, m.Revision)
 	return s.found(ctx, keyset, "backup restore", detail, change)
 }
 
