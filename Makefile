@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 export FUZZTIME
 
-.PHONY: run build test bench lint fuzz chaos deps deb deb-test clean
+.PHONY: run build test screenshots bench lint fuzz chaos deps deb deb-test clean
 
 # A server to try things on: loopback only, data in ./var, kept until you delete it.
 run: build
@@ -20,6 +20,10 @@ test: deps
 # The programs that tests talk to, from Debian's packages; instant when they are there.
 deps:
 	tools/deps.sh
+
+# Every page of the console, light and dark, wide and narrow.
+screenshots: deps
+	SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -run 'TestScreenshots$$' ./e2e
 
 lint:
 	tools/lint.sh

@@ -104,6 +104,7 @@ type Status struct {
 	Role         string             `json:"role" doc:"master, replica, witness, unactivated"`
 	Epoch        uint64             `json:"epoch"`
 	Master       string             `json:"master" doc:"empty: none is known"`
+	MasterSince  *time.Time         `json:"master_since,omitempty" doc:"when this server learnt that it is, since it was started"`
 	Degraded     bool               `json:"degraded"`
 	Since        time.Time          `json:"since" doc:"when it became degraded, or stopped being so"`
 	Started      time.Time          `json:"started"`

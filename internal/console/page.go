@@ -69,7 +69,10 @@ func functions(t texts, a assets) template.FuncMap {
 		"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 		"can":   func(v *visitor, p string) bool { return v != nil && v.may(p) },
 		"seconds": func(s float64) string {
-			return fmt.Sprintf("%+.1f s", s)
+			if s > -0.05 && s < 0.05 {
+				s = 0
+			}
+			return fmt.Sprintf("%.1f s", s)
 		},
 		"join":  strings.Join,
 		"deref": func(n *int) int { return *n },

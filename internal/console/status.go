@@ -17,6 +17,7 @@ type state struct {
 	Alarms   []admin.Alarm
 	Warnings []string
 	Master   string
+	Led      *time.Time // since when Master is, as far as this server knows
 	Epoch    uint64
 	Alive    int
 	Users    int
@@ -43,6 +44,7 @@ func (c *Console) state(r *http.Request) state {
 	if err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
+	s.Led = st.MasterSince
 	s.Alarms, s.Master, s.Epoch, s.Users = st.Alarms, st.Master, st.Epoch, st.Users
 	for _, w := range st.Warnings {
 		if !told(s.Alarms, w) {
@@ -55,8 +57,14 @@ func (c *Console) state(r *http.Request) state {
 		return s
 	}
 	s.By, s.Time = o.By, o.Time
+	lag := map[string]int64{c.Server: st.Lag} // as of a second ago: each hears the others once a second
+	for _, m := range st.Members {
+		if m.Name != c.Server {
+			lag[m.Name] = m.Lag
+		}
+	}
 	for _, v := range o.Servers {
-		one := serverState{ServerView: v, Here: v.Name == c.Server, Leads: v.Name == s.Master && v.Role == "master", Lag: int(v.Lag),
+		one := serverState{ServerView: v, Here: v.Name == c.Server, Leads: v.Name == s.Master && v.Role == "master", Lag: int(lag[v.Name]),
 			Days: int(v.Expires.Sub(s.Time).Hours() / 24), Skewed: math.Abs(v.ClockOffset) > maxOffset}
 		if v.Alive {
 			s.Alive++

@@ -40,7 +40,10 @@ func (o operator) Status(context.Context) (admin.Status, error) {
 	}
 	a.Schema = s.store.GroupSchema().Schema
 	if st.Quorum {
-		a.Master = st.Master
+		a.Master, a.MasterSince = st.Master, &s.started
+		if t := s.mastered.Load(); t != nil {
+			a.MasterSince = t
+		}
 	}
 	if s.witness {
 		a.Role = mfa.RoleWitness

@@ -86,6 +86,8 @@ func (s *server) announce(ctx context.Context) error {
 		changed := s.node.MasterChanged()
 		if name := s.group.Cluster.Master(); name != "" && name != last {
 			s.own.Info("the master is now "+name, "before", last)
+			now := s.Now()
+			s.mastered.Store(&now)
 			last = name
 		}
 		select {

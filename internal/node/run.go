@@ -101,6 +101,7 @@ type server struct {
 	ping     ping
 	alarms   alarms
 	steady   atomic.Pointer[time.Time]        // when this server was last without a master; nil: not since the start
+	mastered atomic.Pointer[time.Time]        // when this server learnt who the master is now; nil: not yet, or there is only this one
 	fronts   atomic.Pointer[[]group.Listener] // what listens, once all of it does
 
 	peers       *peering // nil: no peer port
