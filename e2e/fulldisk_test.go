@@ -166,3 +166,28 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.verify()
 }
+
+// The master of a pair has no room. The other server refuses changes and says whose disk it
+// is; what takes something away and sign-ins go on there.
+func TestFullDiskOfTheMaster(t *testing.T) {
+	all := groupOf(t, newMemberIn(t, "n1", smallDisk(t, "900")), 2)
+	m, rep := all[0], all[1]
+	rep.application("none", atNone, "--first-factor", "none")
+	rep.user("hank", "")
+	hank := rep.hotp("hank")
+	free := fill(t, m.dir)
+	const says = "the master n1 takes no changes: the disk of"
+	await(t, "the replica hears of it", func() bool { return strings.Contains(strings.Join(rep.status().Warnings, " "), says) })
+	if r := rep.try("", "user", "add", "eve"); r.code != 1 || !strings.Contains(r.oneLine(t), says) || !strings.Contains(r.stderr, "free space") {
+		t.Errorf("user add at the replica: exit %d, %q", r.code, r.stderr)
+	}
+	if r := rep.try("", "doctor"); !strings.Contains(r.stdout, says) {
+		t.Errorf("doctor at the replica: exit %d\n%s", r.code, r.stdout)
+	}
+	if r := newNAS(t, atNone, rep.radius).ask("hank", hank.press(), nil); r.code != radius.AccessAccept {
+		t.Errorf("a sign-in at the replica: %v (%s)", r, rep.reason("hank"))
+	}
+	rep.cli("user", "block", "hank")
+	free()
+	await(t, "changes", func() bool { return rep.try("", "user", "add", "eve").code == 0 })
+}

@@ -72,6 +72,7 @@ type Cluster interface {
 	// MasterChanged is closed when this server next hears of another master, or of one at all.
 	MasterChanged() <-chan struct{}
 	Leads() bool // this server is the master
+	Full() bool  // it takes no changes though it is: its disk is nearly full
 	Master() string
 	Revision() int64
 	Group() string

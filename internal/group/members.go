@@ -207,6 +207,7 @@ func (s *Service) balance(ctx context.Context) (membership.Step, error) {
 			if !n.Voter && n.Name == m.Name && n.Peer != m.Peer { // moved: etcd cannot be told of a learner's new address
 				return membership.Step{Action: membership.Demote, Name: m.Name, Why: "it has moved to " + m.Peer + " and joins again from there"}, s.remove(ctx, n.ID)
 			}
+			one.Full = n.Master && s.Cluster.Full() || !n.Master && r.ReadOnly != ""
 			one.CaughtUp = n.Master || one.Reachable && r.Role != "joining" && here-r.Revision <= behindMax
 		}
 		list = append(list, one)

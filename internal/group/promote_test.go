@@ -172,6 +172,7 @@ type worldCluster struct {
 
 func (c worldCluster) Nodes() ([]Node, error)       { return slices.Clone(c.nodes), nil }
 func (c worldCluster) Leads() bool                  { return c.master() == c.self }
+func (c worldCluster) Full() bool                   { return c.full }
 func (c worldCluster) Master() string               { return c.master() }
 func (worldCluster) Revision() int64                { return 1000 }
 func (worldCluster) Group() string                  { return "corp" }

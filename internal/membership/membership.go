@@ -19,6 +19,7 @@ type Member struct {
 	Master    bool
 	Reachable bool
 	CaughtUp  bool // its copy is at most seconds behind
+	Full      bool // it could take no changes as the master: its disk is nearly full
 }
 
 // Action is what to do with one member.
@@ -29,7 +30,7 @@ const (
 	Nothing    Action = ""
 	Promote    Action = "promote"     // make the learner a voter
 	Demote     Action = "demote"      // remove the voter and add it again as a learner
-	MoveMaster Action = "move master" // make this voter the master instead of a witness
+	MoveMaster Action = "move master" // make this voter the master instead of a witness, or of one without room
 )
 
 // Step is one step; Why says so for the log.
@@ -93,16 +94,23 @@ func servers(list []Member) (n int) {
 	return n
 }
 
-// handOver moves the lead from a witness to a server as soon as one has caught up: a
-// witness has no keys and runs no coordinator.
+// handOver moves the lead from a witness to a server as soon as one has caught up (a witness
+// has no keys and runs no coordinator), and from a server whose disk takes no changes to one
+// whose does. A witness takes no lead, not even from that.
 func handOver(voters []Member) Step {
 	lead := slices.IndexFunc(voters, func(m Member) bool { return m.Master })
-	if lead < 0 || !voters[lead].Witness {
+	if lead < 0 || !voters[lead].Witness && !voters[lead].Full {
 		return Step{}
 	}
-	for _, m := range voters {
-		if !m.Witness && m.Reachable && m.CaughtUp {
-			return Step{MoveMaster, m.Name, "a witness leads"}
+	why := "a witness leads"
+	if !voters[lead].Witness {
+		why = "the disk of " + voters[lead].Name + " is nearly full"
+	}
+	for _, full := range []bool{false, true} {
+		for _, m := range voters {
+			if !m.Master && !m.Witness && m.Reachable && m.CaughtUp && m.Full == full && (!full || voters[lead].Witness) {
+				return Step{MoveMaster, m.Name, why}
+			}
 		}
 	}
 	return Step{}

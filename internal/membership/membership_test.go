@@ -12,13 +12,13 @@ import (
 var t0 = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 
 // parse reads "a:vm b:l w:w": v voter, l learner, m master, x unreachable, b behind,
-// w witness, n not yet in etcd.
+// w witness, n not yet in etcd, f disk full.
 func parse(s string) (members []Member) {
 	for i, f := range strings.Fields(s) {
 		name, flags, _ := strings.Cut(f, ":")
 		has := func(c string) bool { return strings.Contains(flags, c) }
 		members = append(members, Member{Name: name, Joined: t0.Add(time.Duration(i) * time.Hour), Known: !has("n"), Voter: has("v"),
-			Master: has("m"), Reachable: !has("x"), CaughtUp: !has("b"), Witness: has("w")})
+			Master: has("m"), Reachable: !has("x"), CaughtUp: !has("b"), Witness: has("w"), Full: has("f")})
 	}
 	return members
 }
@@ -46,6 +46,14 @@ func TestNext(t *testing.T) {
 		{"a witness leads", "a:v b:v w:vmw", "move master a"},
 		{"a witness leads, the first is behind", "a:vb b:v w:vmw", "move master b"},
 		{"a witness leads, nobody ready", "a:vb b:vx w:vmw", ""},
+		{"a witness leads, the first has no room", "a:vf b:v w:vmw", "move master b"},
+		{"a witness leads, nobody has room", "a:vf b:vf w:vmw", "move master a"},
+		{"the master has no room", "a:vmf b:v c:v", "move master b"},
+		{"the master has no room, the next is behind", "a:vmf b:vb c:v", "move master c"},
+		{"the master has no room, a learner has", "a:vmf b:l", ""},
+		{"nobody has room", "a:vmf b:vf c:vf", ""},
+		{"only a witness has room", "a:vmf b:vf w:vw", ""},
+		{"another one has no room", "a:vm b:vf c:v", ""},
 		{"a witness leads and a server has left", "a:v w:vmw", "move master a"},
 		{"a witness leads, a server has left, the other is away", "a:vx w:vmw", ""},
 		{"a witness leads, a server has left, the other is behind", "a:vb w:vmw", ""},

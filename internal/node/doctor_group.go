@@ -211,6 +211,8 @@ func (s *server) works() (signIns, changes admin.Works) {
 		changes.Detail = "are refused: " + st.ReadOnly.Error()
 	case s.aside.Load() != nil:
 		changes.Detail = "are refused: this server decides nothing"
+	case s.refusesChanges() != nil:
+		changes.Detail = "are refused: " + s.refusesChanges().Error()
 	default:
 		changes = admin.Works{OK: true, Detail: "work"}
 	}

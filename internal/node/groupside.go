@@ -69,6 +69,11 @@ func (g groupCluster) Leads() bool {
 	return err == nil && st.Role == "master" && st.Quorum
 }
 
+func (g groupCluster) Full() bool {
+	st, err := g.Status()
+	return err == nil && st.ReadOnly != nil
+}
+
 // Master returns "" if none answers.
 func (g groupCluster) Master() string {
 	if st, err := g.Status(); err == nil && st.Quorum {

@@ -175,7 +175,7 @@ func (s *server) warnings() []string {
 		}
 		w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
 	}
-	if err := s.frozen(); err != nil {
+	if err := s.refusesChanges(); err != nil {
 		w = append(w, err.Error())
 	}
 	w = append(w, s.parkedWarnings()...)
