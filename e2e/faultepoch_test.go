@@ -114,17 +114,16 @@ func (f *field) disaster(n int, m mishap) (undo func()) {
 			old = append(old, i+1)
 		}
 	}
+	f.parted[n] = []int{young}
+	f.connect()
+	s := f.all[young-1]
+	s.lost()
 	dead := m.Value == 1
 	if dead {
 		for _, i := range old {
 			f.kill(i)
 		}
-	} else {
-		f.parted[n] = []int{young}
-		f.connect()
 	}
-	s := f.all[young-1]
-	s.lost()
 	f.afflict(young, "begins an epoch")
 	k.Began = time.Now()
 	r := s.try("", "group", "promote", "--disaster", "--confirm", "test/1")
@@ -137,6 +136,7 @@ func (f *field) disaster(n int, m mishap) (undo func()) {
 	k.Done = time.Now()
 	f.recover(young)
 	f.fork = k
+	f.tryUsed(young, k.Synced, k.Began, true)
 	f.note("epoch 2 began on server %d after %s", young, k.Done.Sub(k.Synced).Round(time.Millisecond))
 	return func() { f.reunite(n, m, old, dead) }
 }

@@ -173,6 +173,25 @@ func (f *field) rush(i int) {
 	time.Sleep(time.Duration(rand.IntN(15)) * time.Millisecond) // for some this is before the settlement, for others after it
 }
 
+// tryUsed sends codes that other servers accepted between two moments to one that may not
+// know of it.
+func (f *field) tryUsed(at int, from, to time.Time, strict bool) {
+	var used []leg
+	f.mu.Lock()
+	for _, l := range f.legs {
+		if l.Verdict == "accept" && l.Server != at && l.From.After(from) && l.To.Before(to) && (strict || !l.Strict) {
+			used = append(used, l)
+		}
+	}
+	f.mu.Unlock()
+	asks := map[bool]*nas{false: f.all[at-1].dialFrom(atNone), true: f.all[at-1].dialFrom(atStrict)}
+	for _, l := range used[max(0, len(used)-10):] {
+		n := asks[l.Strict]
+		n.wait = 2 * time.Second
+		f.keep(f.send(n, leg{User: l.User, Code: l.Code, Strict: l.Strict, Kind: "replay", Timed: l.Timed, Server: at}))
+	}
+}
+
 // send sends one leg, the same packet again until it is answered, nobody is well at the
 // other end, or patience ends.
 func (f *field) send(n *nas, l leg) leg {
@@ -248,7 +267,7 @@ func (o *office) run(f *field, done <-chan struct{}) {
 const troubled = 400 * time.Millisecond
 
 // blockable is how many users there are to be blocked.
-const blockable = 30
+const blockable = 120
 
 // call makes one change.
 func (f *field) call(c change) change {

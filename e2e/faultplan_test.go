@@ -107,6 +107,10 @@ func schedule(dice, special *rand.Rand, z size, events, full int) (all []mishap)
 			m.Hold += 2500 * time.Millisecond // the others elect one and go on
 		}
 	}
+	if n > 1 && special.IntN(3) == 0 {
+		m := &all[special.IntN(len(all))]
+		m.Kind, m.Servers, m.Value = "alone", []int{1 + special.IntN(z.servers)}, 0
+	}
 	if n > 1 && n <= 3 && special.IntN(3) == 0 {
 		m := &all[special.IntN(len(all))]
 		m.Kind = "disaster"
@@ -233,6 +237,7 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 		}
 	case "alone":
 		f.kill(i)
+		down := time.Now()
 		time.Sleep(m.Pause) // the others go on without it
 		for j := range f.all {
 			if j+1 != i {
@@ -240,6 +245,7 @@ func (f *field) begin(n int, m mishap) (undo func()) {
 			}
 		}
 		f.start(i)
+		f.tryUsed(i, down, time.Now(), false)
 		return func() {
 			var others []int
 			for j := range f.all {
