@@ -15,6 +15,7 @@ import (
 	"countersign/internal/admin/admintest"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
@@ -336,6 +337,11 @@ func TestBadApplication(t *testing.T) {
 		"odd mode":        func(c *admin.ApplicationChange) { c.MessageAuthenticator = ptr("off") },
 		"many retries":    func(c *admin.ApplicationChange) { c.Retries = ptr(99) },
 		"reply, no value": func(c *admin.ApplicationChange) { c.Reply = &[]mfa.ReplyRule{{Attribute: "Class"}} },
+		"reply, a typo":   func(c *admin.ApplicationChange) { c.Reply = &[]mfa.ReplyRule{{Attribute: "Filter-ld", Value: "staff"}} },
+		"reply, no such value": func(c *admin.ApplicationChange) {
+			c.Reply = &[]mfa.ReplyRule{{Attribute: "Service-Type", Value: "Admin"}}
+		},
+		"reply, more groups than a challenge carries": func(c *admin.ApplicationChange) { c.Reply = ptr(ofGroups(policy.MaxRuleGroups + 1)) },
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -346,9 +352,20 @@ func TestBadApplication(t *testing.T) {
 			}
 		})
 	}
-	if _, err := newRig(t).AddApplication(t.Context(), "test", good()); err != nil {
+	c := good()
+	c.Reply = ptr(append(ofGroups(policy.MaxRuleGroups), mfa.ReplyRule{Attribute: "Vendor-Specific:9:1", Value: "shell:priv-lvl=15"},
+		mfa.ReplyRule{Group: "G0", Attribute: "Tunnel-Private-Group-Id:1", Value: "7"}))
+	if _, err := newRig(t).AddApplication(t.Context(), "test", c); err != nil {
 		t.Errorf("the good one: %v", err)
 	}
+}
+
+// ofGroups are rules of n groups.
+func ofGroups(n int) (rules []mfa.ReplyRule) {
+	for i := range n {
+		rules = append(rules, mfa.ReplyRule{Group: fmt.Sprintf("g%d", i), Attribute: "Filter-Id", Value: "x"})
+	}
+	return rules
 }
 
 func TestAnAddressBelongsToOneApplication(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
+	"countersign/internal/radius"
 	"countersign/internal/secret"
 )
 
@@ -222,17 +223,26 @@ func radiusSecret(w secret.Wire) (secret.Text, error) {
 	return w.Text, nil
 }
 
+// replyRules checks what rules add to an accept: what cannot be said in RADIUS would be left
+// out of it, and somebody would get more or less than they should.
 func replyRules(in []mfa.ReplyRule) ([]mfa.ReplyRule, error) {
+	groups := map[string]bool{}
 	for _, r := range in {
-		if _, err := objectName(r.Attribute); err != nil {
-			return nil, fmt.Errorf("attribute %w", err)
+		if len(r.Attribute) > 64 || r.Value == "" || len(r.Value) > 253 || !utf8.ValidString(r.Attribute+r.Value) {
+			return nil, fmt.Errorf("attribute %.64q: it must have 1 to 64, and its value 1 to 253 bytes of UTF-8", r.Attribute)
 		}
-		if r.Value == "" || len(r.Value) > 253 || !utf8.ValidString(r.Value) {
-			return nil, fmt.Errorf("value of %s: must have 1 to 253 bytes of UTF-8", r.Attribute)
+		if _, err := radius.Encode(r.Attribute, r.Value); err != nil {
+			return nil, err
 		}
 		if r.Tag != "" && r.Group != "" {
 			return nil, fmt.Errorf("%s: a rule asks for a tag or for a group, not for both", r.Attribute)
 		}
+		if r.Group != "" {
+			groups[strings.ToLower(r.Group)] = true
+		}
+	}
+	if len(groups) > policy.MaxRuleGroups {
+		return nil, fmt.Errorf("the rules ask for %d groups; at most %d, because a challenge carries them", len(groups), policy.MaxRuleGroups)
 	}
 	return in, nil
 }

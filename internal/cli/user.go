@@ -241,7 +241,11 @@ func (v *userImport) report(e *env, r admin.ImportReport) error {
 		}
 	}
 	if r.Failed > 0 {
-		return fmt.Errorf("%d of %d rows were refused; the others are in", r.Failed, r.Rows)
+		others := "the others are in"
+		if r.DryRun {
+			others = "nothing was written"
+		}
+		return fmt.Errorf("%d of %d rows were refused; %s", r.Failed, r.Rows, others)
 	}
 	return nil
 }
