@@ -45,6 +45,13 @@ func wire(d cli.Deps) cli.Deps {
 		fmt.Fprintf(d.Stdout, "This machine is activated. Start its server, which brings the group's data: %s server%s\n", program(), flags(g))
 		return nil
 	}
+	d.Abandon = func(_ context.Context, g cli.Globals, confirm func(name, group string) error) error {
+		c, err := w.load(g)
+		if err != nil {
+			return err
+		}
+		return node.Abandon(w.options(c), confirm)
+	}
 	d.Server = w.server
 	d.InitCoordinator = func(ctx context.Context, g cli.Globals) error {
 		c, err := w.load(g)

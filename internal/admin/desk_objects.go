@@ -148,8 +148,8 @@ func (d Desk) ForgetServer(ctx context.Context, name string) (Removed, error) {
 	return allowed(d, mfa.MayOwn, func() (Removed, error) { return d.s.ForgetServer(ctx, d.by.By, name) })
 }
 
-func (d Desk) LeaveGroup(ctx context.Context) (Removed, error) {
-	return allowed(d, mfa.MayOwn, func() (Removed, error) { return d.s.LeaveGroup(ctx, d.by.By) })
+func (d Desk) LeaveGroup(ctx context.Context, r LeaveRequest) (Removed, error) {
+	return allowed(d, mfa.MayOwn, func() (Removed, error) { return d.s.LeaveGroup(ctx, d.by.By, r) })
 }
 
 func (d Desk) PromoteServer(ctx context.Context, r PromotionRequest) (mfa.Promotion, error) {

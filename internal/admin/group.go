@@ -39,8 +39,8 @@ func (s *Service) ForgetServer(ctx context.Context, by, name string) (Removed, e
 }
 
 // LeaveGroup takes this server out of its group.
-func (s *Service) LeaveGroup(ctx context.Context, by string) (Removed, error) {
-	return Removed{s.Server}, s.Group.Leave(ctx, by)
+func (s *Service) LeaveGroup(ctx context.Context, by string, r LeaveRequest) (Removed, error) {
+	return Removed{s.Server}, s.Group.Leave(ctx, by, r.Force)
 }
 
 // PromoteServer makes another server of the group the master, without loss.

@@ -133,9 +133,10 @@ type Group interface {
 	Servers(ctx context.Context) ([]Member, error)
 	// CreateActivation makes a code that admits one server.
 	CreateActivation(ctx context.Context, by, role string, life time.Duration) (code secret.Text, expires time.Time, err error)
-	// Forget takes another server out for good, Leave this one.
+	// Forget takes another server out for good, Leave this one. With force this one leaves
+	// also if no master answers, which then has it on record until it is forgotten there.
 	Forget(ctx context.Context, by, name string) error
-	Leave(ctx context.Context, by string) error
+	Leave(ctx context.Context, by string, force bool) error
 	// Promote makes another server the master without loss: the one named to or, if that is
 	// "", the fittest. With dry it only says what would be done.
 	Promote(ctx context.Context, by, to string, dry bool) (mfa.Promotion, error)

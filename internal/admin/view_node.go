@@ -175,6 +175,11 @@ type ForgetRequest struct {
 	Name string `json:"name" minLength:"1" maxLength:"63"`
 }
 
+// LeaveRequest takes this server out of its group.
+type LeaveRequest struct {
+	Force bool `json:"force,omitempty" doc:"also without a master; the group then has this server on record until it is forgotten there"`
+}
+
 // PromotionRequest makes another server the master.
 type PromotionRequest struct {
 	To     string `json:"to,omitempty" maxLength:"63" doc:"name of the server; empty: the fittest"`

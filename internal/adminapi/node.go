@@ -36,8 +36,11 @@ func (a *API) node() {
 	route(a, own, http.MethodPost, "/group/release", "Let codes pass that a promotion holds back", func(ctx context.Context, d desk, _ *none) (admin.Released, error) {
 		return d.ReleaseHold(ctx)
 	})
-	route(a, own, http.MethodPost, "/group/leave", "Take this server out of its group", func(ctx context.Context, d desk, _ *none) (admin.Removed, error) {
-		return d.LeaveGroup(ctx)
+	route(a, own, http.MethodPost, "/group/leave", "Take this server out of its group", func(ctx context.Context, d desk, in *struct{ Body *admin.LeaveRequest }) (admin.Removed, error) {
+		if in.Body == nil {
+			return d.LeaveGroup(ctx, admin.LeaveRequest{})
+		}
+		return d.LeaveGroup(ctx, *in.Body)
 	})
 	route(a, changeSettings, http.MethodPost, "/doctor", "Try every connection that the server needs", func(ctx context.Context, d desk, _ *slow) (admin.CheckList, error) {
 		return d.Doctor(ctx)

@@ -51,6 +51,9 @@ type Deps struct {
 	Init func(ctx context.Context, g Globals, group string) error
 	// Activate admits this machine to a group by a code, if confirm agrees to what it admits to.
 	Activate func(ctx context.Context, g Globals, code string, confirm func(group.Preview) error) error
+	// Abandon gives up the activation of a machine whose server has never joined the group, if
+	// confirm agrees to the name of the server and of the group.
+	Abandon func(ctx context.Context, g Globals, confirm func(name, group string) error) error
 	// Server runs a server until ctx is done.
 	Server func(ctx context.Context, g Globals, demo bool) error
 	// InitCoordinator founds an independent coordinator on this machine, Coordinator runs it.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,18 +70,41 @@ func (v *groupForget) Run(ctx context.Context, e *env) error {
 	return e.show(doc)
 }
 
-type groupLeave struct{}
+type groupLeave struct {
+	Force bool `help:"Also if no master answers, or if this machine was activated and has never joined."`
+}
 
-func (groupLeave) Run(ctx context.Context, e *env) error {
+func (v *groupLeave) Run(ctx context.Context, e *env) error {
 	var st admin.Status
-	if err := e.call(ctx, http.MethodGet, "/status", nil, nil, &st); err != nil {
+	err := e.call(ctx, http.MethodGet, "/status", nil, nil, &st)
+	if v.Force && errors.Is(err, errNotRunning) && e.Deps.Abandon != nil {
+		return v.abandon(ctx, e)
+	}
+	if err != nil {
 		return err
 	}
-	if err := e.confirm("Take this server, %s, out of group %s? It ends and answers nobody any more. The group's data stays with its other servers; this machine's copy is set aside when it is activated again.", st.Name, st.Group); err != nil {
+	lost := ""
+	if v.Force && st.Degraded {
+		lost = fmt.Sprintf(" No master answers: the group has this server on record until `countersign group forget %s` is run there, and what this server settled alone (%d settlements) is lost to it.", printable(st.Name), st.Unmerged)
+	}
+	if err := e.confirm("Take this server, %s, out of group %s? It ends and answers nobody any more. The group's data stays with its other servers; this machine's copy is set aside when it is activated again.%s", st.Name, st.Group, lost); err != nil {
 		return err
 	}
 	var doc admin.Removed
-	if err := e.call(ctx, http.MethodPost, "/group/leave", nil, nil, &doc); err != nil {
+	if err := e.call(ctx, http.MethodPost, "/group/leave", nil, admin.LeaveRequest{Force: v.Force}, &doc); err != nil {
+		return err
+	}
+	return e.show(doc)
+}
+
+// abandon gives up an activation whose server has never joined.
+func (v *groupLeave) abandon(ctx context.Context, e *env) error {
+	var doc admin.Removed
+	err := e.Deps.Abandon(ctx, e.Globals, func(name, group string) error {
+		doc.Removed = name
+		return e.confirm("Give up the activation of this machine, %s, into group %s? It has nothing of that group but its own keys. The group has it on record until `countersign group forget %s` is run there.", printable(name), printable(group), printable(name))
+	})
+	if err != nil {
 		return err
 	}
 	return e.show(doc)

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +25,6 @@ const (
 	relayedHeader    = "X-Countersign-Relayed" // by a server that is not the master
 	introduceEvery   = 5 * time.Second
 	forgetTimeout    = 30 * time.Second
-	leftName         = "left.json" // this server has left its group; the folder can be activated again
 	notGroupedAdvice = "this server has no peer port: set listen.peer and listen.coordinator in its node file and restart it"
 )
 
@@ -294,6 +291,9 @@ func (s *server) forget(ctx context.Context, by, name string) error {
 	if s.peers == nil {
 		return fmt.Errorf("%w: %s", mfa.ErrInvalid, notGroupedAdvice)
 	}
+	if _, contact := s.store.Contact(); !contact {
+		return fmt.Errorf("the group has no master that this server reaches, so %s stays on record there: %w; bring the missing servers or the links to them back%s", name, mfa.ErrUnavailable, s.leaveAdvice(name))
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout) // half a departure helps nobody
 	defer cancel()
 	for {
@@ -322,21 +322,14 @@ func (s *server) forget(ctx context.Context, by, name string) error {
 }
 
 // Leave implements admin.Group.
-func (g groupAdmin) Leave(ctx context.Context, by string) error {
+func (g groupAdmin) Leave(ctx context.Context, by string, force bool) error {
 	s := g.s
+	if _, contact := s.store.Contact(); force && !contact {
+		return s.leaveAlone(ctx, by)
+	}
 	if err := s.forget(ctx, by, s.Config.Name); err != nil {
 		return err
 	}
 	s.own.Warn("this server has left its group and ends", "group", s.node.Group(), "by", by)
 	return nil // the database ends by itself, and Run finds out why
-}
-
-// markLeft notes that the folder may be activated into another group.
-func markLeft(dataDir, name string) error {
-	return writeSynced(filepath.Join(dataDir, leftName), []byte(fmt.Sprintf("{\"group\": %q}\n", name)))
-}
-
-func hasLeft(dataDir string) bool {
-	_, err := os.Stat(filepath.Join(dataDir, leftName))
-	return err == nil
 }

@@ -105,7 +105,7 @@ func (s *server) used() error {
 		return fmt.Errorf("%s holds a group's data already, and was left as it is: start it with `countersign server%s`, or name an empty folder as data_dir", dir, s.configFlag())
 	}
 	if _, err := os.Stat(filepath.Join(dir, rosterName)); err == nil {
-		return fmt.Errorf("%s is activated into a group already, and was left as it is: start it with `countersign server%s`", dir, s.configFlag())
+		return fmt.Errorf("%s is activated into a group already, and was left as it is: start it with `countersign server%[2]s`, or give that up with `countersign group leave --force%[2]s`", dir, s.configFlag())
 	}
 	return fmt.Errorf("%s is not empty, and was left as it is: name an empty folder as data_dir", dir)
 }

@@ -49,6 +49,9 @@ func (s *server) join(ctx context.Context, patience time.Duration) (*cluster.Nod
 	s.own.Info("joining the group", "group", list.Group, "server", s.Config.Name, "peer", s.peers.address)
 	last := ""
 	for {
+		if hasLeft(s.Config.DataDir) { // its operator has given it up meanwhile
+			return nil, errForgotten
+		}
 		n, err := s.joinOnce(ctx, list.Group)
 		switch {
 		case err == nil:

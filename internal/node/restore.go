@@ -88,7 +88,7 @@ func (s *server) restoreGroup(ctx context.Context, m manifest, keys keyring.Keys
 	}
 	fmt.Fprintf(s.Stdout, "Restored group %s from the %s of %s (epoch %d, revision %d) as epoch %d: %d users.\n"+
 		"Refused until they are renewed: %d sets of recovery codes and passes; until they are resynchronised: %d counter tokens (`countersign credential resync`).\n"+
-		"Time-based codes up to now are refused; the next ones pass.\n",
+		"Time-based codes up to now, and of as many steps more as totp_window says, are refused (30 to 60 seconds, as a rule); the next ones pass.\n",
 		m.Group, m.what(), m.Created.Format(time.RFC3339), m.Epoch, m.Revision, epoch, h.users, h.void, h.counters)
 	return nil
 }

@@ -122,6 +122,7 @@ type Node struct {
 	levels   []string
 	promoted bool   // nyc2 is the master
 	epochs   uint64 // begun by a promotion
+	forced   bool   // it left by force
 }
 
 // Status implements admin.Node.
@@ -202,7 +203,19 @@ func (n *Node) ReleaseHold(context.Context, string) ([]string, error) {
 }
 
 // Leave implements admin.Group.
-func (n *Node) Leave(context.Context, string) error { return nil }
+func (n *Node) Leave(_ context.Context, _ string, force bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.forced = force
+	return nil
+}
+
+// Forced reports whether the server has left by force.
+func (n *Node) Forced() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.forced
+}
 
 // Doctor implements admin.Node.
 func (n *Node) Doctor(context.Context) admin.CheckList {
