@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -70,8 +71,8 @@ func (s *server) setBack(master *server) {
 	s.t.Helper()
 	early := filepath.Join(s.dir, "early")
 	s.stop()
-	if err := os.CopyFS(early, os.DirFS(s.data)); err != nil {
-		s.t.Fatal(err)
+	if out, err := exec.CommandContext(s.t.Context(), "cp", "-a", s.data, early).CombinedOutput(); err != nil {
+		s.t.Fatalf("%v: %s", err, out)
 	}
 	s.start()
 	for i := range 5 {
