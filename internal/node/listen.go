@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"countersign/internal/adminapi"
+	"countersign/internal/config"
 )
 
 // listeners are the TCP and unix sockets of the front-ends; nil: off.
@@ -107,4 +108,17 @@ func (s *server) explain(err error) error {
 		return fmt.Errorf("%w (no interface of this machine has that address; correct it in %s)", err, where)
 	}
 	return err
+}
+
+// noSuchFront refuses a front-end that the node file asks for and this program does not have:
+// somebody counts on it.
+func noSuchFront(c config.Config) error {
+	if len(c.Listen.LDAP) == 0 {
+		return nil
+	}
+	where := c.Path
+	if where == "" {
+		where = "the node file"
+	}
+	return fmt.Errorf("listen.ldap %s: this version has no LDAP front-end; take the setting out of %s", c.Listen.LDAP[0], where)
 }

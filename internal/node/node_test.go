@@ -275,6 +275,7 @@ func TestStartRefused(t *testing.T) {
 		{"address of nobody", func(o *Options) { o.Config.Listen.HTTPS = "192.0.2.1:8443" }, []string{"listen.https", "no interface"}},
 		{"another name", func(o *Options) { o.Config.Name = "nyc2" }, []string{"nyc1", "nyc2", "name"}},
 		{"certificate missing", func(o *Options) { o.Config.TLS = config.TLS{CertFile: "/none.pem", KeyFile: "/none.key"} }, []string{"tls.cert_file", "/none.pem"}},
+		{"a front-end that there is not", func(o *Options) { o.Config.Listen.LDAP = []string{"127.0.0.1:636"} }, []string{"listen.ldap", "127.0.0.1:636"}},
 		{"log folder missing", func(o *Options) { o.Config.Log.File = "/none/x.log" }, []string{"log.file", "/none"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

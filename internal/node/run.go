@@ -170,6 +170,9 @@ func Run(ctx context.Context, o Options) error {
 func (s *server) run(ctx context.Context, prepare func(context.Context) error) (err error) {
 	s.started, s.instance = s.Now(), rand.Text()
 	s.ahead, s.testified, s.absurd = make(chan string, 4), make(chan told, 4), rate.Sometimes{First: 1, Interval: time.Minute}
+	if err := noSuchFront(s.Config); err != nil {
+		return err
+	}
 	if err := s.openLog(); err != nil {
 		return err
 	}
