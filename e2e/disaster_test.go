@@ -141,8 +141,14 @@ func TestDisasterPair(t *testing.T) {
 	rep.refusesPromotion("test/1", "hears the master n1")
 	m.refusesPromotion("test/1", "is the master of epoch 1 already")
 
+	await(t, "what the replica heard of the master is written down", func() bool {
+		b, err := os.ReadFile(filepath.Join(rep.data, "heard.json"))
+		return err == nil && strings.Contains(string(b), `"n1"`)
+	})
 	m.kill9()
 	ask(rep, "hank", hank.press(), radius.AccessAccept)
+	rep.stop()
+	rep.start() // which forgets nothing that the receipt needs
 	p := rep.lost()
 	if p.Group != "test" || p.Epoch != 1 || p.NewEpoch != 2 || p.OldMaster != "n1" || p.NewMaster != "n2" || p.Confirm != "test/1" || !p.Unconfirmed || !p.DryRun ||
 		p.LastRevisionHeard == nil || p.WritesAtRisk == nil || len(p.Awaits) != 1 || len(p.Destroyed) != 0 {

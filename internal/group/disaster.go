@@ -36,6 +36,17 @@ type Witnessed struct {
 	Epoch  *Epoch  // that it told now; nil: none, or it was not believed
 	Err    error
 	Last   *Seen // last heard; nil: not since Started
+	Before *Kept // last heard before Started, as far as it is known; nil: never
+}
+
+// Kept is what is remembered of a server's last report over a restart of the one that heard it.
+type Kept struct {
+	Name      string    `json:"name"`
+	At        time.Time `json:"at"` // some seconds before the last report that was heard, at most
+	Epoch     uint64    `json:"epoch"`
+	ClusterID string    `json:"cluster_id"`
+	Revision  int64     `json:"revision"`
+	Led       bool      `json:"led"` // it was the master
 }
 
 // Judge says whether a new epoch may begin, and what is to be known before. Without an error
@@ -179,7 +190,10 @@ func (s Scene) silent(p *mfa.DisasterPromotion, o Witnessed) {
 
 // since says for how long a server has been silent.
 func (s Scene) since(o Witnessed) string {
-	if o.Last == nil {
+	switch {
+	case o.Last == nil && o.Before != nil:
+		return fmt.Sprintf("not heard since this server was started %s ago, and before that last at %s", s.Now.Sub(s.Started).Round(time.Second), o.Before.At.UTC().Format(time.RFC3339))
+	case o.Last == nil:
 		return fmt.Sprintf("not heard since this server was started %s ago", s.Now.Sub(s.Started).Round(time.Second))
 	}
 	return fmt.Sprintf("last heard %s ago", s.Now.Sub(o.Last.Last).Round(time.Second))
@@ -248,6 +262,15 @@ func (s Scene) oldMaster() string {
 	if last != nil {
 		return last.Name
 	}
+	var before *Kept
+	for _, o := range s.Others {
+		if o.Before != nil && o.Before.Led && o.Before.Epoch == s.Own.Epoch && (before == nil || o.Before.At.After(before.At)) {
+			before = o.Before
+		}
+	}
+	if before != nil {
+		return before.Name
+	}
 	voters := slices.DeleteFunc(slices.Clone(s.Others), func(o Witnessed) bool { return !o.Voter })
 	if len(voters) == 1 && !s.Voter {
 		return voters[0].Member.Name
@@ -258,19 +281,43 @@ func (s Scene) oldMaster() string {
 // heard says what was last heard of the old master, and what may be lost.
 func (s Scene) heard(p *mfa.DisasterPromotion) {
 	i := slices.IndexFunc(s.Others, func(o Witnessed) bool { return o.Member.Name == p.OldMaster })
-	if i < 0 || s.Others[i].Last == nil || s.Others[i].Last.Report.Epoch != s.Own.Epoch {
-		p.NotKnown = append(p.NotKnown, "what the old master had: it was not heard since this server was started")
+	var at time.Time
+	var rev int64
+	how := "when it was last heard, at "
+	switch last, before := s.lastOf(i); {
+	case last != nil:
+		at, rev = last.Last.UTC(), last.Report.Revision
+	case before != nil:
+		at, rev = before.At.UTC(), before.Revision
+		how = "when it was last heard before this server was restarted, some seconds after "
+	default:
+		p.NotKnown = append(p.NotKnown, "what the old master had: this server has never heard it in this epoch")
 		return
 	}
-	last := s.Others[i].Last
-	at, rev := last.Last.UTC(), last.Report.Revision
 	p.LastHeard, p.LastRevisionHeard = &at, &rev
 	risk := max(rev-s.Own.Revision, 0)
 	p.WritesAtRisk = &risk
 	if risk == 0 {
 		none := int64(0)
 		p.UsersAtRisk = &none
+	} else {
+		p.NotKnown = append(p.NotKnown, fmt.Sprintf("which users these %d writes touch", risk))
 	}
-	p.Known = append(p.Known, fmt.Sprintf("the old master %s was at revision %d when it was last heard, at %s; this copy is at %d", last.Name, rev, at.Format(time.RFC3339), s.Own.Revision))
-	p.NotKnown = append(p.NotKnown, fmt.Sprintf("what %s wrote after %s", last.Name, at.Format(time.RFC3339)))
+	p.Known = append(p.Known, fmt.Sprintf("the old master %s was at revision %d %s%s; this copy is at %d", p.OldMaster, rev, how, at.Format(time.RFC3339), s.Own.Revision))
+	p.NotKnown = append(p.NotKnown, fmt.Sprintf("what %s wrote after %s", p.OldMaster, at.Format(time.RFC3339)))
+}
+
+// lastOf returns what is known of the server with that index (-1: none), in this epoch.
+func (s Scene) lastOf(i int) (*Seen, *Kept) {
+	if i < 0 {
+		return nil, nil
+	}
+	last, before := s.Others[i].Last, s.Others[i].Before
+	if last != nil && last.Report.Epoch != s.Own.Epoch {
+		last = nil
+	}
+	if before != nil && (before.Epoch != s.Own.Epoch || before.ClusterID != s.Own.ClusterID) {
+		before = nil
+	}
+	return last, before
 }

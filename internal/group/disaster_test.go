@@ -218,3 +218,43 @@ func TestDisasterStill(t *testing.T) {
 		t.Errorf("the chosen side of two: %v", err)
 	}
 }
+
+// After a restart the receipt tells what was heard before it, and that this is so.
+func TestReceiptAfterARestart(t *testing.T) {
+	at := midday.Add(-time.Minute)
+	for _, c := range []struct {
+		name         string
+		kept         *Kept
+		master       string
+		rev          int64 // -1: not known
+		users        int64 // -1: not known
+		known, other string
+	}{
+		{"nothing is kept", nil, "n1", -1, -1, "", "has never heard it in this epoch"},
+		{"of another epoch", &Kept{Name: "n1", At: at, Epoch: 3, ClusterID: "z", Revision: 103, Led: true}, "n1", -1, -1, "", "has never heard it in this epoch"},
+		{"as far as this copy", &Kept{Name: "n1", At: at, Epoch: 4, ClusterID: "a", Revision: 100, Led: true}, "n1", 100, 0, "before this server was restarted", "wrote after"},
+		{"further", &Kept{Name: "n1", At: at, Epoch: 4, ClusterID: "a", Revision: 103, Led: true}, "n1", 103, -1, "before this server was restarted", "which users these 3 writes touch"},
+	} {
+		s := stage()
+		if c.name == "further" { // then nobody knows by votes who led
+			s.Others[1].Answer, s.Others[1].Epoch = nil, nil
+			three(&s, time.Hour)
+		}
+		s.Master, s.Others[0].Last, s.Others[0].Before = "", nil, c.kept
+		p, err := s.Judge(false)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		rev, users := int64(-1), int64(-1)
+		if p.LastRevisionHeard != nil {
+			rev = *p.LastRevisionHeard
+		}
+		if p.UsersAtRisk != nil {
+			users = *p.UsersAtRisk
+		}
+		if p.OldMaster != c.master || rev != c.rev || users != c.users || !strings.Contains(strings.Join(p.Known, "\n"), c.known) || !strings.Contains(strings.Join(p.NotKnown, "\n"), c.other) {
+			t.Errorf("%s: %+v, revision %d, users %d", c.name, p, rev, users)
+		}
+	}
+}

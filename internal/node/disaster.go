@@ -47,6 +47,7 @@ func (s *server) scene(ctx context.Context) (group.Scene, error) {
 		if last, ok := s.heard.Last(m.Name); ok {
 			o.Last = &last
 		}
+		o.Before = s.kept.of(m.Name)
 		scene.Others = append(scene.Others, o)
 	}
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)

@@ -10,6 +10,7 @@
 //	DATA/keys/peer.key     its TLS key, peer.pem the certificate, for the peer port (mode 0600)
 //	DATA/members.json      copy of the member records, see roster.go
 //	DATA/epochs.json       what servers of later epochs have signed, see testimony.go
+//	DATA/heard.json        what other servers last reported, see kept.go
 //	DATA/schema.json       the schema of the records that the group writes, see schema.go
 //	DATA/left.json         this server has left its group
 //	DATA/left/             what `activate` moved away then
@@ -36,7 +37,7 @@ const (
 
 // known are the names that are ours in a folder without a database.
 func known() []string {
-	return []string{keysDir, trailDir, indexDir, socketName, caName, demoName, restoreDir, rosterName, testimonyName, schemaName, leftName, leftDir}
+	return []string{keysDir, trailDir, indexDir, socketName, caName, demoName, restoreDir, rosterName, testimonyName, keptName, schemaName, leftName, leftDir}
 }
 
 // SocketPath is where the admin API of the server with that data folder listens.

@@ -106,6 +106,7 @@ type server struct {
 
 	peers       *peering // nil: no peer port
 	heard       heard
+	kept        kept // what the run before this one has heard
 	group       *group.Service
 	coordinator http.Handler
 	admission   http.Handler           // what of that this server answers as the master
@@ -321,6 +322,7 @@ func (s *server) runGroup(services *stage) {
 	}
 	services.run("other servers", s.hear)
 	services.run("member records", s.keepRoster)
+	services.run("last heard", s.keepHeard)
 	services.run("testimony", s.gatherTestimony)
 	services.run("own record", s.introduce)
 	services.run("peer certificate", s.renewPeer)
