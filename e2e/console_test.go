@@ -195,3 +195,52 @@ func (b *tab) attacks(s *server, base, page string) {
 		return strings.Contains(strings.Join(b.console(), "\n"), "frame-ancestors")
 	})
 }
+
+// The master of a pair dies while somebody looks at a page of the other server: the page says
+// so by itself, what is refused and what works, and nobody is asked to promote anything.
+func TestConsoleWithoutMaster(t *testing.T) {
+	b := newTab(t)
+	all := newGroup(t, 2)
+	n1, n2 := all[0], all[1]
+	b.owner(n1)
+	n1.user("bob", "bobs password")
+	var bob struct{ ID string }
+	n1.json(&bob, "user", "show", "bob")
+
+	base := "https://" + n2.https
+	b.open(base) // the session is the group's
+	b.reads("alice · owner")
+	b.reads("2 / 2")
+	page := base + "/users/" + bob.ID
+	b.open(page)
+	etag := b.eval("document.querySelector('[name=etag]').value")
+	b.open(base)
+	n1.kill9()
+	b.reads("1 / 2") // on the page that is open
+	b.reads("no master")
+	b.open(base)
+	b.reads("Changes are refused for now.")
+	if text := b.text(); strings.Contains(text, "Promote") {
+		t.Errorf("it asks to promote:\n%s", text)
+	}
+	b.open(page)
+	if now := b.eval("document.querySelector('[name=etag]').value"); now != etag {
+		t.Errorf("bob is another without a master: %s, was %s", now, etag)
+	}
+	b.fill("/users/"+bob.ID+"/edit", "name", "Bob the builder")
+	b.reads("That is not possible right now")
+	b.open(page)
+	b.fill("/users/"+bob.ID+"/block", "reason", "seen with somebody else's phone")
+	b.reads("Blocked by alice (console)")
+
+	n1.start()
+	await(t, "the master is back", func() bool {
+		b.open(base)
+		return !strings.Contains(b.text(), "Changes are refused")
+	})
+	await(t, "the block is the group's", func() bool {
+		var u admin.User
+		n1.json(&u, "user", "show", "bob")
+		return u.Blocked
+	})
+}

@@ -25,6 +25,9 @@ type Users interface {
 	UserByForm(ctx context.Context, form string) (mfa.UserID, error)
 	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
 	ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error
+	// SearchUsers is ListUsers of those in whose login, aliases, name or mail address text is
+	// found, whatever the case.
+	SearchUsers(ctx context.Context, text string, after mfa.UserID, yield func(mfa.User) bool) error
 	CountUsers() int
 	// Sync waits until reads here show everything that was acknowledged before, on any server.
 	Sync(ctx context.Context) error

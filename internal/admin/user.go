@@ -23,16 +23,21 @@ func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) 
 	if err != nil {
 		return UserList{}, err
 	}
-	search := strings.ToLower(q.Search)
+	list := s.Users.ListUsers
+	if q.Search != "" {
+		list = func(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error {
+			return s.Users.SearchUsers(ctx, q.Search, after, yield)
+		}
+	}
 	out := UserList{Users: []User{}}
 	var last mfa.UserID
-	err = s.Users.ListUsers(ctx, mfa.UserID(q.After), func(u mfa.User) bool {
+	err = list(ctx, mfa.UserID(q.After), func(u mfa.User) bool {
 		if len(out.Users) == limit {
 			out.Next = string(last)
 			return false
 		}
 		last = u.ID
-		if (q.within == nil || q.within(u)) && (q.State == "" || q.State == u.State.String()) && (search == "" || matches(u, search)) {
+		if (q.within == nil || q.within(u)) && (q.State == "" || q.State == u.State.String()) {
 			out.Users = append(out.Users, s.user(u))
 		}
 		return true
@@ -48,11 +53,6 @@ func page(limit int) (int, error) {
 		return MaxPage, nil
 	}
 	return limit, nil
-}
-
-func matches(u mfa.User, search string) bool {
-	has := func(s string) bool { return strings.Contains(strings.ToLower(s), search) }
-	return has(u.Login) || has(u.Name) || has(u.Email) || slices.ContainsFunc(u.Aliases, has)
 }
 
 // User returns one user with the state of their locks.

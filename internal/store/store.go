@@ -56,6 +56,7 @@ type Store struct {
 
 	overlay *overlay
 	contact contact
+	find    finder
 }
 
 // Open returns a store on kv that seals with ring. Run must be called for it to become

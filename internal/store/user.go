@@ -27,20 +27,9 @@ func (s *Store) CountUsers() int {
 // that stays the same, until yield returns false. A user that cannot be read is left out,
 // and the first such error is returned at the end.
 func (s *Store) ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error {
-	ids, err := s.view.userIDs()
+	ids, err := s.idsAfter(after)
 	if err != nil {
 		return err
-	}
-	if after != "" {
-		raw, ok := parseID(after)
-		if !ok {
-			return badID("user", string(after))
-		}
-		start, found := slices.BinarySearchFunc(ids, raw, compareIDs)
-		if found {
-			start++
-		}
-		ids = ids[start:]
 	}
 	var bad error
 	for _, id := range ids {
@@ -66,6 +55,23 @@ func (s *Store) ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.
 		}
 	}
 	return bad
+}
+
+// idsAfter are those of all users behind one, in order.
+func (s *Store) idsAfter(after mfa.UserID) ([]rawID, error) {
+	ids, err := s.view.userIDs()
+	if err != nil || after == "" {
+		return ids, err
+	}
+	raw, ok := parseID(after)
+	if !ok {
+		return nil, badID("user", string(after))
+	}
+	start, found := slices.BinarySearchFunc(ids, raw, compareIDs)
+	if found {
+		start++
+	}
+	return ids[start:], nil
 }
 
 // userIDs returns the ids of all users in order.

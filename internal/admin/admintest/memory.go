@@ -105,6 +105,15 @@ func (m *Memory) ListUsers(_ context.Context, after mfa.UserID, yield func(mfa.U
 	return nil
 }
 
+// SearchUsers implements admin.Users.
+func (m *Memory) SearchUsers(ctx context.Context, text string, after mfa.UserID, yield func(mfa.User) bool) error {
+	text = strings.ToLower(text)
+	return m.ListUsers(ctx, after, func(u mfa.User) bool {
+		all := strings.ToLower(strings.Join(append([]string{u.Login, u.Name, u.Email}, u.Aliases...), "\n"))
+		return !strings.Contains(all, text) || yield(u)
+	})
+}
+
 // CountUsers implements admin.Users.
 func (m *Memory) CountUsers() int {
 	m.mu.Lock()
