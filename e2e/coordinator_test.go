@@ -174,17 +174,23 @@ func TestCoordinator(t *testing.T) {
 // coordinatorCheck is what doctor says of the coordinator.
 func (s *server) coordinatorCheck() admin.Check {
 	s.t.Helper()
+	return s.doctorCheck("coordinator")
+}
+
+// doctorCheck is one of doctor's checks, by name.
+func (s *server) doctorCheck(name string) admin.Check {
+	s.t.Helper()
 	var doc admin.CheckList
 	r := s.try("", "doctor", "--json")
 	if err := document(r.stdout, &doc); err != nil {
 		s.t.Fatalf("doctor: %v %s", err, r.stderr)
 	}
 	for _, c := range doc.Checks {
-		if c.Name == "coordinator" {
+		if c.Name == name {
 			return c
 		}
 	}
-	s.t.Errorf("doctor does not look at the coordinator: %+v", doc)
+	s.t.Errorf("doctor has no check of %s: %+v", name, doc)
 	return admin.Check{}
 }
 

@@ -119,6 +119,14 @@ func TestThreeCoordinators(t *testing.T) {
 	a.sees("corp", 2, "n1")
 	b.sees("corp", 2, "n1")
 
+	check := a.doctorCheck("coordinator " + leads)
+	if check.OK || check.Layer != "tcp" || !strings.Contains(check.NextStep, "countersign-coordinator") {
+		t.Errorf("doctor says of the dead one: %+v", check)
+	}
+	if out := a.cli("audit", "list", "--acts"); !strings.Contains(out, "activation create") {
+		t.Errorf("what was done at it: %s", out)
+	}
+
 	// An epoch is granted, while servers ask the one that is dead too.
 	n1.kill9()
 	var done mfa.DisasterPromotion

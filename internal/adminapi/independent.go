@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -22,6 +23,10 @@ type Coordinator interface {
 	// Forget takes one of several coordinators out for good, Leave this one.
 	Forget(ctx context.Context, by, name string) (admin.Removed, error)
 	Leave(ctx context.Context, by string) (admin.Removed, error)
+	SetLogLevel(ctx context.Context, by string, l admin.LogLevel) error
+	Doctor(ctx context.Context) (admin.CheckList, error)
+	Acts(ctx context.Context, q admin.AuditQuery) (admin.ActList, error)
+	VerifyAudit(ctx context.Context) (admin.AuditVerification, error)
 	Backup(ctx context.Context, by string, passphrase secret.Text, w io.Writer) error
 }
 
@@ -46,6 +51,7 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 	route(a, own, http.MethodPost, "/coordinator/leave", "Take this one of several coordinators out", func(ctx context.Context, _ desk, _ *none) (admin.Removed, error) {
 		return c.Leave(ctx, callerOf(ctx).By)
 	})
+	a.care(c)
 	backup := operation(own, http.MethodPost, "/backup", "Stream one encrypted backup")
 	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {
 		if in.Body.Passphrase == nil {
@@ -59,4 +65,24 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 		return &huma.StreamResponse{Body: func(hc huma.Context) { a.backup(ctx, hc, in.Body, write) }}, nil
 	})
 	return a
+}
+
+// care adds what its owner looks after a coordinator with.
+func (a *API) care(c Coordinator) {
+	type acts struct {
+		Paging
+		Since time.Time `query:"since"`
+	}
+	route(a, own, http.MethodPost, "/doctor", "Try every connection that the coordinator needs", func(ctx context.Context, _ desk, _ *slow) (admin.CheckList, error) {
+		return c.Doctor(ctx)
+	})
+	route(a, own, http.MethodPost, "/log-level", "Set a component's verbosity", func(ctx context.Context, _ desk, in *struct{ Body admin.LogLevel }) (admin.LogLevel, error) {
+		return in.Body, c.SetLogLevel(ctx, callerOf(ctx).By, in.Body)
+	})
+	route(a, own, http.MethodGet, "/audit/acts", "List what was done at this coordinator, newest first", func(ctx context.Context, _ desk, in *acts) (admin.ActList, error) {
+		return c.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit})
+	})
+	route(a, own, http.MethodPost, "/audit/verify", "Read the whole trail again and check its chain", func(ctx context.Context, _ desk, _ *slow) (admin.AuditVerification, error) {
+		return c.VerifyAudit(ctx)
+	})
 }

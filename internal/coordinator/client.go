@@ -36,7 +36,7 @@ type Client struct {
 func NewClient(a group.Activation) *Client {
 	c := &Client{addresses: a.Coordinators, digest: a.CA, secret: a.Secret}
 	c.http = &http.Client{Timeout: callTimeout, Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, VerifyConnection: c.verify}, // verify does it, against the code's CA
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: protocols, InsecureSkipVerify: true, VerifyConnection: c.verify}, // verify does it, against the code's CA
 		TLSHandshakeTimeout: 5 * time.Second,
 	}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c

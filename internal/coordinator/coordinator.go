@@ -28,6 +28,14 @@ const (
 	PathMaster   = Prefix + "master"
 )
 
+// Protocol is what programs of this kind offer in the handshake (ALPN) with a coordinator,
+// beside what HTTP offers: a coordinator then shows the certificate of its CA, by which they
+// know it, and to everybody else the operator's, if it has one.
+const Protocol = "countersign"
+
+// protocols are what a caller offers.
+var protocols = []string{Protocol, "http/1.1"}
+
 // Paths are all of them.
 var Paths = []string{PathPreview, PathActivate, PathMaster}
 

@@ -48,7 +48,7 @@ func NewLink(groupName string, urls []string, ca *x509.Certificate, certificate 
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
 	l.http = &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: protocols, RootCAs: pool,
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate() },
 			VerifyConnection: func(s tls.ConnectionState) error {
 				if !registry.IsCoordinator(s.PeerCertificates[0]) {

@@ -168,6 +168,10 @@ func (c *independent) registryOverview(ctx context.Context) (group.Overview, err
 // runColleagues starts what a coordinator does for the others.
 func (c *independent) runColleagues(services *stage) {
 	services.run("watch over itself", c.registry.Watch)
+	services.run("groups", c.lookAtGroups)
+	services.run("trail index", c.index.Run)
+	services.run("clock", c.clock.run)
+	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, c.alive) })
 	if c.peers == nil {
 		return
 	}

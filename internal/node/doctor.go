@@ -217,6 +217,8 @@ func OfflineDoctor(_ context.Context, c config.Config) []admin.Check {
 	}
 	port("tcp", "listen.https", c.Listen.HTTPS)
 	port("tcp", "listen.metrics", c.Listen.Metrics)
+	port("tcp", "listen.peer", c.Listen.Peer)
+	port("tcp", "listen.coordinator", c.Listen.Coordinator)
 	for _, a := range c.Listen.RADIUS {
 		port("udp", "listen.radius", a)
 	}

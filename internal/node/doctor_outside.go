@@ -23,6 +23,7 @@ func (s *server) checkOutside(ctx context.Context) []admin.Check {
 	for i, a := range addresses {
 		all.Go(func() {
 			t := s.target(mfa.Member{Name: "the coordinator"}, a, "listen.coordinator", coordinator.PathMaster+"?group="+url.QueryEscape(s.node.Group()))
+			t.Protocol = coordinator.Protocol
 			r := reach.Try(ctx, t)
 			if r.OK {
 				var signed coordinator.Signed

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/cluster"
+	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
@@ -29,13 +31,14 @@ import (
 // it is not taken for a group's. No group may be called so.
 const coordinatorGroup = "countersign-coordinator"
 
-const sweepEvery = 10 * time.Minute
+const sweepEvery = time.Minute
 
 // independent is an independent coordinator, as far as it has been started.
 type independent struct {
 	*server
 	registry *registry.Service
 	shown    atomic.Pointer[tls.Certificate]
+	looked   atomic.Pointer[looked] // nil: it does not lead
 
 	leading sync.Mutex
 	term    uint64 // in which this coordinator began to lead last; under leading
@@ -99,10 +102,8 @@ func coordinatorConfig(o Options) error {
 	switch l := c.Listen; {
 	case l.Coordinator == "":
 		return fmt.Errorf("%s: listen.coordinator is not set: it is the port that servers call, for example :443", where)
-	case l.HTTPS != "" || l.Metrics != "" || len(l.RADIUS)+len(l.Accounting)+len(l.LDAP) > 0:
-		return fmt.Errorf("%s: a coordinator runs no front-ends: is this a server's node file? A coordinator's has name, data_dir, listen.coordinator, listen.peer (if there are several) and log", where)
-	case c.TLS.CertFile != "":
-		return fmt.Errorf("%s: tls.cert_file is set, but servers believe only certificates of the coordinator's own CA in this version: remove it", where)
+	case l.HTTPS != "" || len(l.RADIUS)+len(l.Accounting)+len(l.LDAP) > 0:
+		return fmt.Errorf("%s: a coordinator runs no front-ends: is this a server's node file? A coordinator's has name, data_dir, listen.coordinator, listen.peer (if there are several), listen.metrics, log and tls", where)
 	}
 	_, _, _, err := addresses(c)
 	return err
@@ -246,6 +247,13 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	if err := c.renewOwn(); err != nil {
 		return err
 	}
+	c.certs = &certificates{config: c.Config, now: c.Now, log: c.own}
+	if err := c.loadGiven(); err != nil {
+		return err
+	}
+	if err := c.assembleCare(); err != nil {
+		return err
+	}
 	_ = c.lead() // if it does, it listens from now on
 	edges := newStage(ctx, fail)
 	c.assembleColleagues(edges.ctx.Done())
@@ -256,16 +264,30 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	return c.serve(edges)
 }
 
-// serve opens the ports, both or none.
+// serve opens the ports, all or none.
 func (c *independent) serve(edges *stage) error {
 	port, err := c.listenTCP("listen.coordinator", c.Config.Listen.Coordinator)
 	if err != nil {
 		return err
 	}
-	socket, err := adminapi.ListenSocket(SocketPath(c.Config.DataDir))
+	health, err := c.listenTCP("listen.metrics", c.Config.Listen.Metrics)
 	if err != nil {
 		_ = port.Close()
 		return err
+	}
+	socket, err := adminapi.ListenSocket(SocketPath(c.Config.DataDir))
+	if err != nil {
+		_ = port.Close()
+		if health != nil {
+			_ = health.Close()
+		}
+		return err
+	}
+	if health != nil {
+		c.bound.Metrics = health.Addr().String()
+		edges.run("metrics", func(ctx context.Context) error {
+			return adminapi.Serve(ctx, health, c.healthHandler(), c.log.Logger("http"))
+		})
 	}
 	c.bound.Coordinator, c.bound.Socket = port.Addr().String(), SocketPath(c.Config.DataDir)
 	open := c.listeners()
@@ -284,7 +306,7 @@ func (c *independent) care(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		err := errors.Join(c.renewOwn(), c.renewPeer(), c.sweep(ctx))
+		err := errors.Join(c.renewOwn(), c.renewPeer(), c.loadGiven(), c.sweep(ctx))
 		if err != nil && ctx.Err() == nil {
 			c.own.Error("the coordinator's own certificates or old codes could not be cared for; the next try is in a while", "error", err)
 		}
@@ -319,7 +341,24 @@ func (c *independent) renewOwn() error {
 func (c *independent) tlsConfig() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(c.registry.CA.Certificate())
-	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
+	own := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
 		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.shown.Load(), nil }}
+	given := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: own.NextProtos,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certs.current.Load(), nil }}
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if c.certs.current.Load() == nil || slices.Contains(hello.SupportedProtos, coordinator.Protocol) {
+			return own, nil
+		}
+		return given, nil
+	}}
+}
+
+// loadGiven reads the operator's certificate, if the node file names one: people see it who
+// look at the coordinator's port. Servers know a coordinator by that of its CA.
+func (c *independent) loadGiven() error {
+	if c.Config.TLS.CertFile == "" {
+		return nil
+	}
+	return c.certs.load()
 }

@@ -40,14 +40,16 @@ const (
 	maxBody      = 1 << 20
 )
 
-// Target is what to try. All fields but Certificate, Key and Header must be set.
+// Target is what to try. All fields but Certificate, Key, Header and Protocol must be set.
 type Target struct {
 	Server  string // its name, for the text
 	Address string // host:port
 	Setting string // of its node file, which holds that address
 	Path    string // to GET
 	Header  http.Header
-	Roots   *x509.CertPool
+	// Protocol is offered in the handshake beside that of HTTP; "": none.
+	Protocol string
+	Roots    *x509.CertPool
 	// Certificate is what this server shows; nil: nothing.
 	Certificate func() (*tls.Certificate, error)
 	// Key returns the name of the server on record that has a key (pki.KeyDigest); nil: any
@@ -179,6 +181,9 @@ func slow(err error) error {
 // handshake makes a connection to whoever is there; verify looks at who that is.
 func (t *Target) handshake(ctx context.Context, c net.Conn, host string) (*tls.Conn, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: host, NextProtos: []string{"http/1.1"}, InsecureSkipVerify: true} // verify does it, and tells more
+	if t.Protocol != "" {
+		config.NextProtos = append([]string{t.Protocol}, config.NextProtos...)
+	}
 	if t.Certificate != nil {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.Certificate() }
 	}

@@ -27,6 +27,14 @@ func (s *Service) Watch(ctx context.Context) error {
 	}
 }
 
+// Settled reports whether this coordinator has listened for long enough to have heard every
+// server that reports.
+func (s *Service) Settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Now().Sub(s.began) >= s.Limits.Silent
+}
+
 func (s *Service) stir() {
 	s.mu.Lock()
 	now, was := s.Now(), s.awake

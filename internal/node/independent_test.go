@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/coordinator"
+	"countersign/internal/group"
+	"countersign/internal/mfatest"
+)
+
+// onSocket asks the admin API of a data folder.
+func onSocket(t *testing.T, dataDir, method, path, body string, out any) int {
+	t.Helper()
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", SocketPath(dataDir))
+	}}}
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://coordinator/api/v1"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if out != nil {
+		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+			t.Fatalf("%s %s: %s: %v", method, path, resp.Status, err)
+		}
+	}
+	return resp.StatusCode
+}
+
+// shows returns the certificate's name that a caller with these protocols is shown.
+func shows(t *testing.T, address string, protocols ...string) string {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}) //nolint:gosec // the name is what is looked at
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// put writes a certificate for name and its key, as an operator does.
+func put(t *testing.T, ca *mfatest.CA, dir, name string, life time.Duration) {
+	t.Helper()
+	cert, key := ca.Server(t, time.Now().Add(life), name, "127.0.0.1")
+	for file, text := range map[string]string{"cert.pem": cert, "key.pem": key} {
+		if err := writeSynced(filepath.Join(dir, file), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What the owner of a coordinator has: a certificate of the own PKI for people, that of the
+// coordinator's CA for servers; doctor, verbosity, the trail of acts, health and metrics.
+func TestCoordinatorsOwner(t *testing.T) {
+	o := options(folder(t))
+	ca, dir := mfatest.NewCA(t), t.TempDir()
+	put(t, ca, dir, "people.example.net", 30*24*time.Hour)
+	o.Config.Listen.HTTPS, o.Config.Listen.RADIUS, o.Config.Listen.Accounting = "", nil, nil
+	o.Config.Listen.Coordinator = free(t)
+	o.Config.TLS.CertFile, o.Config.TLS.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := InitCoordinator(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, o, RunCoordinator)
+	defer r.end()
+	if got := shows(t, r.at.Coordinator, "h2", "http/1.1"); got != "people.example.net" {
+		t.Errorf("people are shown the certificate of %q", got)
+	}
+	if got := shows(t, r.at.Coordinator, coordinator.Protocol, "http/1.1"); got != "coordinator nyc1" {
+		t.Errorf("servers are shown the certificate of %q", got)
+	}
+
+	var code admin.ActivationCode
+	if s := onSocket(t, o.Config.DataDir, "POST", "/coordinator/activations", `{"group":"corp"}`, &code); s != 200 || code.Role != group.RoleFounder {
+		t.Errorf("founding code: status %d", s)
+	}
+	for _, body := range []string{`{}`, `{"group":"corp","coordinator":true}`, `{"coordinator":true}`} {
+		if s := onSocket(t, o.Config.DataDir, "POST", "/coordinator/activations", body, nil); s != 422 {
+			t.Errorf("a code for %s: status %d", body, s)
+		}
+	}
+	if s := onSocket(t, o.Config.DataDir, "POST", "/log-level", `{"component":"coordinator","level":"debug"}`, nil); s != 200 {
+		t.Errorf("log level: status %d", s)
+	}
+	var acts admin.ActList
+	onSocket(t, o.Config.DataDir, "GET", "/audit/acts", "", &acts)
+	var verbs []string
+	for _, a := range acts.Acts {
+		verbs = append(verbs, a.Verb)
+	}
+	if want := []string{"log level", "activation create", "coordinator init"}; !slices.Equal(verbs, want) {
+		t.Errorf("acts %v, want %v", verbs, want)
+	}
+	var whole admin.AuditVerification
+	if onSocket(t, o.Config.DataDir, "POST", "/audit/verify", "", &whole); !whole.OK {
+		t.Errorf("the trail: %+v", whole)
+	}
+	checked := func() map[string]admin.Check {
+		t.Helper()
+		var doc admin.CheckList
+		onSocket(t, o.Config.DataDir, "POST", "/doctor", "", &doc)
+		all := map[string]admin.Check{}
+		for _, c := range doc.Checks {
+			all[c.Name] = c
+		}
+		return all
+	}
+	all := checked()
+	for _, name := range []string{"coordinators", "database", "writes", "keys", "trail", "coordinator's port", "tls.cert_file"} {
+		if c := all[name]; !c.OK {
+			t.Errorf("doctor says of %s: %+v", name, c)
+		}
+	}
+	var h health
+	get(t, "http://"+r.at.Metrics+"/health/ready", http.StatusOK, &h)
+	if !h.Ready {
+		t.Errorf("health %+v", h)
+	}
+	body := get(t, "http://"+r.at.Metrics+"/metrics", http.StatusOK, nil)
+	for _, want := range []string{"countersign_coordinator_leads 1", "countersign_coordinator_majority 1", "countersign_coordinators_silent 0", "countersign_certificate_expiry_seconds"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q among the metrics", want)
+		}
+	}
+	if strings.Contains(body, "countersign_radius") {
+		t.Error("metrics of what a coordinator does not have")
+	}
+}
+
+// A certificate that is about to expire, or is for another name, is found by doctor.
+func TestCoordinatorsGivenCertificate(t *testing.T) {
+	ca, dir := mfatest.NewCA(t), t.TempDir()
+	o := options(folder(t))
+	o.Config.Listen.HTTPS, o.Config.Listen.RADIUS, o.Config.Listen.Accounting, o.Config.Listen.Metrics = "", nil, nil, ""
+	o.Config.Listen.Coordinator = free(t)
+	o.Config.TLS.CertFile, o.Config.TLS.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := InitCoordinator(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if err := RunCoordinator(t.Context(), o); err == nil || !strings.Contains(err.Error(), "tls.cert_file") {
+		t.Errorf("a certificate that is not there: %v", err)
+	}
+	put(t, ca, dir, "people.example.net", time.Hour)
+	r := start(t, o, RunCoordinator)
+	defer r.end()
+	var doc admin.CheckList
+	onSocket(t, o.Config.DataDir, "POST", "/doctor", "", &doc)
+	i := slices.IndexFunc(doc.Checks, func(c admin.Check) bool { return c.Name == "tls.cert_file" })
+	if i < 0 || doc.Checks[i].OK || !strings.Contains(doc.Checks[i].Detail, "it expires at") {
+		t.Errorf("doctor: %+v", doc.Checks)
+	}
+}
