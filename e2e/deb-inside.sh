@@ -114,6 +114,23 @@ until_true 10 countersign status
 [ "$(unit MainPID)" != "$before" ] || fail "the new version does not run"
 sign_in
 
+echo "== a coordinator beside it"
+want "without a coordinator" "$(systemctl show countersign-coordinator --property ActiveState --value)" inactive
+if systemd-analyze verify countersign-coordinator.service 2>&1 | grep countersign-coordinator; then fail "systemd has something to say"; fi
+systemd-analyze security --threshold=30 countersign-coordinator.service >$here/security || fail "hardening: $(tail -1 $here/security)"
+sed -i 's/coordinator: :443 /coordinator: 127.0.0.1:9444 /' /etc/countersign/coordinator.yaml
+coordinator() { countersign coordinator "$@" --config /etc/countersign/coordinator.yaml; }
+as_user countersign coordinator init --config /etc/countersign/coordinator.yaml
+systemctl start countersign-coordinator
+coordinator activation create --group other >/dev/null
+want "coordinators" "$(coordinator status --json | jq -r '.coordinators[].leads')" true
+want "health of the coordinator" "$(curl -s 127.0.0.1:9465/health/ready | jq .ready)" true
+kill -9 "$(systemctl show countersign-coordinator --property MainPID --value)"
+until_true 20 coordinator status
+systemctl stop countersign-coordinator
+rm -r /var/lib/countersign-coordinator
+mkdir -m 700 /var/lib/countersign-coordinator
+
 echo "== remove"
 dpkg -r countersign
 want "state" "$(unit ActiveState)" inactive

@@ -233,7 +233,7 @@ func (c *independent) leader() (mfa.Member, error) {
 		}
 	}
 	if silent := c.silent(); len(silent) > 0 {
-		return mfa.Member{}, fmt.Errorf(noMajority+", %s hears nothing of %s: %w; %s", c.Config.Name, strings.Join(silent, ", "), mfa.ErrUnavailable, noMajorityAdvice)
+		return mfa.Member{}, fmt.Errorf(noMajority+", %s hears nothing of %s: %w", c.Config.Name, strings.Join(silent, ", "), mfa.ErrUnavailable)
 	}
 	return mfa.Member{}, fmt.Errorf("the coordinators are choosing the one that leads; try again in a moment: %w", mfa.ErrUnavailable)
 }

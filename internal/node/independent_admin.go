@@ -56,7 +56,15 @@ func (c *independent) absent(err error) error {
 	if !errors.Is(err, mfa.ErrUnavailable) || len(silent) == 0 || strings.Contains(err.Error(), noMajority) {
 		return err
 	}
-	return fmt.Errorf("%s, %s hears nothing of %s: %w; %s", noMajority, c.Config.Name, strings.Join(silent, ", "), err, noMajorityAdvice)
+	return fmt.Errorf("%s, %s hears nothing of %s: %w", noMajority, c.Config.Name, strings.Join(silent, ", "), err)
+}
+
+// advised is absent, with the next step, for a verb.
+func (c *independent) advised(err error) error {
+	if err = c.absent(err); err != nil && strings.Contains(err.Error(), noMajority) {
+		return fmt.Errorf("%w; %s", err, noMajorityAdvice)
+	}
+	return err
 }
 
 const noMajority = "no majority of the coordinators answers"
@@ -100,7 +108,7 @@ func (c *independent) CreateActivation(ctx context.Context, by string, r admin.F
 		return out, fmt.Errorf("%w: a code either founds a group or admits a coordinator: name one of them", mfa.ErrInvalid)
 	}
 	if err := c.majority(); err != nil {
-		return out, err
+		return out, c.advised(err)
 	}
 	var text string
 	var err error
@@ -114,7 +122,7 @@ func (c *independent) CreateActivation(ctx context.Context, by string, r admin.F
 		text, out.Expires, err = c.group.CreateCode(ctx, by, mfa.RoleCoordinator, life)
 	}
 	out.Code = &secret.Wire{Text: secret.FromString(text)}
-	return out, c.absent(err)
+	return out, c.advised(err)
 }
 
 // Retire implements adminapi.Coordinator. What was heard of the server counts, so the
@@ -126,13 +134,13 @@ func (c *independent) Retire(ctx context.Context, by string, r admin.RetireReque
 		name += "/" + r.Server
 	}
 	if c.lead() == nil {
-		return admin.Removed{Removed: name}, c.absent(c.retire(ctx, in))
+		return admin.Removed{Removed: name}, c.advised(c.retire(ctx, in))
 	}
 	leader, err := c.leader()
 	if err == nil {
 		err = c.peers.client.Call(ctx, leader.Peer, http.MethodPost, peer.PathRetire, in, nil)
 	}
-	return admin.Removed{Removed: name}, err
+	return admin.Removed{Removed: name}, c.advised(err)
 }
 
 func (c *independent) retire(ctx context.Context, r peer.Retire) error {
@@ -155,9 +163,9 @@ func (c *independent) Forget(ctx context.Context, by, name string) (admin.Remove
 		return out, fmt.Errorf("%w: %s is this coordinator: run `countersign coordinator leave` to take it out", mfa.ErrInvalid, name)
 	}
 	if err := c.majority(); err != nil {
-		return out, err
+		return out, c.advised(err)
 	}
-	return out, c.absent(c.forget(ctx, by, name))
+	return out, c.advised(c.forget(ctx, by, name))
 }
 
 // Leave implements adminapi.Coordinator.
@@ -168,10 +176,10 @@ func (c *independent) Leave(ctx context.Context, by string) (admin.Removed, erro
 		return out, fmt.Errorf("%w: this is the only coordinator: stop it and remove its data folder", mfa.ErrInvalid)
 	}
 	if err := c.majority(); err != nil {
-		return out, err
+		return out, c.advised(err)
 	}
 	if err := c.forget(ctx, by, c.Config.Name); err != nil {
-		return out, c.absent(err)
+		return out, c.advised(err)
 	}
 	c.own.Warn("this coordinator has left the others and ends", "by", by)
 	return out, nil // the database ends by itself, and RunCoordinator finds out why
