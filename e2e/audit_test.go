@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,13 @@ func TestAuditTampering(t *testing.T) {
 			s.json(&status, "status")
 			if !strings.Contains(strings.Join(status.Warnings, "\n"), "audit verify") {
 				t.Errorf("status warns of %q", status.Warnings)
+			}
+			var list admin.CheckList
+			if err := document(s.try("", "doctor", "--json").stdout, &list); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(list.Checks, func(c admin.Check) bool { return c.Name == "trail" && !c.OK }) {
+				t.Errorf("doctor finds nothing at the trail: %+v", list.Checks)
 			}
 			// Evidence is no reason to keep people out.
 			if r := n.ask("ann", k.press(), nil); r.code != radius.AccessAccept {

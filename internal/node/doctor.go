@@ -128,6 +128,10 @@ func (s *server) checkWrites(context.Context) admin.Check {
 func (s *server) checkTrail(ctx context.Context) admin.Check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	if b := s.trail.Broken(); b != nil || s.cutTrail {
+		return check("trail", s.trailDir(), "file", errors.New("records were cut off or changed before this start"), "",
+			"run `countersign audit verify`, keep the files, and find out who could write there")
+	}
 	var head trail.Position
 	var err error
 	if _, contact := s.store.Contact(); contact && !s.witness { // a witness has none there; without a master none can be had
