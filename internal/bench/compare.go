@@ -89,20 +89,23 @@ func (s *system) once(ctx context.Context, inFlight int) error {
 	return nil
 }
 
-// WriteTable writes the medians, and how the processor time of each round stands to that
-// of the first binary in the round beside it.
+// WriteTable writes the medians, the first quartile of the processor time, which is what
+// others on the machine disturb least, and how the processor time of each round stands to
+// that of the first binary in the round beside it.
 func (c *Comparison) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "binary\trate/s\tp50 ms\tp99 ms\tserver CPU us\tothers %\tbad\tCPU to the first, median (quartiles)\t")
+	fmt.Fprintln(t, "binary\trate/s\tp50 ms\tp99 ms\tserver CPU us\tits first quartile\tothers %\tbad\tCPU to the first, median (quartiles)\t")
 	for _, r := range c.Results {
 		m := r.Median
-		var ratios []float64
+		var cpu, ratios []float64
 		for n, x := range r.Rounds {
+			cpu = append(cpu, x.ServerCPU)
 			ratios = append(ratios, x.ServerCPU/c.Results[0].Rounds[n].ServerCPU)
 		}
+		slices.Sort(cpu)
 		slices.Sort(ratios)
-		fmt.Fprintf(t, "%s\t%.0f\t%.3g\t%.3g\t%.1f\t%.0f\t%d\t%.3f (%.3f to %.3f)\t\n", r.System, m.Rate, m.P50, m.P99, m.ServerCPU, 100*m.Others, r.Bad,
-			median(ratios), at(ratios, .25), at(ratios, .75))
+		fmt.Fprintf(t, "%s\t%.0f\t%.3g\t%.3g\t%.1f\t%.1f\t%.0f\t%d\t%.3f (%.3f to %.3f)\t\n", filepath.Base(r.System), m.Rate, m.P50, m.P99, m.ServerCPU, at(cpu, .25),
+			100*m.Others, r.Bad, median(ratios), at(ratios, .25), at(ratios, .75))
 	}
 	return t.Flush()
 }

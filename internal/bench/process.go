@@ -88,6 +88,11 @@ func (p *process) cpu() (sum time.Duration) {
 		if len(f) < 13 || f[2] != strconv.Itoa(p.cmd.Process.Pid) {
 			continue
 		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if d, ok := cpuOf(pid); ok { // exact; a short round has few ticks
+			sum += d
+			continue
+		}
 		for _, v := range f[11:13] {
 			n, _ := strconv.ParseInt(v, 10, 64)
 			sum += time.Duration(n) * tick
