@@ -30,9 +30,9 @@ type Config struct {
 	Settings   func() policy.Settings
 	CodeLength func(mfa.Credential) int // bytes of a code as the user types it; 0: no typed code
 	Now        Clock
-	// Replicated waits, at most until ctx ends, until another server has on its disk what
-	// this one has settled, and reports whether it has; nil: there is nobody to wait for.
-	Replicated func(ctx context.Context) bool
+	// Replicated waits, at most that long and until ctx ends, until another server has on its
+	// disk what this one has settled, and reports whether it has; nil: there is nobody to wait for.
+	Replicated func(ctx context.Context, wait time.Duration) bool
 	Random     io.Reader          // crypto/rand.Reader if nil
 	Observe    func(*mfa.Attempt) // called with each verdict after it is recorded; may be nil
 	Log        *slog.Logger
@@ -230,12 +230,7 @@ func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
 const replicaWait = 200 * time.Millisecond
 
 func (e *Engine) replicated(ctx context.Context) bool {
-	if e.Replicated == nil {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(ctx, replicaWait)
-	defer cancel()
-	return e.Replicated(ctx)
+	return e.Replicated == nil || e.Replicated(ctx, replicaWait)
 }
 
 func (e *Engine) append(ctx context.Context, records []mfa.Record) error {

@@ -380,7 +380,7 @@ func (g *rig) advance(d time.Duration) {
 // engine returns one more server of the group: nothing in its memory is shared.
 func (g *rig) engine() *authn.Engine { return g.engineWith(nil) }
 
-func (g *rig) engineWith(replicated func(context.Context) bool) *authn.Engine {
+func (g *rig) engineWith(replicated func(context.Context, time.Duration) bool) *authn.Engine {
 	return authn.New(authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: []authn.Method{g.method}, Trail: g.trail,
 		Handles: challenge.Sealer{Keys: groupKey{}}, Settings: func() policy.Settings { return g.settings },
 		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Replicated: replicated, Log: slog.New(slog.DiscardHandler)})

@@ -24,8 +24,8 @@ import (
 // written. mfa.ErrUnknownOutcome: it was handed to the database and no answer came within
 // Options.Timeout, or before ctx ended; read back what became of it.
 func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[string][]byte, deletes []string) (rev int64, ok bool, err error) {
-	p, err := newProposal(ifRev, puts, deletes)
-	if err != nil {
+	p := n.queue.proposal()
+	if err := p.fill(ifRev, puts, deletes); err != nil {
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
 	if err := n.enter(); err != nil {
@@ -42,6 +42,9 @@ func (n *Node) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 		return 0, false, fmt.Errorf("write: %w", err)
 	}
 	o := n.queue.do(ctx, p)
+	if !o.flies {
+		n.queue.keep(p)
+	}
 	if o.err != nil {
 		return 0, false, fmt.Errorf("write: %w", o.err)
 	}
@@ -96,39 +99,65 @@ func (n *Node) writable(puts bool) error {
 	return nil
 }
 
-// proposal is one commit on its way. Its keys are those of req.
+// proposal is one commit on its way. Its keys are those of req. It is used again once its
+// batch has ended; all that etcd keeps of a request is its encoding.
 type proposal struct {
-	req    *pb.TxnRequest
-	reads  []string // keys that it compares
-	writes []string // keys that it changes
-	size   int      // bytes, about
+	req    pb.TxnRequest
+	nested pb.RequestOp // req in a batch
+	reads  []string     // keys that it compares
+	writes []string     // keys that it changes
+	size   int          // bytes, about
 	done   chan outcome
+	late   *time.Timer
+
+	// Room for a settlement: one condition on a key and one put of it.
+	compare  pb.Compare
+	revision pb.Compare_ModRevision
+	change   pb.RequestOp
+	put      pb.RequestOp_RequestPut
+	key      []byte
 }
 
 type outcome struct {
-	rev int64
-	ok  bool
-	err error
+	rev   int64
+	ok    bool
+	err   error
+	flies bool // the batch has not ended: what etcd does with it is not known
 }
 
-func newProposal(ifRev map[string]int64, puts map[string][]byte, deletes []string) (*proposal, error) {
+func newProposal() *proposal {
+	p := &proposal{done: make(chan outcome, 1)}
+	p.nested.Request = &pb.RequestOp_RequestTxn{RequestTxn: &p.req}
+	p.compare.Result, p.compare.Target, p.compare.TargetUnion = pb.Compare_EQUAL, pb.Compare_MOD, &p.revision
+	p.put.RequestPut = new(pb.PutRequest)
+	p.change.Request = &p.put
+	return p
+}
+
+// fill makes p the commit of these. The values are shared, the rest is copied.
+func (p *proposal) fill(ifRev map[string]int64, puts map[string][]byte, deletes []string) error {
 	ops := len(ifRev) + len(puts) + len(deletes)
 	if ops > maxTxnOps {
-		return nil, fmt.Errorf("%d conditions and changes in one commit, at most %d: %w", ops, maxTxnOps, mfa.ErrInvalid)
+		return fmt.Errorf("%d conditions and changes in one commit, at most %d: %w", ops, maxTxnOps, mfa.ErrInvalid)
 	}
-	p := &proposal{req: &pb.TxnRequest{}, done: make(chan outcome, 1)}
+	p.reads, p.writes, p.size = p.reads[:0], p.writes[:0], 0
+	p.req.Compare, p.req.Success = p.req.Compare[:0], p.req.Success[:0]
 	for key, rev := range ifRev {
 		if key == "" || rev < 0 {
-			return nil, fmt.Errorf("condition on key %q, revision %d: %w", key, rev, mfa.ErrInvalid)
+			return fmt.Errorf("condition on key %q, revision %d: %w", key, rev, mfa.ErrInvalid)
 		}
 		p.reads = append(p.reads, key)
 		p.size += len(key) + 16
-		p.req.Compare = append(p.req.Compare, &pb.Compare{
-			Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(key),
-			TargetUnion: &pb.Compare_ModRevision{ModRevision: rev},
-		})
+		c := &p.compare
+		if len(ifRev) == 1 {
+			p.key = append(p.key[:0], key...)
+			c.Key, p.revision.ModRevision = p.key, rev
+		} else {
+			c = &pb.Compare{Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(key),
+				TargetUnion: &pb.Compare_ModRevision{ModRevision: rev}}
+		}
+		p.req.Compare = append(p.req.Compare, c)
 	}
-	p.writes = make([]string, 0, len(puts)+len(deletes))
 	for key := range puts {
 		p.writes = append(p.writes, key)
 	}
@@ -136,15 +165,20 @@ func newProposal(ifRev map[string]int64, puts map[string][]byte, deletes []strin
 	for _, key := range p.writes {
 		value := puts[key]
 		if key == "" || len(value) == 0 {
-			return nil, fmt.Errorf("put of key %q with %d bytes: want both not empty: %w", key, len(value), mfa.ErrInvalid)
+			return fmt.Errorf("put of key %q with %d bytes: want both not empty: %w", key, len(value), mfa.ErrInvalid)
 		}
 		p.size += len(key) + len(value) + 16
-		p.req.Success = append(p.req.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{
-			RequestPut: &pb.PutRequest{Key: []byte(key), Value: value}}})
+		op := &p.change
+		if len(puts) == 1 && len(p.reads) == 1 && p.reads[0] == key {
+			p.put.RequestPut.Key, p.put.RequestPut.Value = p.key, value
+		} else {
+			op = &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key), Value: value}}}
+		}
+		p.req.Success = append(p.req.Success, op)
 	}
 	for _, key := range deletes {
 		if _, put := puts[key]; put || key == "" {
-			return nil, fmt.Errorf("delete of key %q, which is empty or also put: %w", key, mfa.ErrInvalid)
+			return fmt.Errorf("delete of key %q, which is empty or also put: %w", key, mfa.ErrInvalid)
 		}
 		p.writes = append(p.writes, key)
 		p.size += len(key) + 16
@@ -152,9 +186,9 @@ func newProposal(ifRev map[string]int64, puts map[string][]byte, deletes []strin
 			RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}})
 	}
 	if p.size > maxTxnBytes {
-		return nil, fmt.Errorf("a commit of %d bytes, at most %d: %w", p.size, maxTxnBytes, mfa.ErrInvalid)
+		return fmt.Errorf("a commit of %d bytes, at most %d: %w", p.size, maxTxnBytes, mfa.ErrInvalid)
 	}
-	return p, nil
+	return nil
 }
 
 // fate says what an error of etcd's Txn means for the write: nothing was written only if

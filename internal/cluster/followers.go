@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	"go.etcd.io/raft/v3"
 )
 
@@ -51,6 +52,21 @@ func (n *Node) raft() (raft.Status, bool) {
 	return s, s.ID == uint64(n.srv.MemberID()) && s.Progress != nil
 }
 
+// sizes returns how many members there are, and how many of them vote. Each settlement
+// asks, and to copy the members for that is dear.
+func (n *Node) sizes() (voters, all int) {
+	if c, ok := n.srv.Cluster().(*membership.RaftCluster); ok {
+		return len(c.VotingMemberIDs()), len(c.MemberIDs())
+	}
+	for _, m := range n.srv.Cluster().Members() {
+		all++
+		if !m.IsLearner {
+			voters++
+		}
+	}
+	return voters, all
+}
+
 // reached is how far the best of the other members has come in a term.
 type reached struct {
 	term, match uint64
@@ -58,25 +74,25 @@ type reached struct {
 }
 
 // Replicated reports whether what this server has written until now is on the disk of
-// another member too, and waits for that until ctx ends. It only ever waits on the master
+// another member too, and waits for that, at most wait and until ctx ends. It only ever waits on the master
 // of a pair: elsewhere a write is acknowledged when a majority has it, and a server that is
 // alone has nobody to wait for. Nor does it wait for a replica that is away, or that still
 // lacks what somebody has waited for in vain.
-func (n *Node) Replicated(ctx context.Context) bool {
+func (n *Node) Replicated(ctx context.Context, wait time.Duration) bool {
 	if n.enter() != nil {
 		return false
 	}
 	defer n.ops.Done()
 	want := n.srv.CommittedIndex() // the applied one may not have been counted up yet
-	voters, all := 0, n.srv.Cluster().Members()
-	for _, m := range all {
-		if !m.IsLearner {
-			voters++
-		}
-	}
-	if len(all) == 1 || voters > 1 || n.srv.Leader() != n.srv.MemberID() {
+	if n.srv.Leader() != n.srv.MemberID() {
 		return true
 	}
+	voters, all := n.sizes()
+	if all == 1 || voters > 1 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {

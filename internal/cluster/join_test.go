@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -200,17 +199,13 @@ func TestJoinBySnapshot(t *testing.T) {
 func TestReplicated(t *testing.T) {
 	g := newGroup(t)
 	a := g.server("a").found()
-	if put(t, a.Node, "u/0", "x"); !a.Replicated(t.Context()) {
+	if put(t, a.Node, "u/0", "x"); !a.Replicated(t.Context(), time.Minute) {
 		t.Error("a server that is alone waits for nobody")
 	}
 	b := g.server("b").join(a)
 	a.kill()
 	a.open() // started last: in this process it is its progress that can be read
-	soon := func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		defer cancel()
-		return a.Replicated(ctx)
-	}
+	soon := func() bool { return a.Replicated(t.Context(), 200*time.Millisecond) }
 	eventually(t, 10*time.Second, "the replica follows", func() bool { put(t, a.Node, "u/1", "x"); return soon() })
 	if f := a.Followers(); len(f) != 1 || f[0].ID != b.id() || f[0].Behind != 0 || !f[0].Active {
 		t.Errorf("followers %+v", f)
@@ -224,11 +219,9 @@ func TestReplicated(t *testing.T) {
 		t.Error("replicated to a replica that is gone")
 	}
 	// Nobody waits for it again.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	began := time.Now()
 	for range 20 {
-		if put(t, a.Node, "u/2", "x"); a.Replicated(ctx) {
+		if put(t, a.Node, "u/2", "x"); a.Replicated(t.Context(), time.Minute) {
 			t.Error("replicated to a replica that is gone")
 		}
 	}

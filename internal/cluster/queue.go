@@ -30,12 +30,29 @@ type queue struct {
 	timeout time.Duration   // of one batch, and of a commit from when it is handed in
 	lanes   int             // batches in flight
 	limit   int             // commits in a batch
+	free    sync.Pool       // of *proposal
 
 	mu      sync.Mutex
 	waiting []*proposal
 	flying  int
 	idle    chan struct{} // closed when nothing waits or flies; nil unless drain asks
 	wg      sync.WaitGroup
+}
+
+// proposal returns one to fill in.
+func (q *queue) proposal() *proposal {
+	if p, ok := q.free.Get().(*proposal); ok {
+		return p
+	}
+	return newProposal()
+}
+
+// keep takes a proposal back that nobody else has. A large one is not worth the memory.
+func (q *queue) keep(p *proposal) {
+	if len(p.reads)+len(p.writes) <= 2 {
+		p.put.RequestPut.Value = nil
+		q.free.Put(p)
+	}
 }
 
 // do hands p in and waits for its outcome, at most timeout, or for ctx.
@@ -47,13 +64,17 @@ func (q *queue) do(ctx context.Context, p *proposal) outcome {
 		q.wg.Go(q.lane)
 	}
 	q.mu.Unlock()
-	late := time.NewTimer(q.timeout)
-	defer late.Stop()
+	if p.late == nil {
+		p.late = time.NewTimer(q.timeout)
+	} else {
+		p.late.Reset(q.timeout)
+	}
+	defer p.late.Stop()
 	why := context.DeadlineExceeded
 	select {
 	case o := <-p.done:
 		return o
-	case <-late.C:
+	case <-p.late.C:
 	case <-ctx.Done():
 		why = context.Cause(ctx)
 	}
@@ -64,7 +85,7 @@ func (q *queue) do(ctx context.Context, p *proposal) outcome {
 	case o := <-p.done:
 		return o
 	default:
-		return outcome{err: fmt.Errorf("%w: no answer in time (%w)", mfa.ErrUnknownOutcome, why)}
+		return outcome{err: fmt.Errorf("%w: no answer in time (%w)", mfa.ErrUnknownOutcome, why), flies: true}
 	}
 }
 
@@ -142,11 +163,11 @@ func touches(changed map[string]bool, p *proposal) bool {
 func (q *queue) run(batch []*proposal) {
 	ctx, cancel := context.WithTimeout(q.base, q.timeout)
 	defer cancel()
-	req := batch[0].req
+	req := &batch[0].req
 	if len(batch) > 1 {
 		req = &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
 		for i, p := range batch {
-			req.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: p.req}}
+			req.Success[i] = &p.nested
 		}
 	}
 	resp, err := q.send(ctx, req)

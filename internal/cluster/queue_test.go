@@ -16,6 +16,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
 	"go.etcd.io/raft/v3"
+	"google.golang.org/protobuf/proto"
 )
 
 // proposalOf returns a proposal that puts the given keys if cond is at revision 1.
@@ -29,8 +30,8 @@ func proposalOf(t *testing.T, cond string, puts ...string) *proposal {
 	for _, k := range puts {
 		values[k] = []byte("x")
 	}
-	p, err := newProposal(ifRev, values, nil)
-	must(t, err)
+	p := newProposal()
+	must(t, p.fill(ifRev, values, nil))
 	return p
 }
 
@@ -153,8 +154,8 @@ func TestLargeCommitGoesAlone(t *testing.T) {
 	q, sends := heldQueue(t, 64)
 	go q.do(t.Context(), proposalOf(t, "", "first"))
 	head := <-sends
-	big, err := newProposal(nil, map[string][]byte{"big": make([]byte, batchBytes)}, nil)
-	must(t, err)
+	big := newProposal()
+	must(t, big.fill(nil, map[string][]byte{"big": make([]byte, batchBytes)}, nil))
 	enqueue(t.Context(), q, proposalOf(t, "", "a"))
 	enqueue(t.Context(), q, big)
 	enqueue(t.Context(), q, proposalOf(t, "", "b"))
@@ -255,6 +256,64 @@ func TestFate(t *testing.T) {
 	}
 }
 
+// A proposal is used again for whatever comes next: nothing of the commit before is in it.
+func TestProposalIsUsedAgain(t *testing.T) {
+	type commit struct {
+		ifRev   map[string]int64
+		puts    map[string][]byte
+		deletes []string
+	}
+	one, two := []byte("1"), []byte("22")
+	commits := []commit{
+		{map[string]int64{"a": 1}, map[string][]byte{"a": one}, nil},
+		{map[string]int64{"bb": 0}, map[string][]byte{"bb": two}, nil},
+		{map[string]int64{"a": 5}, map[string][]byte{"c": one}, nil},
+		{nil, map[string][]byte{"a": two}, nil},
+		{map[string]int64{"a": 7}, nil, []string{"a"}},
+		{map[string]int64{"a": 1, "b": 2}, map[string][]byte{"a": one}, nil},
+		{map[string]int64{"a": 3}, map[string][]byte{"a": one, "b": two}, nil},
+		{nil, nil, []string{"d", "e"}},
+		{nil, nil, nil},
+	}
+	encode := func(p *proposal) string {
+		slices.SortFunc(p.req.Compare, func(a, b *pb.Compare) int { return strings.Compare(string(a.Key), string(b.Key)) }) // a map has no order
+		b, err := proto.Marshal(&p.req)
+		must(t, err)
+		slices.Sort(p.reads)
+		return fmt.Sprintf("%x %v %v %d", b, p.reads, p.writes, p.size)
+	}
+	for i, before := range commits {
+		for j, c := range commits {
+			p, fresh := newProposal(), newProposal()
+			must(t, p.fill(before.ifRev, before.puts, before.deletes))
+			must(t, p.fill(c.ifRev, c.puts, c.deletes))
+			must(t, fresh.fill(c.ifRev, c.puts, c.deletes))
+			if got, want := encode(p), encode(fresh); got != want {
+				t.Errorf("commit %d after commit %d is %s, want %s", j, i, got, want)
+			}
+		}
+	}
+}
+
+// A proposal whose batch has not ended is not used again: etcd may still read it.
+func TestFlyingProposalIsNotUsedAgain(t *testing.T) {
+	q, sends := heldQueue(t, 64)
+	gone, give := context.WithCancel(t.Context())
+	flying := make(chan outcome, 1)
+	go func() { flying <- q.do(gone, proposalOf(t, "", "a")) }()
+	s := <-sends
+	give()
+	if o := <-flying; !o.flies {
+		t.Errorf("given up on its way: %+v", o)
+	}
+	waiting := make(chan outcome, 1)
+	go func() { waiting <- q.do(gone, proposalOf(t, "", "b")) }()
+	if o := <-waiting; o.flies {
+		t.Errorf("given up before it was sent: %+v", o)
+	}
+	s.answer <- nil
+}
+
 // TestBatchIsSerial runs a batch on etcd in which later commits depend on nothing that
 // earlier ones change, and compares with what they do one by one.
 func TestBatchIsSerial(t *testing.T) {
@@ -262,8 +321,8 @@ func TestBatchIsSerial(t *testing.T) {
 	rev := put(t, n, "a", "1")
 	var batch []*proposal
 	add := func(ifRev map[string]int64, puts map[string][]byte, deletes ...string) {
-		p, err := newProposal(ifRev, puts, deletes)
-		must(t, err)
+		p := newProposal()
+		must(t, p.fill(ifRev, puts, deletes))
 		batch = append(batch, p)
 	}
 	one := []byte("1")
