@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"countersign/internal/login"
@@ -50,6 +51,7 @@ type Engine struct {
 	nobody  guesses // at names that are nobody's, elsewhere; see pretendStranger
 	nobodys repeats // the same
 	started time.Time
+	spare   sync.Pool // of *attempt, zeroed: one is more than a kilobyte
 }
 
 // New returns an engine. Call Run to have unanswered challenges recorded.
@@ -101,7 +103,15 @@ func (a *attempt) note(format string, args ...any) {
 // Authenticate decides one leg: settle, record, answer, in this order. The error is
 // ours, never the user's.
 func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
-	a := &attempt{Request: r, id: mfa.NewAttemptID(e.Random), begun: e.Now(), set: e.Settings()}
+	a, _ := e.spare.Get().(*attempt)
+	if a == nil {
+		a = new(attempt)
+	}
+	*a = attempt{Request: r, id: mfa.NewAttemptID(e.Random), begun: e.Now(), set: e.Settings()}
+	defer func() {
+		*a = attempt{}
+		e.spare.Put(a)
+	}()
 	if a.Leg == (mfa.LegID{}) { // a front-end without retransmits; the settlement needs a name for the leg all the same
 		if _, err := io.ReadFull(e.Random, a.Leg[:]); err != nil {
 			return mfa.Decision{}, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -75,7 +74,7 @@ func (s *memStore) Account(_ context.Context, id mfa.UserID, fresh bool) (settle
 	}
 	a.Record = a.Record.Clone()
 	a.Credentials = slices.Clone(a.Credentials)
-	a.CredRevs = maps.Clone(a.CredRevs)
+	a.CredRevs = slices.Clone(a.CredRevs)
 	return a, nil
 }
 
@@ -99,7 +98,7 @@ func (s *memStore) Settle(_ context.Context, a settlement.Account, used []mfa.Cr
 	cur := s.accts[a.User.ID]
 	ok := cur.RecordRev == a.RecordRev && cur.UserRev == a.UserRev
 	for _, id := range used {
-		ok = ok && cur.CredRevs[id] == a.CredRevs[id]
+		ok = ok && cur.CredRevs.Of(id) == a.CredRevs.Of(id)
 	}
 	if ok && apply {
 		if _, err := next.MarshalBinary(); err != nil {
@@ -137,7 +136,7 @@ func (s *memStore) SettleLocal(a settlement.Account, used []mfa.CredentialID, ne
 	cur := s.accts[a.User.ID]
 	ok := cur.RecordRev == a.RecordRev && cur.UserRev == a.UserRev
 	for _, id := range used {
-		ok = ok && cur.CredRevs[id] == a.CredRevs[id]
+		ok = ok && cur.CredRevs.Of(id) == a.CredRevs.Of(id)
 	}
 	if !ok {
 		return e, false, nil
@@ -158,9 +157,9 @@ func (s *memStore) change(id mfa.UserID, f func(*settlement.Account)) {
 	f(&a)
 	s.rev++
 	a.UserRev = s.rev
-	a.CredRevs = make(map[mfa.CredentialID]int64)
+	a.CredRevs = nil
 	for _, c := range a.Credentials {
-		a.CredRevs[c.ID] = s.rev
+		a.CredRevs = append(a.CredRevs, settlement.CredRev{ID: c.ID, Rev: s.rev})
 	}
 	s.accts[id] = a
 }
@@ -170,10 +169,10 @@ func (s *memStore) changeCredential(id mfa.UserID, f func(*mfa.Credential)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.accts[id]
-	a.Credentials, a.CredRevs = slices.Clone(a.Credentials), maps.Clone(a.CredRevs)
+	a.Credentials, a.CredRevs = slices.Clone(a.Credentials), slices.Clone(a.CredRevs)
 	f(&a.Credentials[0])
 	s.rev++
-	a.CredRevs[a.Credentials[0].ID] = s.rev
+	a.CredRevs[0].Rev = s.rev
 	s.accts[id] = a
 }
 

@@ -27,11 +27,11 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		e.pretendStranger(ctx, a, err)
 		return mfa.Decision{}, false, err
 	}
-	unlock, err := e.users.lock(ctx, id)
+	turn, err := e.users.lock(ctx, id)
 	if err != nil {
 		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", id, err)
 	}
-	defer unlock()
+	defer turn.unlock()
 	if a.acct, err = e.Store.Standing(ctx, id, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}

@@ -24,11 +24,11 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if h.Application != a.app.ID {
 		return mfa.Decision{}, false, mfa.ChallengeOtherClient
 	}
-	unlock, err := e.users.lock(ctx, h.User)
+	turn, err := e.users.lock(ctx, h.User)
 	if err != nil {
 		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", h.User, err)
 	}
-	defer unlock()
+	defer turn.unlock()
 	if a.acct, err = e.Store.Standing(ctx, h.User, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}

@@ -20,42 +20,75 @@ import (
 // userLocks serialise the legs of one user on this server: it saves conflicts at the
 // conditional write and keeps parallel passwords behind one another. The zero value is ready.
 type userLocks struct {
-	mu   sync.Mutex
-	held map[mfa.UserID]*userLock
+	mu    sync.Mutex
+	held  map[mfa.UserID]*userLock
+	spare []*userLock // nobody's, to be used again
 }
 
 type userLock struct {
+	all  *userLocks
+	id   mfa.UserID
 	turn chan struct{} // holds one token while free
 	refs int
 }
 
-// lock waits for the user's turn or the end of ctx.
-func (l *userLocks) lock(ctx context.Context, id mfa.UserID) (unlock func(), err error) {
+// spareLocks bounds how many are kept to be used again.
+const spareLocks = 256
+
+// lock waits for the user's turn or the end of ctx. Call unlock on what it returns.
+func (l *userLocks) lock(ctx context.Context, id mfa.UserID) (*userLock, error) {
+	u := l.join(id)
+	select {
+	case <-u.turn: // the usual case
+		return u, nil
+	default:
+	}
+	select {
+	case <-u.turn:
+		return u, nil
+	case <-ctx.Done():
+		u.leave()
+		return nil, ctx.Err()
+	}
+}
+
+// join returns the user's lock, and counts who has it.
+func (l *userLocks) join(id mfa.UserID) *userLock {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.held == nil {
 		l.held = make(map[mfa.UserID]*userLock)
 	}
 	u := l.held[id]
 	if u == nil {
-		u = &userLock{turn: make(chan struct{}, 1)}
-		u.turn <- struct{}{}
+		if n := len(l.spare); n > 0 {
+			u, l.spare = l.spare[n-1], l.spare[:n-1]
+		} else {
+			u = &userLock{all: l, turn: make(chan struct{}, 1)}
+			u.turn <- struct{}{}
+		}
+		u.id = id
 		l.held[id] = u
 	}
 	u.refs++
-	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		if u.refs--; u.refs == 0 {
-			delete(l.held, id)
+	return u
+}
+
+func (u *userLock) unlock() {
+	u.turn <- struct{}{}
+	u.leave()
+}
+
+// leave gives u up without its token, which is back by then if nobody else has u.
+func (u *userLock) leave() {
+	l := u.all
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if u.refs--; u.refs == 0 {
+		delete(l.held, u.id)
+		if len(l.spare) < spareLocks {
+			l.spare = append(l.spare, u)
 		}
-		l.mu.Unlock()
-	}
-	select {
-	case <-u.turn:
-		return func() { u.turn <- struct{}{}; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
 	}
 }
 

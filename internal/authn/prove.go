@@ -75,7 +75,7 @@ func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credenti
 // wrong for some is worth a look where there are others, or when one was changed.
 func against(acct settlement.Account, usable []mfa.Credential) (compared uint64) {
 	for _, c := range usable {
-		compared = fold(compared, string(c.ID), uint64(acct.CredRevs[c.ID]))
+		compared = fold(compared, string(c.ID), uint64(acct.CredRevs.Of(c.ID)))
 	}
 	return compared
 }

@@ -20,11 +20,11 @@ import (
 // counted as those of a user are, in memory and on this server only.
 func (e *Engine) passUnknown(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
 	if a.app.FirstFactor != mfa.FirstFactorNone {
-		who, unlock, err := e.stranger(ctx, a)
+		who, turn, err := e.stranger(ctx, a)
 		if err != nil {
 			return mfa.Decision{}, false, err
 		}
-		defer unlock()
+		defer turn.unlock()
 		if err := e.strangersPassword(ctx, a, who); err != nil {
 			return mfa.Decision{}, false, err
 		}
@@ -88,13 +88,13 @@ func (e *Engine) nobodyHere(ctx context.Context, a *attempt, names []string) err
 // stranger takes the turn of the name that a was asked with, which is nobody's here, and
 // returns the key that guesses at it are counted under: the part without a domain, since a
 // directory may take any domain for its own.
-func (e *Engine) stranger(ctx context.Context, a *attempt) (who repeatKey, unlock func(), err error) {
+func (e *Engine) stranger(ctx context.Context, a *attempt) (who repeatKey, turn *userLock, err error) {
 	who = e.repeats.key("", 0, "stranger "+a.app.FirstFactor, 0, secret.FromString(a.name.User()))
-	unlock, err = e.users.lock(ctx, mfa.UserID(who[:]))
+	turn, err = e.users.lock(ctx, mfa.UserID(who[:]))
 	if err != nil {
 		return who, nil, fmt.Errorf("login %s: %w (many requests for one name at once)", a.name, err)
 	}
-	return who, unlock, nil
+	return who, turn, nil
 }
 
 // usualCode is the length of the code that most users have, in bytes.
@@ -107,11 +107,11 @@ func (e *Engine) pretendStranger(ctx context.Context, a *attempt, why error) {
 	if a.app.FirstFactor == mfa.FirstFactorNone || !errors.Is(why, mfa.UnknownUser) && !errors.Is(why, mfa.AmbiguousUser) {
 		return
 	}
-	who, unlock, err := e.stranger(ctx, a)
+	who, turn, err := e.stranger(ctx, a)
 	if err != nil {
 		return
 	}
-	defer unlock()
+	defer turn.unlock()
 	ways := policy.Splits(a.app.Passcode, true, a.Password, []int{usualCode})
 	if len(ways) == 0 { // a user's password would not be looked at
 		e.First.Pretend(ctx, a.app.FirstFactor, a.name.String(), a.Password)

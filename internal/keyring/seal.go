@@ -118,8 +118,14 @@ var digestEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").With
 // Digest returns the keyed digest of a login form as it stands in database keys: 26
 // characters, 128 bits of HMAC-SHA-256. It does not change when keys are rotated.
 func (r *Ring) Digest(form string) string {
+	d := r.RawDigest(form)
+	return digestEncoding.EncodeToString(d[:])
+}
+
+// RawDigest returns the 16 bytes that Digest encodes.
+func (r *Ring) RawDigest(form string) [16]byte {
 	d := r.DigestOf("login form", form)
-	return digestEncoding.EncodeToString(d[:16])
+	return [16]byte(d[:16])
 }
 
 // DigestOf returns HMAC-SHA-256 of value for a purpose ("name of an application"), under a

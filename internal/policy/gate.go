@@ -43,6 +43,9 @@ func (s Settings) First() settlement.Limits {
 // ExemptSource reports whether source, as the client told it, is an address in one of
 // the application's exempt networks. What is no address is in none.
 func ExemptSource(a mfa.Application, source string) bool {
+	if len(a.Exempt) == 0 {
+		return false
+	}
 	addr, err := netip.ParseAddr(source)
 	if err != nil {
 		return false
@@ -54,9 +57,9 @@ func ExemptSource(a mfa.Application, source string) bool {
 // Usable returns those of the user's second factors that may serve for a at now, in the
 // application's order of preference. If there are none, the reason says why.
 func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Credential, mfa.Reason) {
-	usable := make([]mfa.Credential, 0, len(creds))
+	var usable []mfa.Credential
 	why := mfa.NoCredential
-	for _, c := range creds {
+	for i, c := range creds {
 		switch {
 		case c.Method == mfa.MethodPassword || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
 		case c.Disabled:
@@ -67,7 +70,12 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 			why = mfa.CredentialExpired
 		case len(c.Scope) > 0 && !slices.Contains(c.Scope, a.Name):
 			why = mfa.WrongScope
+		case len(creds) == 1: // of most users; a credential is large
+			return creds, mfa.ReasonNone
 		default:
+			if usable == nil {
+				usable = make([]mfa.Credential, 0, len(creds)-i)
+			}
 			usable = append(usable, c)
 		}
 	}

@@ -48,7 +48,9 @@ type Change struct {
 func (r Record) Clone() Record {
 	r.Floors = maps.Clone(r.Floors)
 	r.Nonces = slices.Clone(r.Nonces)
-	r.Legs = slices.Clone(r.Legs)
+	if r.Legs != nil {
+		r.Legs = append(make([]Leg, 0, len(r.Legs)+1), r.Legs...) // a copy is made to add one
+	}
 	return r
 }
 

@@ -19,10 +19,17 @@ const versionPlain = 1
 // maxID bounds the length of a credential id, in bytes.
 const maxID = 64
 
+// legBytes is how many bytes a leg takes at least.
+const legBytes = len(Leg{}.ID) + len(Leg{}.Attempt) + 2
+
 var errFormat = errors.New("settlement record: damaged")
 
 // MarshalBinary encodes r: equal records give equal bytes.
-func (r Record) MarshalBinary() ([]byte, error) { return r.encode(make([]byte, 0, 256)) }
+func (r Record) MarshalBinary() ([]byte, error) {
+	var room [512]byte
+	b, err := r.encode(room[:0])
+	return slices.Clone(b), err
+}
 
 // encode appends the encoding to b, which is empty.
 func (r Record) encode(b []byte) ([]byte, error) {
@@ -117,7 +124,11 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 	for range d.count() {
 		n.Nonces = append(n.Nonces, Nonce{ID: d.fixed64(), Until: d.time()})
 	}
-	for range d.count() {
+	k := d.count()
+	if k > 0 {
+		n.Legs = make([]Leg, 0, min(k, len(d.b)/legBytes+1))
+	}
+	for range k {
 		var l Leg
 		copy(l.ID[:], d.bytes(len(l.ID)))
 		copy(l.Attempt[:], d.bytes(len(l.Attempt)))

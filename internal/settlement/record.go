@@ -57,15 +57,34 @@ func TagOf(server string) Tag {
 	return max(Tag(h.Sum32()^h.Sum32()>>16), 1)
 }
 
+// CredRevs are the revisions of a user's credentials. There are few: a map would be larger.
+type CredRevs []CredRev
+
+// CredRev is the revision of one credential.
+type CredRev struct {
+	ID  mfa.CredentialID
+	Rev int64
+}
+
+// Of returns the revision of a credential; 0: it is not among these.
+func (c CredRevs) Of(id mfa.CredentialID) int64 {
+	for _, r := range c {
+		if r.ID == id {
+			return r.Rev
+		}
+	}
+	return 0
+}
+
 // Account is all that one decision about one user is made from, with the revisions that
 // it was read at. Settling is conditional on them.
 type Account struct {
 	User        mfa.User
 	Credentials []mfa.Credential
 	Record      Record
-	UserRev     int64                      // of the key u/ID
-	RecordRev   int64                      // of the key s/ID; 0: absent
-	CredRevs    map[mfa.CredentialID]int64 // of the keys c/ID/CRED
-	Whole       bool                       // User and Credentials hold every change up to RecordRev, so that it stands for their revisions too
-	LocalRev    uint64                     // number of the last that this server settled alone and has not merged; 0: none
+	UserRev     int64    // of the key u/ID
+	RecordRev   int64    // of the key s/ID; 0: absent
+	CredRevs    CredRevs // of the keys c/ID/CRED
+	Whole       bool     // User and Credentials hold every change up to RecordRev, so that it stands for their revisions too
+	LocalRev    uint64   // number of the last that this server settled alone and has not merged; 0: none
 }

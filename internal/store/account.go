@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"countersign/internal/mfa"
@@ -15,7 +16,7 @@ import (
 // mfa.ErrNotFound for a form that is nobody's. A form belongs to one user at most, since
 // it is claimed in the write that gives it.
 func (s *Store) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
-	d, ok := parseDigest(s.ring.Digest(form))
+	d := rawDigest(s.ring.RawDigest(form))
 	v := s.view
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -23,7 +24,7 @@ func (s *Store) UserByForm(_ context.Context, form string) (mfa.UserID, error) {
 		return "", errNotLoaded
 	}
 	f, known := v.cur.forms[d]
-	if !ok || !known {
+	if !known {
 		return "", fmt.Errorf("login form: %w", mfa.ErrNotFound)
 	}
 	return mfa.UserID(f.user.String()), nil
@@ -189,14 +190,14 @@ func (s *Store) account(id mfa.UserID, e entry, profile profileReader) (settleme
 	}
 	if len(e.creds) > 0 {
 		a.Credentials = make([]mfa.Credential, len(e.creds))
-		a.CredRevs = make(map[mfa.CredentialID]int64, len(e.creds))
+		a.CredRevs = make(settlement.CredRevs, len(e.creds))
 	}
 	for i, c := range e.creds {
 		cid := mfa.CredentialID(c.id.String())
 		if a.Credentials[i], err = s.openCred(id, cid, c.data); err != nil {
 			return settlement.Account{}, err
 		}
-		a.CredRevs[cid] = c.rev
+		a.CredRevs[i] = settlement.CredRev{ID: cid, Rev: c.rev}
 	}
 	return a, nil
 }
@@ -258,19 +259,25 @@ func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.Cre
 		return 0, false, err
 	}
 	key := recordKey(a.User.ID)
-	ifRev := map[string]int64{key: a.RecordRev}
+	w, _ := s.settling.Get().(*settling)
+	if w == nil {
+		w = &settling{map[string]int64{}, map[string][]byte{}}
+	}
+	defer w.free(&s.settling)
+	ifRev := w.ifRev
+	ifRev[key], w.puts[key] = a.RecordRev, value
 	if !a.Whole {
 		ifRev[userKey(a.User.ID)] = a.UserRev
 	}
 	for _, id := range used {
-		if a.CredRevs[id] == 0 {
+		if a.CredRevs.Of(id) == 0 {
 			return 0, false, fmt.Errorf("settle: credential %q of user %s was not read: %w", id, a.User.ID, mfa.ErrInvalid)
 		}
 		if !a.Whole {
-			ifRev[credKey(a.User.ID, id)] = a.CredRevs[id]
+			ifRev[credKey(a.User.ID, id)] = a.CredRevs.Of(id)
 		}
 	}
-	rev, ok, err = s.kv.Commit(ctx, ifRev, map[string][]byte{key: value}, nil)
+	rev, ok, err = s.kv.Commit(ctx, ifRev, w.puts, nil)
 	if err != nil {
 		s.noticed(ctx, err)
 		return 0, false, open(err)
@@ -280,6 +287,18 @@ func (s *Store) Settle(ctx context.Context, a settlement.Account, used []mfa.Cre
 		s.view.learn(change{key, value, rev})
 	}
 	return rev, ok, nil
+}
+
+// settling is the room for one settlement's commit: maps are dear to make.
+type settling struct {
+	ifRev map[string]int64
+	puts  map[string][]byte
+}
+
+func (w *settling) free(pool *sync.Pool) {
+	clear(w.ifRev)
+	clear(w.puts)
+	pool.Put(w)
 }
 
 // UpdateRecord changes the user's settlement record conditionally. change may run more

@@ -51,9 +51,9 @@ func (s *Store) SettleLocal(a settlement.Account, used []mfa.CredentialID, next 
 }
 
 // holds reports whether e has the credentials at these revisions.
-func (e entry) holds(used []mfa.CredentialID, revs map[mfa.CredentialID]int64) bool {
+func (e entry) holds(used []mfa.CredentialID, revs settlement.CredRevs) bool {
 	for _, id := range used {
-		if !slices.ContainsFunc(e.creds, func(c cred) bool { return c.id.String() == string(id) && c.rev == revs[id] }) {
+		if !slices.ContainsFunc(e.creds, func(c cred) bool { return c.id.String() == string(id) && c.rev == revs.Of(id) }) {
 			return false
 		}
 	}

@@ -17,6 +17,7 @@ type KV interface {
 	// Commit applies puts and deletes together if every key in ifRev is still at that
 	// revision (0: absent), and reports whether it did. An error leaves the outcome open
 	// unless it wraps mfa.ErrReadOnly or mfa.ErrUnavailable: then nothing was written.
+	// The maps are the caller's again when it has returned, the values never.
 	Commit(ctx context.Context, ifRev map[string]int64, puts map[string][]byte, deletes []string) (rev int64, ok bool, err error)
 	// Watch feeds a local view until ctx is done or yield returns false. It calls yield
 	// ("", nil, 0) to say: forget everything; then (key, value, rev) for each key under

@@ -181,7 +181,7 @@ func (m *merging) settled(ctx context.Context, e mfa.Settled) error {
 	now := m.s.now()
 	second, first := m.s.settingsOf()
 	if e = known(e, r.account.Credentials); e.Credential != "" {
-		m.ifRev[credKey(e.User, e.Credential)] = r.account.CredRevs[e.Credential]
+		m.ifRev[credKey(e.User, e.Credential)] = r.account.CredRevs.Of(e.Credential)
 	}
 	if detail := bothSides(r.next, e, m.s.window(e, r.account.Credentials)); detail != "" {
 		m.both = append(m.both, used{e, detail})

@@ -205,14 +205,15 @@ func (r credRecord) open(ring *keyring.Ring, user mfa.UserID, id mfa.CredentialI
 			return mfa.Credential{}, fmt.Errorf("record %s: hold: %w", credKey(user, id), err)
 		}
 	}
-	plain, err := ring.Open("credential", string(user), credKey(user, id), r.Sealed)
+	key := credKey(user, id)
+	plain, err := ring.Open("credential", string(user), key, r.Sealed)
 	if err != nil {
-		return mfa.Credential{}, fmt.Errorf("record %s: %w", credKey(user, id), err)
+		return mfa.Credential{}, fmt.Errorf("record %s: %w", key, err)
 	}
 	p := unpacker{s: string(plain.Expose())}
 	c.Secret, c.Label, c.Why = secret.FromString(p.string()), strings.Clone(p.string()), strings.Clone(p.string())
 	if err := p.err(); err != nil {
-		return mfa.Credential{}, fmt.Errorf("record %s, sealed part: %w", credKey(user, id), err)
+		return mfa.Credential{}, fmt.Errorf("record %s, sealed part: %w", key, err)
 	}
 	return c, nil
 }

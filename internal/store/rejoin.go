@@ -328,8 +328,7 @@ func (r *rejoining) baseRecord(ctx context.Context, key string, now settlement.A
 }
 
 func hasCredential(a settlement.Account, id mfa.CredentialID) bool {
-	_, ok := a.CredRevs[id]
-	return ok
+	return a.CredRevs.Of(id) != 0
 }
 
 // retireAll keeps the floors of a user whom this database does not have.

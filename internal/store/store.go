@@ -57,6 +57,8 @@ type Store struct {
 	overlay *overlay
 	contact contact
 	find    finder
+
+	settling sync.Pool // of *settling
 }
 
 // Open returns a store on kv that seals with ring. Run must be called for it to become

@@ -159,9 +159,9 @@ func TestSettlementsStandOnWhatIs(t *testing.T) {
 				if _, rev, err := kv.Get(ctx, "u/"+string(u.ID)); err != nil || rev != a.UserRev {
 					r.Fatalf("settled from revision %d of the user, there is %d (%v)", a.UserRev, rev, err)
 				}
-				for id, rev := range a.CredRevs {
-					if _, now, err := kv.Get(ctx, "c/"+string(u.ID)+"/"+string(id)); err != nil || now != rev {
-						r.Fatalf("settled from revision %d of a credential, there is %d (%v)", rev, now, err)
+				for _, c := range a.CredRevs {
+					if _, now, err := kv.Get(ctx, "c/"+string(u.ID)+"/"+string(c.ID)); err != nil || now != c.Rev {
+						r.Fatalf("settled from revision %d of a credential, there is %d (%v)", c.Rev, now, err)
 					}
 				}
 			},

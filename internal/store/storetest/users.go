@@ -35,7 +35,7 @@ func userLife(t *testing.T, r *rig) {
 			t.Fatal(err)
 		}
 		same(t, fmt.Sprintf("account, fresh %v", fresh), a, settlement.Account{User: want, Credentials: []mfa.Credential{cred},
-			UserRev: a.UserRev, CredRevs: map[mfa.CredentialID]int64{cred.ID: a.UserRev}})
+			UserRev: a.UserRev, CredRevs: settlement.CredRevs{{ID: cred.ID, Rev: a.UserRev}}})
 		a.User.Login, a.User.Aliases, a.User.Name, a.User.Email, a.User.Phone, a.User.Block.Reason = "", nil, "", "", "", ""
 		standing, err := r.Standing(ctx, u.ID, fresh)
 		if err != nil {
