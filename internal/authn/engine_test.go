@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/authn"
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
@@ -576,6 +577,44 @@ func TestUnansweredChallengeIsRecorded(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A challenge that is over is recorded then, also while one that was asked before it is not:
+// after a change of the policy, or a wrong answer that was followed by a new prompt.
+func TestUnansweredChallengesAreRecordedInTime(t *testing.T) {
+	for name, alice := range map[string]struct {
+		handle policy.Seconds // of her challenge
+		wrong  bool           // she answers before it is over
+	}{"policy changed": {900, false}, "asked again": {10, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t)
+				app("vpn", func(a *mfa.Application) { a.Retries = 2 })(g)
+				e := g.engine()
+				g.settings.Handle = alice.handle
+				hers := ask(t, e, firstLeg("vpn", "alice", "right"))
+				g.settings.Handle = 10
+				g.advance(time.Second)
+				his := ask(t, e, firstLeg("vpn", "bob", "right"))
+				g.advance(8 * time.Second)
+				if alice.wrong {
+					ask(t, e, answerTo("vpn", "alice", hers, "000000"))
+				}
+				g.advance(3 * time.Second) // his is over, hers is not
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- e.Run(ctx) }()
+				synctest.Wait()
+				if v := g.trail.verdicts(); len(v) != 1 || v[0].ID != his.Attempt || v[0].Reason != mfa.ChallengeUnanswered {
+					t.Errorf("got %+v, want challenge_unanswered of %s alone", v, his.Attempt)
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }
 

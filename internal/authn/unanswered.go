@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"container/heap"
 	"context"
 	"slices"
 	"sync"
@@ -19,8 +20,28 @@ const openMax = 100_000
 type unanswered struct {
 	mu    sync.Mutex
 	byID  map[mfa.AttemptID]mfa.Asked
-	order []mfa.AttemptID // by end, soonest first; may name answered ones
+	order endings // may name answered ones, and those asked again with an earlier end
 	wake  chan struct{}
+}
+
+// ending is when a challenge is over. Not in the order of asking: the policy changes, and a
+// wrong answer is asked again.
+type ending struct {
+	at time.Time
+	id mfa.AttemptID
+}
+
+// endings is a heap, the soonest on top.
+type endings []ending
+
+func (e endings) Len() int           { return len(e) }
+func (e endings) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
+func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
+func (e *endings) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
 }
 
 func (u *unanswered) add(a mfa.Asked) {
@@ -33,7 +54,7 @@ func (u *unanswered) add(a mfa.Asked) {
 		return
 	}
 	u.byID[a.Attempt.ID] = a
-	u.order = append(u.order, a.Attempt.ID)
+	heap.Push(&u.order, ending{a.Until, a.Attempt.ID})
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -51,15 +72,17 @@ func (u *unanswered) expired(now time.Time) (due []mfa.Asked, next time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.order) > 0 {
-		a, ok := u.byID[u.order[0]]
-		if ok && now.Before(a.Until) {
-			return due, a.Until
+		first := u.order[0]
+		a, open := u.byID[first.id]
+		open = open && !a.Until.After(first.at) // else answered, or asked again meanwhile
+		if open && now.Before(first.at) {
+			return due, first.at
 		}
-		if ok {
+		if open {
 			due = append(due, a)
-			delete(u.byID, u.order[0])
+			delete(u.byID, first.id)
 		}
-		u.order = u.order[1:]
+		heap.Pop(&u.order)
 	}
 	u.order = nil
 	return due, time.Time{}
