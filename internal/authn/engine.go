@@ -47,6 +47,7 @@ type Engine struct {
 	repeats repeats
 	sources throttle
 	open    unanswered
+	owed    openLegs
 	guests  guesses // at names of applications that let unknown users pass
 	nobody  guesses // at names that are nobody's, elsewhere; see pretendStranger
 	nobodys repeats // the same
@@ -126,6 +127,7 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 	d, again, err := e.guarded(ctx, a)
 	if err != nil && len(a.ledger) > 0 { // settled perhaps: the ledger has to know, whatever the client is told
 		err = errors.Join(err, e.Trail.Append(context.WithoutCancel(ctx), a.ledger...))
+		e.owed.add(a, e.Now())
 	}
 	if err != nil {
 		e.Log.Error("attempt not decided; the client gets no answer", "attempt", a.id, "application", a.app.Name, "err", err)
@@ -137,6 +139,7 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 			e.Log.Error("attempt not recorded; the client gets no answer", "attempt", a.id, "err", err)
 			return mfa.Decision{}, err
 		}
+		e.owed.drop(a.Leg)
 	}
 	if d.Verdict == mfa.Reject {
 		d.Message = "Sign-in refused. Attempt " + a.id.String()

@@ -375,6 +375,36 @@ func TestLostAnswerOfTheWrite(t *testing.T) {
 	}
 }
 
+// A settlement whose outcome stayed open left nobody answered and no verdict. When the client
+// asks once more and it stands, that is the answer, and it is recorded: once.
+func TestAnswerAfterAnOpenOutcomeIsRecorded(t *testing.T) {
+	for name, r := range map[string]mfa.Request{"accept": firstLeg("plain", "alice", code(0)), "reject": firstLeg("plain", "alice", "000000")} {
+		g := newRig(t)
+		e := g.engine()
+		g.store.fault = func() (bool, error) { return true, mfa.ErrUnknownOutcome }
+		g.store.unread = mfa.ErrUnavailable
+		r.Leg = mfa.LegID{1}
+		if _, err := e.Authenticate(t.Context(), r); !errors.Is(err, mfa.ErrUnknownOutcome) || len(g.trail.verdicts()) != 0 {
+			t.Fatalf("%s: %v, recorded %+v; want an open outcome and no verdict", name, err, g.trail.verdicts())
+		}
+		g.store.fault, g.store.unread = nil, nil
+		first := ask(t, e, r)
+		all := g.trail.verdicts()
+		if len(all) != 1 || all[0].Verdict != first.Verdict || all[0].ID != first.Attempt || (all[0].Method == mfa.MethodHOTP) != (name == "accept") || all[0].User != "alice" {
+			t.Errorf("%s: answered %+v, recorded %+v", name, first, all)
+		}
+		if second := ask(t, e, r); second.Verdict != first.Verdict || second.Attempt != first.Attempt || len(g.trail.verdicts()) != 1 {
+			t.Errorf("%s: asked a third time: %+v, recorded %+v", name, second, g.trail.verdicts())
+		}
+		if s := g.trail.settlements(); len(s) != 2 || s[0].State != mfa.Unknown || s[1].State != mfa.Committed || s[0].Attempt != s[1].Attempt {
+			t.Errorf("%s: ledger %+v", name, s)
+		}
+		if g.store.settled != 1 {
+			t.Errorf("%s: settled %d times", name, g.store.settled)
+		}
+	}
+}
+
 // A retransmit of a settled leg gets the same answer from any server, after a restart
 // too, and leaves no second record.
 func TestRetransmitAfterRestart(t *testing.T) {

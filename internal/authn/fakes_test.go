@@ -31,6 +31,7 @@ type memStore struct {
 	stale   map[mfa.UserID]settlement.Account // what a lagging view shows until it is read through
 	fault   func() (apply bool, err error)    // asked before each settlement
 	settled int
+	unread  error // of what is read through at the master; nil: it answers
 
 	ambiguous string // a form that is more than one user's
 
@@ -68,6 +69,9 @@ func (s *memStore) Account(_ context.Context, id mfa.UserID, fresh bool) (settle
 	a, ok := s.accts[id]
 	if !ok {
 		return a, mfa.ErrNotFound
+	}
+	if fresh && s.unread != nil {
+		return a, s.unread
 	}
 	if old, lagging := s.stale[id]; lagging && !fresh {
 		a = old

@@ -252,11 +252,17 @@ func (e *Engine) accept(a *attempt, why mfa.Reason) mfa.Decision {
 
 // again gives the answer of a leg that was settled before, in this process or an earlier
 // one: it is not evaluated, counted or recorded again. Only the groups that reply rules
-// need are asked for anew.
+// need are asked for anew. If the outcome was open when it was settled here, nobody was
+// answered and nothing recorded then: this is the answer, and its record is made.
 func (e *Engine) again(ctx context.Context, a *attempt, l settlement.Leg) (mfa.Decision, bool, error) {
 	a.id = l.Attempt
+	recorded := true
+	if o, ok := e.owed.of(a.Leg); ok && l.Server == settlement.TagOf(e.Server) {
+		recorded, a.ours, a.begun, a.method, a.cred = false, !a.alone, o.begun, o.method, o.cred
+		e.book(a, l.Reason, settlement.Change{}, a.acct.RecordRev, mfa.Committed)
+	}
 	if !l.Reason.Accepts() {
-		return mfa.Decision{Verdict: mfa.Reject, Reason: l.Reason}, true, nil
+		return mfa.Decision{Verdict: mfa.Reject, Reason: l.Reason}, recorded, nil
 	}
 	needsGroups := slices.ContainsFunc(a.app.Reply, func(r mfa.ReplyRule) bool { return r.Group != "" })
 	if needsGroups && a.handle == nil && a.app.FirstFactor != mfa.FirstFactorNone {
@@ -274,5 +280,5 @@ func (e *Engine) again(ctx context.Context, a *attempt, l settlement.Leg) (mfa.D
 			return mfa.Decision{}, true, fmt.Errorf("repeat of an accepted request: the directory does not tell the groups: %v", err)
 		}
 	}
-	return e.accept(a, l.Reason), true, nil
+	return e.accept(a, l.Reason), recorded, nil
 }

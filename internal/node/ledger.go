@@ -151,7 +151,9 @@ func (l *ledger) recover(ctx context.Context) (recovered, error) {
 			own = append(own, rec)
 		case rec.Settled != nil:
 			r.last = latest(r.last, rec.Settled.Time)
-			legs[rec.Settled.Leg] = true
+			if rec.Settled.State != mfa.Unknown || rec.Settled.Number > 0 { // else nobody was answered
+				legs[rec.Settled.Leg] = true
+			}
 			if rec.Settled.Number > 0 {
 				own = append(own, rec)
 				return nil
@@ -361,11 +363,7 @@ func (l *ledger) recordInterrupted(ctx context.Context, since time.Time, recorde
 		case leg.Server != 0 && leg.Server != mine, leg.ID == (mfa.LegID{}), recorded[leg.ID]:
 		case l.behind && !leg.Time.Before(l.began): // of this run: it may be on its way to the trail
 		default:
-			records = append(records,
-				mfa.Record{Settled: &mfa.Settled{Leg: leg.ID, Attempt: leg.Attempt, User: user, Time: leg.Time, Server: l.server,
-					Reason: leg.Reason, State: mfa.Committed, Epoch: l.store.Epoch()}},
-				mfa.Record{Attempt: &mfa.Attempt{ID: leg.Attempt, Time: now, Server: l.server, User: user, Verdict: mfa.Reject,
-					Reason: mfa.Interrupted}})
+			records = append(records, l.interrupted(user, leg, now)...)
 		}
 		return true
 	})
@@ -378,6 +376,35 @@ func (l *ledger) recordInterrupted(ctx context.Context, since time.Time, recorde
 		}
 	}
 	return len(records) / 2, nil
+}
+
+// interrupted are the records of a leg that was settled, and of which nobody was told.
+func (l *ledger) interrupted(user mfa.UserID, leg settlement.Leg, now time.Time) []mfa.Record {
+	return []mfa.Record{
+		{Settled: &mfa.Settled{Leg: leg.ID, Attempt: leg.Attempt, User: user, Time: leg.Time, Server: l.server,
+			Reason: leg.Reason, State: mfa.Committed, Epoch: l.store.Epoch()}},
+		{Attempt: &mfa.Attempt{ID: leg.Attempt, Time: now, Server: l.server, User: user, Verdict: mfa.Reject, Reason: mfa.Interrupted}},
+	}
+}
+
+// recordOpen writes, of legs whose settlement had an open outcome, those that the database
+// has: they count, and another server may have answered the client from there.
+func (l *ledger) recordOpen(ctx context.Context, open map[mfa.AttemptID]mfa.Settled) error {
+	for _, s := range open {
+		acct, err := l.store.Account(ctx, s.User, false)
+		if errors.Is(err, mfa.ErrNotFound) {
+			continue // removed since
+		}
+		if err != nil {
+			return err
+		}
+		if leg, ok := acct.Record.Result(s.Leg); ok && leg.Server == settlement.TagOf(l.server) {
+			if err := l.trail.Append(ctx, l.interrupted(s.User, leg, l.now())...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // run moves the mark while the server works, and merges what the database had not
@@ -433,13 +460,23 @@ func (l *ledger) pass(ctx context.Context) error {
 		return err
 	}
 	if l.pending.Swap(false) {
+		open := map[mfa.AttemptID]mfa.Settled{} // nobody was answered
 		err := l.trail.Replay(l.last.Position, func(_ trail.Position, r mfa.Record) error {
+			if r.Attempt != nil {
+				delete(open, r.Attempt.ID)
+			}
 			if r.Settled == nil || r.Settled.State == mfa.Committed {
 				return nil
+			}
+			if r.Settled.Number == 0 {
+				open[r.Settled.Attempt] = *r.Settled
 			}
 			_, err := l.merge(ctx, *r.Settled)
 			return err
 		})
+		if err == nil {
+			err = l.recordOpen(ctx, open)
+		}
 		if err != nil {
 			l.pending.Store(true)
 			return err

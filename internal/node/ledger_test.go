@@ -177,7 +177,7 @@ func TestRecover(t *testing.T) {
 			r := settled(1, "u1", mfa.Unknown, 0)
 			b.settle(r)
 			b.trail.records = []mfa.Record{r}
-		}, recovered{read: 1}, func(t *testing.T, b *bench) {
+		}, recovered{read: 1, interrupted: 1}, func(t *testing.T, b *bench) { // it counts, and nobody was answered
 			if got := b.store.accounts["u1"].Record.Fails.N; got != 1 {
 				t.Errorf("%d failures, want 1: counted twice", got)
 			}
@@ -305,6 +305,46 @@ func TestMark(t *testing.T) {
 		got, err := b.recover(t.Context())
 		if err != nil || got.interrupted != 1 || got.raised != 0 {
 			t.Errorf("got %+v, %v; want 1 interrupted", got, err)
+		}
+	})
+}
+
+// A settlement whose outcome was open, and which the database has, is recorded while the
+// server works: nobody was answered here, but another server may have. One that was recorded
+// since is not recorded again.
+func TestOpenOutcomeIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		b := newBench()
+		if _, err := b.recover(ctx); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- b.run(ctx) }()
+		for n := byte(1); n <= 2; n++ {
+			r := settled(n, "u1", mfa.Unknown, uint64(n))
+			b.settle(r)
+			records := []mfa.Record{r}
+			if n == 2 {
+				records = append(records, mfa.Record{Attempt: &mfa.Attempt{ID: r.Settled.Attempt, Reason: mfa.OK}})
+			}
+			if err := b.Append(ctx, records...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * markInterval)
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		count := map[mfa.AttemptID]int{}
+		for _, r := range b.trail.records {
+			if r.Attempt != nil && r.Attempt.Reason == mfa.Interrupted {
+				count[r.Attempt.ID]++
+			}
+		}
+		if len(count) != 1 || count[mfa.AttemptID{1}] != 1 {
+			t.Errorf("recorded as interrupted: %v, want the first, once", count)
 		}
 	})
 }
