@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"countersign/internal/admin"
 	"countersign/internal/cluster"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
@@ -251,12 +252,28 @@ func (g groupAdmin) ReleaseHold(ctx context.Context, by string) (awaited []strin
 		Object: fmt.Sprintf("%s/%d", s.node.Group(), s.node.Epoch()), Detail: "not merged: " + cmp.Or(strings.Join(awaited, ", "), "none")}})
 }
 
+// holdEnds says why codes are held, and what ends that.
+func holdEnds(awaits []string) string {
+	if len(awaits) == 0 {
+		return "and no server is awaited whose trail would end that: it ends when somebody who knows that none of them was used elsewhere runs `countersign group promote --release`"
+	}
+	return fmt.Sprintf("because the trail of %s is not merged: start that server, or, if it is gone for good, run `countersign group promote --release`", strings.Join(awaits, ", "))
+}
+
+// checkHeld is what doctor says of it; nothing if nothing is held.
+func (s *server) checkHeld() (list []admin.Check) {
+	for _, text := range s.heldWarnings() {
+		list = append(list, admin.Check{Name: "held codes", Target: s.node.Group(), Layer: "database", Detail: text, NextStep: "run `countersign group promote --release` if the servers awaited are gone for good"})
+	}
+	return list
+}
+
 // heldWarnings says what the epoch holds back.
 func (s *server) heldWarnings() []string {
 	r, err := s.store.EpochRecord()
 	if err != nil || r.Hold == nil || r.Hold.Released() {
 		return nil
 	}
-	return []string{fmt.Sprintf("since the promotion of %s counter-based codes, recovery codes and passes made before are refused, because the trail of %s is not merged: start that server, or, if it is gone for good, run `countersign group promote --release`",
-		r.Since.Format(time.RFC3339), strings.Join(r.Hold.Awaits, ", "))}
+	return []string{fmt.Sprintf("since the promotion of %s counter-based codes, recovery codes and passes made before are refused, %s",
+		r.Since.Format(time.RFC3339), holdEnds(r.Hold.Awaits))}
 }

@@ -51,6 +51,8 @@ func (o operator) Doctor(ctx context.Context) admin.CheckList {
 			all = append(all, trial{"directory " + d.Name, func(ctx context.Context) []admin.Check { return checkDirectory(ctx, d) }})
 		}
 		all = append(all, trial{"parked", s.checkParked})
+		all = append(all, trial{"held codes", func(context.Context) []admin.Check { return s.checkHeld() }})
+		all = append(all, trial{"former copies", func(context.Context) []admin.Check { return s.checkFormer() }})
 		all = append(all, trial{"settings", func(context.Context) []admin.Check { return s.checkSettings() }})
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)

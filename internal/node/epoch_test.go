@@ -88,7 +88,26 @@ func TestStandsBy(t *testing.T) {
 	if _, err := s.store.CreateUser(t.Context(), mfa.User{Login: "alice"}, nil); err != nil {
 		t.Errorf("the new epoch takes no change: %v", err)
 	}
+	if c := s.checkHeld(); len(c) != 1 || c[0].OK || !strings.Contains(c[0].Detail, "no server is awaited") || !strings.Contains(c[0].NextStep, "--release") {
+		t.Errorf("of what it holds though nobody is awaited, doctor says %+v", c)
+	}
 	must(t, end())
+
+	// What the epoch was made from stays for seven days, and doctor says so.
+	if all, err := cluster.FormerCopies(o.Config.DataDir, s.node.Folder().Copy); err != nil || len(all) != 1 || all[0].Epoch != 1 {
+		t.Errorf("former copies: %+v, %v", all, err)
+	}
+	later := func() time.Time { return time.Now().Add(parkedKeep + time.Minute) }
+	for i, now := range []func() time.Time{time.Now, later} {
+		s.Now = now
+		if checks := s.checkFormer(); len(checks) != 1 || !checks[0].OK || !strings.Contains(checks[0].Detail, "it is removed after") {
+			t.Errorf("doctor says %+v", checks)
+		}
+		s.dropFormer()
+		if all, err := cluster.FormerCopies(o.Config.DataDir, s.node.Folder().Copy); err != nil || len(all) != 1-i {
+			t.Errorf("former copies: %+v, %v", all, err)
+		}
+	}
 
 	again, stop := up(t, o) // the receipt is still in the epoch file, and counts once
 	if r2, err := again.store.EpochRecord(); err != nil || !r2.Since.Equal(r.Since) {

@@ -299,6 +299,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
 		services.run("ledger", s.ledger.run)
 		services.run("parked copies", s.parked.run)
+		services.run("former copies", s.keepFormer)
 	}
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)

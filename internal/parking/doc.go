@@ -66,8 +66,9 @@ type Change struct {
 	// was added are used up.
 	Credentials []mfa.Credential
 	Floors      map[mfa.CredentialID]mfa.Floor
-	BaseKnown   bool      // false: Before may be missing, since the history did not reach back to the fork
-	Acts        []mfa.Act // what the trail of Server tells of it, oldest first
+	BaseKnown   bool       // false: Before may be missing, since the history did not reach back to the fork
+	Acts        []mfa.Act  // what the trail of Server tells of it, oldest first
+	Replaced    *mfa.Block // of a user: the block here that the restriction took the place of; nil: there was none
 	Found       time.Time
 	Standing    Standing // when it was looked at last
 }

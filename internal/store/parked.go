@@ -34,12 +34,13 @@ type parkedRecord struct {
 	Credentials map[string]json.RawMessage     `json:"credentials,omitempty"` // by key
 	Floors      map[mfa.CredentialID]mfa.Floor `json:"floors,omitempty"`
 	Acts        []mfa.Act                      `json:"acts,omitempty"`
+	Replaced    *mfa.Block                     `json:"replaced_block,omitempty"`
 	Found       time.Time                      `json:"found"`
 }
 
 func (s *Store) formatParked(c parking.Change, key string) ([]byte, error) {
 	r := parkedRecord{V: schema, Key: key, Epoch: c.Epoch, ClusterID: c.ClusterID, Server: c.Server, What: c.What, Revision: c.Revision, Login: c.Login,
-		BaseKnown: c.BaseKnown, Floors: c.Floors, Acts: c.Acts, Found: c.Found, Credentials: map[string]json.RawMessage{}}
+		BaseKnown: c.BaseKnown, Floors: c.Floors, Acts: c.Acts, Replaced: c.Replaced, Found: c.Found, Credentials: map[string]json.RawMessage{}}
 	var err error
 	if r.Before, err = s.opened(key, c.Before); err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (s *Store) parseParked(id string, b []byte) (c parking.Change, key string, 
 		return c, "", err
 	}
 	c = parking.Change{ID: id, Epoch: r.Epoch, ClusterID: r.ClusterID, Server: r.Server, What: r.What, Revision: r.Revision, Login: r.Login,
-		BaseKnown: r.BaseKnown, Floors: r.Floors, Acts: r.Acts, Found: r.Found}
+		BaseKnown: r.BaseKnown, Floors: r.Floors, Acts: r.Acts, Replaced: r.Replaced, Found: r.Found}
 	c.Kind, c.Object = kindOf(r.Key)
 	if c.Before, err = s.closedObject(r.Key, r.Before); err != nil {
 		return c, r.Key, err
@@ -247,13 +248,14 @@ func (s *Store) dropParked(ctx context.Context, id string, rev int64) error {
 	})
 }
 
-// lift ends a block or the disabling that came in place of c.
+// lift ends a block or the disabling that came in place of c: a block that it took the place
+// of is back.
 func (s *Store) lift(ctx context.Context, c parking.Change) (err error) {
 	switch {
 	case c.Kind == parking.User:
 		_, err = s.UpdateUser(ctx, mfa.UserID(c.Object), func(u *mfa.User) error {
 			if u.Block != nil && c.Undone(u.Block.By) {
-				u.Block = nil
+				u.Block = c.Replaced
 			}
 			return nil
 		})

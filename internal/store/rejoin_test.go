@@ -467,3 +467,46 @@ func TestRejoinKeyGivenAgain(t *testing.T) {
 		}
 	}
 }
+
+// Who was blocked for a while here and removed there is blocked for good until somebody
+// decides; if that is against the removal, the block from here is what it was.
+func TestDiscardedRemovalKeepsTheBlock(t *testing.T) {
+	ctx := t.Context()
+	var early, late, free mfa.User
+	until := noon.Add(48 * time.Hour)
+	block := func(s *store.Store, u mfa.User) {
+		_, err := s.UpdateUser(ctx, u.ID, func(u *mfa.User) error {
+			u.Block = &mfa.Block{By: "root", Reason: "lost phone", Since: noon, Until: until}
+			return nil
+		})
+		must(t, err)
+	}
+	d := part(t, func(s *store.Store) {
+		early, late, free = addUser(t, s, "early"), addUser(t, s, "late"), addUser(t, s, "free")
+		block(s, early)
+	})
+	block(d.here, late)
+	for _, u := range []mfa.User{early, late, free} {
+		must(t, d.there.RemoveUser(ctx, u.ID))
+	}
+	for range 2 { // the second copy of the same epoch changes nothing
+		d.rejoin()
+	}
+	for _, u := range []mfa.User{early, late, free} {
+		a, err := d.here.Account(ctx, u.ID, true)
+		if must(t, err); a.User.Block == nil || !a.User.Block.Until.IsZero() {
+			t.Errorf("%s, removed there: block %+v, want one for good", u.Login, a.User.Block)
+		}
+	}
+	for _, c := range d.listed() {
+		_, err := d.here.DiscardParked(ctx, c.ID)
+		must(t, err)
+	}
+	for _, u := range []mfa.User{early, late, free} {
+		a, err := d.here.Account(ctx, u.ID, true)
+		must(t, err)
+		if b := a.User.Block; u.ID == free.ID && b != nil || u.ID != free.ID && (b == nil || !b.Until.Equal(until) || b.Reason != "lost phone") {
+			t.Errorf("%s after the removal was discarded: block %+v", u.Login, b)
+		}
+	}
+}

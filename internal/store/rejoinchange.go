@@ -147,6 +147,9 @@ func (r *rejoining) lookAt(ctx context.Context, m *merging, rep *reportRecord, r
 	if err != nil || c == nil || c.Stands(now) == parking.Done {
 		return nil, err
 	}
+	if c.Replaced, err = r.replaced(ctx, m, *c, now); err != nil {
+		return nil, err
+	}
 	var acts []mfa.Act
 	if restriction, ok := c.Restriction(); ok && !now.None() {
 		if err := m.change(ctx, restriction); err != nil {
@@ -180,6 +183,23 @@ func (r *rejoining) lookAt(ctx context.Context, m *merging, rep *reportRecord, r
 		rep.Listed++
 	}
 	return acts, m.putSealed(blobParked+c.ID, b)
+}
+
+// replaced returns the block that a restriction of c is to take the place of, or has when
+// another copy brought c.
+func (r *rejoining) replaced(ctx context.Context, m *merging, c parking.Change, now parking.Object) (*mfa.Block, error) {
+	switch {
+	case now.User == nil || now.User.Block == nil:
+		return nil, nil
+	case !c.Undone(now.User.Block.By):
+		return now.User.Block, nil
+	}
+	b, err := m.get(ctx, prefixSealed+blobParked+c.ID)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	before, _, err := r.s.parseParked(c.ID, b)
+	return before.Replaced, err
 }
 
 // putsOrDeletes reports whether t changes key.
