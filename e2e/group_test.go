@@ -388,6 +388,9 @@ func (s *server) strangers(m *server) {
 		if r.StatusCode != want {
 			s.t.Errorf("%s at the coordinator's port of a replica: %d %s", path, r.StatusCode, body)
 		}
+		if want == http.StatusOK && !regexp.MustCompile(`"master":"n1".*"by":"n1".*"since":"20.*"decided_by":"..*"signature":"..`).Match(body) {
+			s.t.Errorf("who is master: %s", body)
+		}
 	}
 	if len(m.members()) != 2 {
 		s.t.Errorf("members: %+v", m.members())

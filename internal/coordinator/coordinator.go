@@ -47,7 +47,7 @@ type Standing struct {
 	Time  time.Time `json:"time"`
 	By    string    `json:"by"`
 
-	// Of an independent coordinator: the last master that reported, since when, and who
+	// The last master that reported, since when it leads as far as who says so knows, and who
 	// decided on the epoch.
 	Last      string    `json:"last_master,omitempty"`
 	Since     time.Time `json:"since,omitzero"`

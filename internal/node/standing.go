@@ -155,7 +155,16 @@ func (p *peering) signKey(server string) ed25519.PublicKey {
 
 // signStanding says who the master is: this server, which is called only if it is.
 func (s *server) signStanding() (coordinator.Signed, error) {
-	return coordinator.Sign(coordinator.Standing{Group: s.node.Group(), Epoch: s.node.Epoch(), Name: s.Config.Name, Time: s.Now().UTC(), By: s.Config.Name}, s.id.signMessage)
+	f, since := s.node.Folder(), s.started
+	if t := s.mastered.Load(); t != nil {
+		since = *t
+	}
+	st := coordinator.Standing{Group: f.Group, Epoch: f.Epoch, Name: s.Config.Name, Time: s.Now().UTC(), By: s.Config.Name, Last: s.Config.Name,
+		Since: since.UTC(), DecidedBy: f.DecidedBy}
+	if r, err := s.store.EpochRecord(); err == nil && r.Epoch == f.Epoch && r.ClusterID == f.ClusterID {
+		st.DecidedBy = r.DecidedBy // a replica's own file knows whom it joined
+	}
+	return coordinator.Sign(st, s.id.signMessage)
 }
 
 // keepStanding asks the coordinator who the master is, until ctx is done.
