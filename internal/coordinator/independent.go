@@ -229,6 +229,9 @@ func serve[In any](c *independent, mux *http.ServeMux, path string, do func(ctx 
 		who := introduced(r)
 		from, err := c.r.Caller(r.Context(), r.Header.Get(GroupHeader), who.name, who.key)
 		if err == nil {
+			err = who.current(w, path)
+		}
+		if err == nil {
 			err = group.ReadBody(r, &in)
 		}
 		if err == nil {

@@ -41,7 +41,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	ring := keyring.NewRing(keys)
-	ca, err := registry.EnsureCA(t.Context(), kv, ring, "coordinator c1", time.Now())
+	ca, err := registry.EnsureCA(t.Context(), kv, ring, "coordinator c1", time.Now().AddDate(0, 0, -100))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,9 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.http.TLS = &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: ca.Pool(), Certificates: []tls.Certificate{r.pair(pair)}}
+	shown := r.pair(pair)
+	r.http.TLS = ServerTLS(ca.Certificate(), func() *tls.Certificate { return &shown })
+	r.http.TLS.Certificates = []tls.Certificate{shown} // or httptest has one of its own
 	r.Begin()
 	r.http.StartTLS()
 	t.Cleanup(r.http.Close)

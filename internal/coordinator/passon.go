@@ -3,6 +3,8 @@ package coordinator
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"time"
 
 	"countersign/internal/pki"
 )
@@ -12,11 +14,15 @@ const (
 	callerName    = "X-Countersign-Caller"
 	callerKey     = "X-Countersign-Caller-Key"
 	callerAddress = "X-Countersign-Caller-Address"
+	callerExpired = "X-Countersign-Caller-Expired" // "true": its certificate has
 )
 
 // caller is who has sent a request: the name and key (pki.KeyDigest) of its certificate,
 // both "" without one, and where it called from.
-type caller struct{ name, key, address string }
+type caller struct {
+	name, key, address string
+	expired            bool // the certificate has
+}
 
 type introducedKey struct{}
 
@@ -27,9 +33,9 @@ func introduced(r *http.Request) caller {
 		return c
 	}
 	c := caller{address: r.RemoteAddr}
-	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && len(r.TLS.VerifiedChains) > 0 {
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 { // ServerTLS has verified it
 		leaf := r.TLS.PeerCertificates[0]
-		c.name, c.key = leaf.Subject.CommonName, pki.KeyDigest(leaf.RawSubjectPublicKeyInfo)
+		c.name, c.key, c.expired = leaf.Subject.CommonName, pki.KeyDigest(leaf.RawSubjectPublicKeyInfo), time.Now().After(leaf.NotAfter)
 	}
 	return c
 }
@@ -40,13 +46,14 @@ func Introduce(in, out *http.Request) {
 	out.Header.Set(callerName, c.name)
 	out.Header.Set(callerKey, c.key)
 	out.Header.Set(callerAddress, c.address)
+	out.Header.Set(callerExpired, strconv.FormatBool(c.expired))
 }
 
 // PassedOn serves, by h, what other coordinators pass on. It must be reached by them alone:
 // it takes their word for who has sent a request.
 func PassedOn(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := caller{r.Header.Get(callerName), r.Header.Get(callerKey), r.Header.Get(callerAddress)}
+		c := caller{r.Header.Get(callerName), r.Header.Get(callerKey), r.Header.Get(callerAddress), r.Header.Get(callerExpired) == "true"}
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), introducedKey{}, c)))
 	})
 }

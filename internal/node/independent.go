@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -339,11 +338,7 @@ func (c *independent) renewOwn() error {
 
 // tlsConfig lets strangers come without a certificate; who shows one must have it from here.
 func (c *independent) tlsConfig() *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AddCert(c.registry.CA.Certificate())
-	own := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
-		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.shown.Load(), nil }}
+	own := coordinator.ServerTLS(c.registry.CA.Certificate(), c.shown.Load)
 	given := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: own.NextProtos,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certs.current.Load(), nil }}
 	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
