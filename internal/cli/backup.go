@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"countersign/internal/admin"
+	"countersign/internal/mfa"
 	"countersign/internal/secret"
 )
 
@@ -45,7 +47,7 @@ func (v *backupCreate) Run(ctx context.Context, e *env) (err error) {
 		return err
 	}
 	if err := admin.CheckPassphrase(p.Text); err != nil {
-		return err
+		return errors.New(strings.TrimPrefix(err.Error(), mfa.ErrInvalid.Error()+": "))
 	}
 	if _, err := os.Lstat(v.File); err == nil {
 		if err := e.confirm("Replace %s?", v.File); err != nil {

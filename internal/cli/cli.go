@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -171,7 +172,7 @@ func Run(ctx context.Context, args []string, d Deps) (code int) {
 		fmt.Fprintln(d.Stderr, "countersign:", line(err))
 		return exitRefused
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(customary(args))
 	if err != nil {
 		at := "countersign"
 		if p := (*kong.ParseError)(nil); errors.As(err, &p) && p.Context != nil {
@@ -191,6 +192,18 @@ func Run(ctx context.Context, args []string, d Deps) (code int) {
 		return exitRefused
 	}
 	return exitDone
+}
+
+// customary turns what other programs have taught people to type into our own way:
+// "help VERB" and "--version".
+func customary(args []string) []string {
+	switch {
+	case len(args) > 0 && args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case len(args) == 1 && args[0] == "--version":
+		return []string{"version"}
+	}
+	return args
 }
 
 // verb is the path of commands that were understood.
