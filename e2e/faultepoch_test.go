@@ -19,13 +19,28 @@ type fork struct {
 	Synced  time.Time         // whatever was acknowledged before, Young had
 	Began   time.Time         // the operator confirmed it
 	Done    time.Time         // Young decided again
+	Killed  time.Time         // all other voters of several, at once; zero: they were not
 	Healed  time.Time         // nothing stands between the servers any more
 	Contact map[int]time.Time // the others: nothing of the old epoch may be acknowledged from then on
 }
 
+// lapse is how long ago a majority that is killed may have acknowledged what none of its
+// copies shows when it is read without the others (decision 13).
+const lapse = time.Second
+
+// lapsed reports whether a change of the old epoch may be gone with its majority.
+func (k *fork) lapsed(c change) bool {
+	return k.parted(c.Server, c.To) && c.To.After(k.Killed.Add(-lapse)) && c.From.Before(k.Killed)
+}
+
 // contactBound is within what time servers that nothing keeps apart must have stopped deciding
 // in the lower epoch. They ask each other each second.
-const contactBound = 20 * time.Second
+func contactBound() time.Duration {
+	if raced { // minutes for what takes seconds, on a busy machine
+		return time.Minute
+	}
+	return 20 * time.Second
+}
 
 // epoch is the one in which a server answered between two moments: 1, 2, or 0 for either.
 func (k *fork) epoch(server int, from, to time.Time) int {
@@ -123,6 +138,9 @@ func (f *field) disaster(n int, m mishap) (undo func()) {
 		for _, i := range old {
 			f.kill(i)
 		}
+		if len(old) > 1 {
+			k.Killed = time.Now()
+		}
 	}
 	f.afflict(young, "begins an epoch")
 	k.Began = time.Now()
@@ -189,7 +207,7 @@ func (f *field) reunite(n int, m mishap, old []int, dead bool) {
 	for _, i := range old {
 		f.all[i-1].of(2)
 		k.Contact[i] = time.Now()
-		if most := k.Healed.Add(contactBound); m.Then == 0 && !dead && k.Contact[i].After(most) {
+		if most := k.Healed.Add(contactBound()); m.Then == 0 && !dead && k.Contact[i].After(most) {
 			k.Contact[i] = most
 		}
 		if i <= f.size.servers {
@@ -240,7 +258,7 @@ func (f *field) merges() (parked map[string]bool) {
 // new one nor parked. there and blocked are the users of the new one by login.
 func (k *fork) lostChanges(changes []change, there, parked map[string]bool) (faults []string) {
 	for _, c := range changes {
-		if c.Fate != "done" || !k.parted(c.Server, c.To) || k.epoch(c.Server, c.From, c.To) == 2 {
+		if c.Fate != "done" || k.lapsed(c) || !k.parted(c.Server, c.To) || k.epoch(c.Server, c.From, c.To) == 2 {
 			continue
 		}
 		late := k.epoch(c.Server, c.From, c.To) == 1 && c.From.After(k.Began) // the new epoch's copy lacks it
@@ -305,5 +323,9 @@ func TestForkHistory(t *testing.T) {
 	check(t, "an addition that is parked", k.lostChanges([]change{add(1, 16)}, none, listed), "")
 	check(t, "an addition that had arrived", k.lostChanges([]change{add(1, 11)}, listed, none), "")
 	check(t, "an addition in the new epoch", k.lostChanges([]change{add(2, 16)}, none, none), "")
-	check(t, "a change that is not parked", k.lostChanges([]change{op(1, "write", "a", 16, 17)}, none, none), "nor parked")
+	last := op(1, "write", "a", 16, 17)
+	check(t, "a change that is not parked", k.lostChanges([]change{last}, none, none), "nor parked")
+	k.Killed = at(17)
+	check(t, "a majority was killed just then", k.lostChanges([]change{op(1, "add", "", 16, 17)}, none, none), "")
+	check(t, "a majority was killed later", k.lostChanges([]change{op(1, "add", "", 15, 16)}, none, none), "nor parked")
 }

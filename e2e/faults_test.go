@@ -419,7 +419,7 @@ func (f *field) judge() {
 		}
 		for _, c := range f.changes {
 			missing := c.Kind == "add" && !there[c.Key] && (f.fork == nil || !f.fork.parted(c.Server, c.To))
-			if c.Fate == "done" && (missing || c.Kind == "block" && !blocked[c.Key]) {
+			if c.Fate == "done" && (missing || c.Kind == "block" && !blocked[c.Key] && (f.fork == nil || !f.fork.lapsed(c))) {
 				f.wrongs = append(f.wrongs, fmt.Sprintf("acknowledged and not there at server %d: %+v", i+1, c))
 			}
 		}
