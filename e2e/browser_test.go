@@ -149,3 +149,27 @@ func (b *tab) cookie(name string) (value string, httpOnly bool) {
 	}
 	return "", false
 }
+
+// accessible lists what on a page a screen reader or a keyboard would trip over: fields and
+// buttons without a name, pictures without a text, a page without its one heading or its
+// language, ids that are there twice; "fine" if there is nothing.
+const accessible = `(() => {
+	const wrong = [];
+	const named = e => e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim() || e.type === 'hidden';
+	for (const e of document.querySelectorAll('input, select, textarea, button, a[href]'))
+		if (!named(e) && !e.querySelector('img[alt]')) wrong.push('no name: ' + e.outerHTML);
+	for (const e of document.querySelectorAll('img:not([alt])')) wrong.push('no text: ' + e.outerHTML);
+	if (document.querySelectorAll('h1').length !== 1) wrong.push(document.querySelectorAll('h1').length + ' h1');
+	if (!document.documentElement.lang || !document.title) wrong.push('no language or title');
+	const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
+	for (const id of ids.filter((id, i) => ids.indexOf(id) !== i)) wrong.push('id twice: ' + id);
+	return wrong.join('\n') || 'fine';
+})()`
+
+// accessible checks the page that is open.
+func (b *tab) accessible(name string) {
+	b.t.Helper()
+	if wrong := b.eval(accessible); wrong != "fine" {
+		b.t.Errorf("%s: %s", name, wrong)
+	}
+}

@@ -25,12 +25,18 @@ var setupURL = regexp.MustCompile(`https://\S+/setup\?link=\S+`)
 func (b *tab) owner(s *server) *token {
 	b.t.Helper()
 	await(b.t, "the link for the first administrator", func() bool { return setupURL.MatchString(s.log.String()) })
-	b.open(setupURL.FindString(s.log.String()))
-	b.fill("/setup", "login", "alice", "name", "Alice", "password", ownerPassword, "again", ownerPassword)
+	b.setUp(setupURL.FindString(s.log.String()))
 	device := b.device()
 	b.fill("/setup/code", "code", device.now())
 	b.reads("alice · owner")
 	return device
+}
+
+// setUp fills in the first page that a link for the first administrator leads to.
+func (b *tab) setUp(link string) {
+	b.t.Helper()
+	b.open(link)
+	b.fill("/setup", "login", "alice", "name", "Alice", "password", ownerPassword, "again", ownerPassword)
 }
 
 // device is an authenticator with the key that the page shows.
@@ -60,7 +66,15 @@ func TestConsole(t *testing.T) {
 	s := newServer(t)
 	base := "https://" + s.https
 
-	device := b.owner(s)
+	await(t, "the link for the first administrator", func() bool { return setupURL.MatchString(s.log.String()) })
+	var another struct{ Link string }
+	s.json(&another, "console", "link")
+	b.open(setupURL.FindString(s.log.String()))
+	b.reads("This link is not valid") // the other one took its place
+	b.setUp(another.Link)
+	device := b.device()
+	b.fill("/setup/code", "code", device.now())
+	b.reads("alice · owner")
 	used := device.step()
 	b.reads("n1")
 	first, hidden := b.cookie("__Host-console")
@@ -99,6 +113,11 @@ func TestConsole(t *testing.T) {
 
 	b.search(s, base)
 	b.attacks(s, base, page)
+
+	for _, path := range []string{"/", "/users", "/users/new", page, "/applications", "/applications/vpn", "/protect", "/protect/asa", "/attempts", "/audit", "/confirm", "/nowhere"} {
+		b.open(base + path)
+		b.accessible(path)
+	}
 
 	// Out, and in again: with a session that has nothing of the old one.
 	b.open(base)

@@ -82,6 +82,7 @@ func (b *tab) pictures(dir, name, url string) {
 			if wide := b.eval("document.documentElement.scrollWidth > document.documentElement.clientWidth"); wide != "false" {
 				b.t.Errorf("%s is wider than %d", name, width)
 			}
+			b.accessible(name)
 			file := filepath.Join(dir, fmt.Sprintf("%s-%s-%s.png", name, map[int64]string{1280: "desktop", 390: "phone"}[width], scheme))
 			if err := os.WriteFile(file, shot, 0o644); err != nil {
 				b.t.Fatal(err)

@@ -36,8 +36,9 @@ type Service struct {
 	Engine         mfa.Authenticator
 	Now            func() time.Time
 
-	Sealed Sealed        // where the link for the first administrator is kept
-	Web    func() string // base URL of this server's pages; "": it serves none
+	Sessions Sessions
+	Sealed   Sealed        // where the link for the first administrator is kept
+	Web      func() string // base URL of this server's pages; "": it serves none
 
 	mu     sync.Mutex
 	reseal Reseal

@@ -115,6 +115,13 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s holds %q", path, m)
 		}
 	}
+	weight := 0
+	for _, b := range r.assets.files {
+		weight += len(b)
+	}
+	if weight > 40<<10 {
+		t.Errorf("style, script and icon weigh %d bytes; a page is to come cold in less than 100 kB", weight)
+	}
 	if p := r.get(r.assets.names["console.css"]); p.StatusCode != http.StatusOK || !strings.Contains(p.Header.Get("Cache-Control"), "immutable") || p.Header.Get("Content-Type") != "text/css; charset=utf-8" {
 		t.Errorf("style sheet: %s %v", p.Status, p.Header)
 	}

@@ -16,7 +16,7 @@ type Sessions interface {
 	Check(ctx context.Context, token secret.Text, active bool) (mfa.Session, error)
 	Renew(ctx context.Context, old mfa.Session) (secret.Text, mfa.Session, error)
 	End(ctx context.Context, id mfa.SessionID) error
-	EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID) (int, error)
+	Of(user mfa.UserID) []mfa.Session
 	IsFresh(n mfa.Session) bool
 }
 

@@ -12,7 +12,7 @@ type profile struct {
 
 // profiles are those that the guide offers, the general one first. They all speak PAP.
 var profiles = []profile{
-	{ID: "generic", Name: "RADIUS", Passcode: "either", Seconds: 60},
+	{ID: "generic", Name: "RADIUS in general", Passcode: "either", Seconds: 60},
 	{ID: "openvpn", Name: "OpenVPN", Passcode: "either", Seconds: 60},
 	{ID: "strongswan", Name: "strongSwan", Passcode: "either", Seconds: 60},
 	{ID: "asa", Name: "Cisco ASA, Firepower", Passcode: "either", Seconds: 60},

@@ -159,10 +159,12 @@ func newRig(t *testing.T) *rig {
 	a := admintest.Admin(r.db, r.trail, &admintest.Node{Now: now}, r.eng)
 	a.Sealed, a.Web = &admintest.Sealed{}, func() string { return "https://nyc1.example" }
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	keeper := &session.Keeper{Server: "nyc1", Store: r.kept, Now: now, Log: log}
+	a.Sessions = keeper
 	c, err := New(Console{Server: "nyc1", GroupName: "acme", Version: "1.0", Admin: a,
 		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: codes{now}, Trail: r.trail, Now: now},
 		Engine:   r.eng,
-		Sessions: &session.Keeper{Server: "nyc1", Store: r.kept, Now: now, Log: log}, Group: servers{now}, Now: now, Log: log})
+		Sessions: keeper, Group: servers{now}, Now: now, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ func (c *Console) routes() []route {
 		{"POST /users/{id}/recovery", one(mfa.MayChangeMethod), true, addRecovery},
 		{"POST /users/{id}/switch", give, true, switchCredential},
 		{"POST /users/{id}/drop", give, true, dropCredential},
+		{"POST /users/{id}/sign-out", one(mfa.MayBlock), false, signOutUser},
 		{"POST /users/{id}/test", one(mfa.MayTest), false, testUser},
 
 		{"GET /applications", settings, false, applicationsPage},

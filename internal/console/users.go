@@ -131,6 +131,7 @@ type userState struct {
 	Attempts    []admin.Attempt
 	Policy      []admin.Explanation // at each application, as far as the visitor may see them
 	Names       []string            // of applications
+	Sessions    int                 // open ones
 	Directories []string
 }
 
@@ -147,7 +148,7 @@ func (c *Console) user(r *http.Request, v *visitor, id string) (userState, error
 	if err != nil {
 		return userState{}, err
 	}
-	s := userState{User: u, Tag: u.ETag(), Directories: c.directories(r, v)}
+	s := userState{User: u, Tag: u.ETag(), Sessions: len(c.Sessions.Of(u.ID)), Directories: c.directories(r, v)}
 	all, err := c.enrolDesk(v).List(ctx, id)
 	if err != nil {
 		return s, err

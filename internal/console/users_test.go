@@ -76,6 +76,27 @@ func TestUserFromFirstToLast(t *testing.T) {
 	}
 }
 
+// Somebody whose password or second factor is changed is signed out everywhere else.
+func TestChangedFactorsEndSessions(t *testing.T) {
+	for _, act := range [][]string{{"/sign-out"}, {"/password", "password", "a new password"}} {
+		r := signedInAs(t, mfa.RoleOwner)
+		alice := r.cookie
+		id := r.person("bob", mfa.RoleAuditor)
+		r.cookie = ""
+		r.status(r.signInAs("bob"), http.StatusSeeOther)
+		bob := r.cookie
+		r.cookie = alice
+		if p := r.get("/users/" + string(id)); !strings.Contains(p.text(), "1 open session") {
+			t.Error(p.text())
+		}
+		r.status(r.post("/users/"+string(id)+act[0], act[1:]...), http.StatusSeeOther)
+		r.status(r.get("/"), http.StatusOK)
+		if r.cookie = bob; r.get("/").StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: still in", act[0])
+		}
+	}
+}
+
 func TestTwoTabs(t *testing.T) {
 	r := signedInAs(t, mfa.RoleOwner)
 	id := r.person("bob", mfa.RoleNone)

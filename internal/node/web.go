@@ -23,7 +23,7 @@ func (g groupView) Overview(ctx context.Context) (group.Overview, error) { retur
 // assembleWeb makes what the pages need beside the use cases.
 func (s *server) assembleWeb() {
 	s.sessions = &session.Keeper{Server: s.Config.Name, Store: s.store, Now: s.Now, Log: s.log.Logger("session")}
-	s.admin.Sealed, s.admin.Web = s.store, s.webURL
+	s.admin.Sessions, s.admin.Sealed, s.admin.Web = s.sessions, s.store, s.webURL
 }
 
 // web is everything that is served over https: the API under its prefix, and the console.

@@ -1,0 +1,36 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"countersign/internal/mfa"
+)
+
+// Sessions are those of people who are signed in to pages; package session keeps them.
+type Sessions interface {
+	// EndAll ends every session of a user but one ("" spares none), and reports how many.
+	EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID) (int, error)
+}
+
+// EndSessions signs a user out everywhere, but for one session ("" spares none).
+func (s *Service) EndSessions(ctx context.Context, by, typed string, but mfa.SessionID) (int, error) {
+	u, err := s.Resolve(ctx, typed)
+	if err != nil {
+		return 0, err
+	}
+	ended, err := s.Sessions.EndAll(ctx, u.ID, but)
+	if err != nil {
+		return 0, err
+	}
+	return ended, s.record(ctx, by, "user sign-out", u.Login, fmt.Sprintf("%d sessions ended", ended))
+}
+
+// EndSessions signs a user out everywhere; of their own, the caller may spare one.
+func (d Desk) EndSessions(ctx context.Context, login string, but mfa.SessionID) (int, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayBlock, mfa.MayChangePassword, mfa.MayManageToken)
+	if err != nil {
+		return 0, err
+	}
+	return d.s.EndSessions(ctx, d.by.By, string(u.ID), but)
+}
