@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 export FUZZTIME
 
-.PHONY: run build test screenshots bench lint fuzz chaos deps deb deb-test clean
+.PHONY: run build test screenshots bench api lint fuzz chaos deps deb deb-test clean
 
 # A server to try things on: loopback only, data in ./var, kept until you delete it.
 run: build
@@ -24,6 +24,10 @@ deps:
 # Every page of the console, light and dark, wide and narrow.
 screenshots: deps
 	SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -run 'TestScreenshots$$' ./e2e
+
+# The description of the REST API, docs/api/openapi.json, from the program itself.
+api:
+	go test ./internal/adminapi -run 'TestDocumentIsCurrent$$' -count 1 -args -update
 
 lint:
 	tools/lint.sh

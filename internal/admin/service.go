@@ -33,7 +33,9 @@ type Service struct {
 	Parked         Parked
 	Tests          DirectoryTester
 	Passwords      Passwords
-	Engine         mfa.Authenticator
+	Engine         mfa.Authenticator // for tests of an administrator
+	Decider        mfa.Authenticator // for programs, as for every front-end
+	Digests        Digests
 	Now            func() time.Time
 
 	Sessions Sessions

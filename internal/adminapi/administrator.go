@@ -10,8 +10,9 @@ import (
 // administrators registers who may do what.
 func (a *API) administrators() {
 	const all, one = "/administrators", "/administrators/{login}"
-	route(a, readSettings, http.MethodGet, all, "List who holds a role", func(ctx context.Context, d desk, _ *none) (admin.AdministratorList, error) {
-		return d.ListAdministrators(ctx)
+	route(a, readSettings, http.MethodGet, all, "List who holds a role", func(ctx context.Context, d desk, in *Paging) (admin.AdministratorList, error) {
+		list, err := d.ListAdministrators(ctx)
+		return list.Page(in.page()), err
 	})
 	route(a, own, http.MethodPost, all, "Give a user a role", func(ctx context.Context, d desk, in *struct{ Body admin.AdministratorChange }) (admin.Administrator, error) {
 		return d.AddAdministrator(ctx, in.Body)

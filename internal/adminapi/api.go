@@ -6,7 +6,6 @@ package adminapi
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -49,6 +48,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 	api.applications()
 	api.directories()
 	api.administrators()
+	api.programs()
 	api.group()
 	api.audit()
 	api.node()
@@ -100,17 +100,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 }
 
-// OpenAPI returns the document that describes every operation (OpenAPI 3.1, JSON).
-func (a *API) OpenAPI() ([]byte, error) {
-	return json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
-}
-
 // none is the input of an operation that needs none.
 type none struct{}
 
-// answer is a JSON body, with the ETag of an object that has one.
-type answer[T any] struct {
-	ETag string `header:"ETag"`
+// answer is a JSON body.
+type answer[T any] struct{ Body T }
+
+// tagged is the JSON body of an object that has an ETag.
+type tagged[T any] struct {
+	ETag string `header:"ETag" doc:"names this state of the object, for If-Match"`
 	Body T
 }
 
@@ -138,12 +136,29 @@ func (a *API) desk(ctx context.Context) desk {
 // route registers an operation that a caller may reach who has one of the permissions of
 // need. do decides the rest with the caller's desk.
 func route[In, Out any](a *API, need rule, method, path, summary string, do func(ctx context.Context, d desk, in *In) (Out, error)) {
-	huma.Register(a.huma, operation(need, method, path, summary), func(ctx context.Context, in *In) (*answer[Out], error) {
-		out, err := do(ctx, a.desk(ctx), in)
-		if err != nil {
-			return nil, a.problem(ctx, err)
+	handle := func(ctx context.Context, in *In) (out Out, err error) {
+		if out, err = do(ctx, a.desk(ctx), in); err != nil {
+			err = a.problem(ctx, err)
 		}
-		return &answer[Out]{tagOf(out), out}, nil
+		return out, err
+	}
+	op := operation(need, method, path, summary)
+	if _, ok := any(*new(Out)).(etagged); ok {
+		huma.Register(a.huma, op, func(ctx context.Context, in *In) (*tagged[Out], error) {
+			out, err := handle(ctx, in)
+			if err != nil {
+				return nil, err
+			}
+			return &tagged[Out]{tagOf(out), out}, nil
+		})
+		return
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *In) (*answer[Out], error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &answer[Out]{out}, nil
 	})
 }
 

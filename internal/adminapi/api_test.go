@@ -117,10 +117,8 @@ func (r *rig) token(t *testing.T, scopes ...string) string {
 func (r *rig) operations() map[string]*huma.Operation {
 	ops := map[string]*huma.Operation{}
 	for path, item := range r.api.huma.OpenAPI().Paths {
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PATCH": item.Patch, "DELETE": item.Delete, "PUT": item.Put} {
-			if op != nil {
-				ops[method+" "+path] = op
-			}
+		for method, op := range methodsOf(item) {
+			ops[method+" "+path] = op
 		}
 	}
 	return ops

@@ -16,9 +16,12 @@ func (p Precondition) match() string {
 	return strings.Trim(p.IfMatch, `"`)
 }
 
+// etagged is an object whose states have names.
+type etagged interface{ ETag() string }
+
 // tagOf returns the ETag of an object that has one, as a header, or "".
 func tagOf(v any) string {
-	if t, ok := v.(interface{ ETag() string }); ok {
+	if t, ok := v.(etagged); ok {
 		return `"` + t.ETag() + `"`
 	}
 	return ""

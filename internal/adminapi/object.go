@@ -16,7 +16,7 @@ type Named struct {
 
 // object registers the five operations that every kind of object has. In set, match is the
 // ETag of what the caller saw, or "".
-func object[View, List, Change any](a *API, path, what string,
+func object[View any, List interface{ Page(admin.Page) List }, Change any](a *API, path, what string,
 	list func(admin.Desk, context.Context) (List, error),
 	show func(admin.Desk, context.Context, string) (View, error),
 	add func(admin.Desk, context.Context, Change) (View, error),
@@ -28,8 +28,9 @@ func object[View, List, Change any](a *API, path, what string,
 		Precondition
 		Body Change
 	}
-	route(a, readSettings, http.MethodGet, path, "List every "+what, func(ctx context.Context, d desk, _ *none) (List, error) {
-		return list(d.Desk, ctx)
+	route(a, readSettings, http.MethodGet, path, "List every "+what, func(ctx context.Context, d desk, in *Paging) (List, error) {
+		all, err := list(d.Desk, ctx)
+		return all.Page(in.page()), err
 	})
 	route(a, changeSettings, http.MethodPost, path, "Add a "+what, func(ctx context.Context, d desk, in *body) (View, error) {
 		return add(d.Desk, ctx, in.Body)
@@ -97,8 +98,9 @@ func (a *API) group() {
 	route(a, changeSettings, http.MethodPost, "/keys/rotate", "Make a new key and reseal in the background", func(ctx context.Context, d desk, _ *none) (admin.KeyList, error) {
 		return d.RotateKeys(ctx)
 	})
-	route(a, readSettings, http.MethodGet, "/api-tokens", "List API tokens", func(ctx context.Context, d desk, _ *none) (admin.APITokenList, error) {
-		return d.ListAPITokens(ctx)
+	route(a, readSettings, http.MethodGet, "/api-tokens", "List API tokens", func(ctx context.Context, d desk, in *Paging) (admin.APITokenList, error) {
+		all, err := d.ListAPITokens(ctx)
+		return all.Page(in.page()), err
 	})
 	route(a, own, http.MethodPost, "/api-tokens", "Make an API token", func(ctx context.Context, d desk, in *struct{ Body admin.APITokenRequest }) (admin.APIToken, error) {
 		return d.CreateAPIToken(ctx, in.Body)

@@ -75,7 +75,11 @@ func refused(who admin.Caller, op *huma.Operation) string {
 	case slices.ContainsFunc(need, who.Can):
 		return ""
 	}
-	return who.Lacks(need[0]).Error()
+	text := who.Lacks(need[0]).Error()
+	if scopes := need.scopes(); who.Role == mfa.RoleNone && len(scopes) > 0 {
+		text += "; these scopes do: " + strings.Join(scopes, ", ")
+	}
+	return text
 }
 
 // callerOf returns who asks; the zero Caller, who may nothing, if that is not known.

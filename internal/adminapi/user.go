@@ -21,6 +21,8 @@ type Paging struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
 }
 
+func (p Paging) page() admin.Page { return admin.Page{After: p.After, Limit: p.Limit} }
+
 func (a *API) users() {
 	type listInput struct {
 		Paging

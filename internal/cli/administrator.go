@@ -42,8 +42,11 @@ func (v *administratorAdd) Run(ctx context.Context, e *env) error {
 type administratorList struct{}
 
 func (administratorList) Run(ctx context.Context, e *env) error {
-	var doc admin.AdministratorList
-	if err := e.call(ctx, http.MethodGet, "/administrators", nil, nil, &doc); err != nil {
+	doc := admin.AdministratorList{Administrators: []admin.Administrator{}}
+	if err := whole(ctx, e, "/administrators", func(p admin.AdministratorList) string {
+		doc.Administrators = append(doc.Administrators, p.Administrators...)
+		return p.Next
+	}); err != nil {
 		return err
 	}
 	return e.table(doc, doc.Administrators, "login", "role", "all_users", "tags", "directories", "by", "changed")

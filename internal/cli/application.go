@@ -96,8 +96,11 @@ func (v *applicationAdd) Run(ctx context.Context, e *env) error {
 type applicationList struct{}
 
 func (applicationList) Run(ctx context.Context, e *env) error {
-	var doc admin.ApplicationList
-	if err := e.call(ctx, http.MethodGet, "/applications", nil, nil, &doc); err != nil {
+	doc := admin.ApplicationList{Applications: []admin.Application{}}
+	if err := whole(ctx, e, "/applications", func(p admin.ApplicationList) string {
+		doc.Applications = append(doc.Applications, p.Applications...)
+		return p.Next
+	}); err != nil {
 		return err
 	}
 	return e.table(doc, doc.Applications, "name", "kind", "addresses", "first_factor", "methods", "passcode", "message_authenticator", "disabled")

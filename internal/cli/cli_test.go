@@ -237,7 +237,7 @@ func TestRemoteServer(t *testing.T) {
 		{"unknown authority", token, []string{"status", "--server", srv.URL}, 1, "--ca-file"},
 		{"no certificate in the file", token, []string{"status", "--server", srv.URL, "--ca-file", junk}, 1, "no PEM certificate"},
 		{"wrong token", "cs_wrong", []string{"status", "--server", srv.URL, "--ca-file", ca}, 1, "not valid or has expired"},
-		{"scope too small", token, []string{"user", "add", "x", "--server", srv.URL, "--ca-file", ca}, 1, `scopes do not include user.add`},
+		{"scope too small", token, []string{"user", "add", "x", "--server", srv.URL, "--ca-file", ca}, 1, `; these scopes do: write, users:write`},
 		{"owners only", token, []string{"api-token", "create", "x", "--scope", "read", "--server", srv.URL, "--ca-file", ca}, 1, "this is an owner's"},
 		{"nobody there", token, []string{"status", "--server", away, "--ca-file", ca}, 1, "connection refused"},
 	}

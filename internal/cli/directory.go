@@ -78,8 +78,11 @@ func (v *directoryAdd) Run(ctx context.Context, e *env) error {
 type directoryList struct{}
 
 func (directoryList) Run(ctx context.Context, e *env) error {
-	var doc admin.DirectoryList
-	if err := e.call(ctx, http.MethodGet, "/directories", nil, nil, &doc); err != nil {
+	doc := admin.DirectoryList{Directories: []admin.Directory{}}
+	if err := whole(ctx, e, "/directories", func(p admin.DirectoryList) string {
+		doc.Directories = append(doc.Directories, p.Directories...)
+		return p.Next
+	}); err != nil {
 		return err
 	}
 	return e.table(doc, doc.Directories, "name", "kind", "urls", "start_tls", "base_dn", "user_filter")

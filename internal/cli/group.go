@@ -163,8 +163,11 @@ func (v *tokenCreate) Run(ctx context.Context, e *env) error {
 type tokenList struct{}
 
 func (tokenList) Run(ctx context.Context, e *env) error {
-	var doc admin.APITokenList
-	if err := e.call(ctx, http.MethodGet, "/api-tokens", nil, nil, &doc); err != nil {
+	doc := admin.APITokenList{APITokens: []admin.APIToken{}}
+	if err := whole(ctx, e, "/api-tokens", func(p admin.APITokenList) string {
+		doc.APITokens = append(doc.APITokens, p.APITokens...)
+		return p.Next
+	}); err != nil {
 		return err
 	}
 	return e.table(doc, doc.APITokens, "name", "scopes", "application", "created", "expires", "used", "by", "id")

@@ -129,6 +129,15 @@ func (e *env) pages(ctx context.Context, path string, q url.Values, after string
 	}
 }
 
+// whole reads a list page after page; add takes one and returns the cursor of the next.
+func whole[List any](ctx context.Context, e *env, path string, add func(List) (next string)) error {
+	_, err := e.pages(ctx, path, url.Values{}, "", 0, func() (any, func() (int, string)) {
+		var page List
+		return &page, func() (int, string) { return 0, add(page) }
+	})
+	return err
+}
+
 // loginArg is the user that a verb is about.
 type loginArg struct {
 	Login string `arg:"" help:"The user, by any login name or by id."`

@@ -3,6 +3,7 @@ package admintest
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -281,8 +282,16 @@ func (e Engine) Authenticate(_ context.Context, r mfa.Request) (mfa.Decision, er
 	return e(r), nil
 }
 
+// Digests are SHA-256, of which nothing is secret.
+type Digests struct{}
+
+// DigestOf implements admin.Digests.
+func (Digests) DigestOf(purpose, value string) [32]byte {
+	return sha256.Sum256([]byte(purpose + "\n" + value))
+}
+
 // Admin returns a service on m, t and n.
 func Admin(m *Memory, t *Trail, n *Node, engine mfa.Authenticator) *admin.Service {
 	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, APITokens: m, Administrators: m, Settings: m,
-		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Parked: &Parked{}, Tests: n, Passwords: Passwords{}, Engine: engine, Now: n.Now}
+		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Parked: &Parked{}, Tests: n, Passwords: Passwords{}, Engine: engine, Decider: engine, Digests: Digests{}, Now: n.Now}
 }

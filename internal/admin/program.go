@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Digests makes digests under a key of the group's.
+type Digests interface {
+	DigestOf(purpose, value string) [32]byte
+}
+
+// AuthenticateRequest is the first leg of a sign-in that a program asks for.
+type AuthenticateRequest struct {
+	Login    string       `json:"login" minLength:"1" maxLength:"253" doc:"as the user typed it"`
+	Password *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"what the application's first factor and passcode say: the password, the password with the code behind it, or the code alone"`
+	Source   string       `json:"source,omitempty" maxLength:"253" doc:"the user's own address, for exempt networks and against guessing; the program vouches for it"`
+}
+
+// ChallengeRequest answers a challenge.
+type ChallengeRequest struct {
+	Handle []byte       `json:"handle" doc:"of the challenge"`
+	Answer *secret.Wire `json:"answer" writeOnly:"true" doc:"what the user typed"`
+	Source string       `json:"source,omitempty" maxLength:"253"`
+}
+
+// Authentication is what became of one leg. Why is in the trail alone, under the attempt's
+// id: what a program knows it may show.
+type Authentication struct {
+	Verdict   string               `json:"verdict" enum:"accept,reject,challenge"`
+	Message   string               `json:"message" doc:"for the user: the prompt of a challenge, or one sentence with the attempt's id"`
+	AttemptID mfa.AttemptID        `json:"attempt_id" doc:"finds it in the trail"`
+	Handle    []byte               `json:"handle,omitempty" doc:"challenge: send it back with the answer"`
+	Expires   *time.Time           `json:"expires,omitempty" doc:"challenge: when the handle dies"`
+	Reply     []mfa.ReplyAttribute `json:"reply" doc:"accept: what the application's rules add"`
+}
+
+// ProgramLeg is what a front-end knows of the request that carries a leg. Key is the
+// program's own name for it, so that the same sent again is not counted again; it may be empty.
+type ProgramLeg struct {
+	Key  string
+	Peer netip.AddrPort
+}
+
+// Authenticate decides a first leg for the application that the caller's token is for.
+func (d Desk) Authenticate(ctx context.Context, leg ProgramLeg, r AuthenticateRequest) (Authentication, error) {
+	q := mfa.Request{Login: r.Login, Password: text(r.Password), Source: r.Source, Peer: leg.Peer}
+	if leg.Key != "" { // without it the same request again is another attempt
+		q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, r.Source, string(q.Password.Expose()))
+	}
+	return d.decide(ctx, q)
+}
+
+// Challenge decides the answer to a challenge. The same answer to the same challenge, sent
+// again, is the same leg.
+func (d Desk) Challenge(ctx context.Context, leg ProgramLeg, r ChallengeRequest) (Authentication, error) {
+	if len(r.Handle) == 0 || r.Answer == nil {
+		return Authentication{}, invalid("handle or answer is missing")
+	}
+	q := mfa.Request{Handle: r.Handle, Answer: r.Answer.Text, Source: r.Source, Peer: leg.Peer}
+	q.Leg = d.s.leg(d.by.Application, leg.Key, string(r.Handle), r.Source, string(q.Answer.Expose()))
+	return d.decide(ctx, q)
+}
+
+// leg names one leg by all that it says: what differs in anything is another leg, and never
+// gets this one's result. Secrets are in it, so it is digested under the group's key.
+func (s *Service) leg(app mfa.ApplicationID, parts ...string) (id mfa.LegID) {
+	var b strings.Builder
+	for _, p := range append([]string{string(app)}, parts...) {
+		fmt.Fprintf(&b, "%d %s\n", len(p), p)
+	}
+	sum := s.Digests.DigestOf("leg of a program", b.String())
+	copy(id[:], sum[:])
+	return id
+}
+
+func (d Desk) decide(ctx context.Context, q mfa.Request) (Authentication, error) {
+	if err := d.may(mfa.MayAuthenticate); err != nil {
+		return Authentication{}, err
+	}
+	if d.by.Application == "" {
+		return Authentication{}, fmt.Errorf("%s: %w: is the token of no application", d.by.By, mfa.ErrForbidden)
+	}
+	q.Application, q.FrontEnd, q.Caps = d.by.Application, "api", mfa.CanPrompt
+	a, err := d.s.Decider.Authenticate(ctx, q)
+	if err != nil { // the engine has logged it; a fault of ours is nobody's reject
+		return Authentication{}, fmt.Errorf("no decision is possible on server %s now: ask again, or another server: %w", d.s.Server, mfa.ErrUnavailable)
+	}
+	return Authentication{Verdict: a.Verdict.String(), Message: a.Message, AttemptID: a.Attempt, Handle: a.Handle, Expires: moment(a.Expires), Reply: list(a.Reply)}, nil
+}

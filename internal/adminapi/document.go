@@ -1,0 +1,34 @@
+package adminapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+)
+
+// documentVersion is the version of the API in the document that is kept with the sources:
+// that of the path, not the program's.
+const documentVersion = "v1"
+
+// OpenAPI returns the document that describes every operation (OpenAPI 3.1, JSON), with an
+// example of each.
+func (a *API) OpenAPI() ([]byte, error) {
+	a.illustrate()
+	raw, err := json.Marshal(a.huma.OpenAPI())
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", "  "); err != nil {
+		return nil, err
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}
+
+// Document returns the same without a server: docs/api/openapi.json.
+func Document() ([]byte, error) {
+	a := New(nil, nil, documentVersion, slog.New(slog.DiscardHandler))
+	a.Coordinator(nil)
+	return a.OpenAPI()
+}

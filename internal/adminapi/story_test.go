@@ -1,0 +1,281 @@
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/admin/admintest"
+	"countersign/internal/authn"
+	"countersign/internal/challenge"
+	"countersign/internal/directory"
+	"countersign/internal/enroll"
+	"countersign/internal/group"
+	"countersign/internal/keyring"
+	"countersign/internal/method/otp"
+	"countersign/internal/mfa"
+	"countersign/internal/parking"
+	"countersign/internal/secret"
+	"countersign/internal/store"
+	"countersign/internal/store/storetest"
+)
+
+// passcodes is package method/otp as package enroll wants it.
+type passcodes struct{ totp otp.TOTP }
+
+func (passcodes) Recovery(c mfa.Credential, n int) ([]secret.Text, secret.Text, error) {
+	return otp.GenerateRecovery(nil, c.ID, n)
+}
+func (passcodes) Pass(c mfa.Credential) (code, kept secret.Text, err error) {
+	return otp.GenerateTAP(nil, c.ID)
+}
+func (p passcodes) Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error) {
+	proof, err := p.totp.Finish(ctx, c, f, mfa.Step{}, code)
+	return proof.Floor, err
+}
+func (passcodes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error) {
+	return otp.Resync(c, f, first, second, now)
+}
+
+// real is the API on the real store and engine, with the database in memory, at noon.
+type real struct {
+	*rig
+	store *store.Store
+	down  bool // the engine cannot decide
+}
+
+func newReal(t *testing.T) *real {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, log, now := t.Context(), slog.New(slog.DiscardHandler), func() time.Time { return noon }
+	keys, err := keyring.New(nil, noon)
+	must(err)
+	identity, err := keyring.NewIdentity()
+	must(err)
+	kv, ring := &storetest.Memory{}, keyring.NewRing(keys)
+	must(store.PutKeyset(ctx, kv, "nyc1", identity.Recipient(), keys))
+	db, err := store.Open(ctx, kv, ring, store.Options{Epoch: 1, Server: "nyc1", Identity: identity, Now: now, Log: log})
+	must(err)
+	stop, ended := context.CancelFunc(nil), make(chan error, 1)
+	ctx, stop = context.WithCancel(ctx)
+	go func() { ended <- db.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	must(db.Sync(ctx))
+	r := &real{rig: &rig{trail: admintest.NewTrail(), node: &admintest.Node{Now: now}}, store: db}
+	totp := otp.TOTP{Now: now, Skew: func() int { return 1 }}
+	checker := directory.New(db, directory.Options{Now: now})
+	engine := authn.New(authn.Config{Server: "nyc1", Store: db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}},
+		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
+	carol := mfa.User{ID: "carolcarolcarol2", Login: "carol"}
+	parked := &admintest.Parked{}
+	for _, id := range []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"} {
+		parked.Changes = append(parked.Changes, parking.Change{ID: id, Epoch: 1, Server: "nyc1", Kind: parking.User, What: parking.Added, Object: string(carol.ID), After: parking.Object{User: &carol}, Found: noon})
+	}
+	a := &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, APITokens: db, Administrators: db, Settings: db,
+		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, Engine: engine,
+		Decider: fallible{r, engine}, Digests: ring, Now: now}
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Resolve: a.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
+	r.api = New(a, e, "test", log)
+	r.api.Coordinator(func(context.Context) (group.Overview, error) { return group.Overview{}, nil })
+	return r
+}
+
+// fallible is an engine that can be made to fail.
+type fallible struct {
+	r *real
+	mfa.Authenticator
+}
+
+func (f fallible) Authenticate(ctx context.Context, q mfa.Request) (mfa.Decision, error) {
+	if f.r.down {
+		return mfa.Decision{}, errors.New("no directory")
+	}
+	return f.Authenticator.Authenticate(ctx, q)
+}
+
+// application returns the caller who bears the token of an application.
+func (r *real) application(t *testing.T, name string) admin.Caller {
+	t.Helper()
+	app, err := r.store.ApplicationByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return admin.Caller{By: "token:till", Permissions: admin.ScopePermissions(admin.ScopeAuthenticate), Reach: mfa.Reach{All: true}, Application: app.ID}
+}
+
+// as makes a request one of a caller's.
+func as(req *http.Request, who admin.Caller) *http.Request {
+	return req.WithContext(context.WithValue(req.Context(), callerKey{}, who))
+}
+
+// ask sends an example as a caller.
+func (r *real) ask(t *testing.T, x example, handle string, who admin.Caller) *httptest.ResponseRecorder {
+	t.Helper()
+	method, path, _ := strings.Cut(x.operation, " ")
+	req := httptest.NewRequest(method, Prefix+x.target(), strings.NewReader(strings.ReplaceAll(x.body, "HANDLE", handle)))
+	if x.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if path == "/import/users" {
+		req.Header.Set("Content-Type", "text/csv")
+	}
+	ctx := context.WithValue(req.Context(), callerKey{}, who)
+	if path == "/audit/tail" {
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		go func() { r.trail.Listening(); stop() }()
+	}
+	w := httptest.NewRecorder()
+	r.api.mux.ServeHTTP(w, req.WithContext(ctx))
+	return w
+}
+
+// Every operation has an example, and every example works: with one permission of the
+// operation's rule, and with no other.
+func TestExamples(t *testing.T) {
+	r := newReal(t)
+	var handle string
+	told := map[string]bool{}
+	for _, x := range examples {
+		method, path, _ := strings.Cut(x.operation, " ")
+		op := r.operations()[x.operation]
+		if op == nil {
+			t.Errorf("example of %s, which there is not", x.operation)
+			continue
+		}
+		need, _ := op.Metadata[ruleKey].(rule)
+		who := admin.Caller{By: "adam (console)", Role: mfa.RoleOwner, Reach: mfa.Reach{All: true}}
+		if need[0] == mfa.MayAuthenticate {
+			who = r.application(t, "shop")
+		}
+		who.Permissions = (mfa.RoleOwner.Permissions() | mfa.SetOf(mfa.MayAuthenticate)) &^ mfa.SetOf(need...)
+		if path == "/audit/tail" { // who is refused never listens; TestRules has that
+		} else if w := r.ask(t, x, handle, who); w.Code != http.StatusForbidden {
+			t.Errorf("%s without %s: %d %s", x.operation, need, w.Code, w.Body)
+		}
+		who.Permissions = mfa.SetOf(need...)
+		if path == "/users" && method == "POST" { // the example sets fields that ask for more
+			who.Permissions |= mfa.SetOf(admin.UserChangers...)
+		}
+		w := r.ask(t, x, handle, who)
+		if w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", x.operation, w.Code, w.Body)
+		}
+		var out struct {
+			Handle  string `json:"handle"`
+			Verdict string `json:"verdict"`
+		}
+		_ = json.Unmarshal(w.Body.Bytes(), &out)
+		if path == "/authenticate" {
+			handle = out.Handle
+		}
+		if path == "/challenge" && out.Verdict != "accept" {
+			t.Errorf("the sign-in of the examples ends in %s", w.Body)
+		}
+		told[x.operation] = true
+	}
+	for name := range r.operations() {
+		if !told[name] {
+			t.Errorf("%s has no example", name)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/api/openapi.json anew")
+
+// The document in docs/api is what the program says of itself.
+func TestDocumentIsCurrent(t *testing.T) {
+	want, err := Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("..", "..", "docs", "api", "openapi.json")
+	if *update {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, want, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != string(want) {
+		t.Errorf("%s is not what the program says of itself (%v): run `make api` and look at the difference", file, err)
+	}
+}
+
+// The document is one that others' programs can read: what it refers to is there, names are
+// unique, everything is described and has an example.
+func TestDocumentIsSound(t *testing.T) {
+	raw, err := Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID string                                      `json:"operationId"`
+			Summary     string                                      `json:"summary"`
+			Description string                                      `json:"description"`
+			Tags        []string                                    `json:"tags"`
+			Security    []map[string]any                            `json:"security"`
+			Responses   map[string]struct{ Content map[string]any } `json:"responses"`
+			Parameters  []struct {
+				Name, In string
+				Example  any
+			} `json:"parameters"`
+			RequestBody *struct {
+				Content map[string]struct{ Example any } `json:"content"`
+			} `json:"requestBody"`
+		} `json:"paths"`
+		Components struct {
+			Schemas map[string]any `json:"schemas"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	for path, item := range doc.Paths {
+		for method, op := range item {
+			where := method + " " + path
+			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || op.Description == "" || len(op.Tags) == 0 || len(op.Security) == 0 {
+				t.Errorf("%s is not described, or not alone: %+v", where, op)
+			}
+			ids[op.OperationID] = true
+			if _, ok := op.Responses["default"].Content["application/problem+json"]; !ok {
+				t.Errorf("%s does not say what its errors look like", where)
+			}
+			for _, p := range op.Parameters {
+				if p.In == "path" && p.Example == nil {
+					t.Errorf("%s: parameter %s has no example", where, p.Name)
+				}
+			}
+			if op.RequestBody != nil {
+				for kind, media := range op.RequestBody.Content {
+					if media.Example == nil {
+						t.Errorf("%s: the body (%s) has no example", where, kind)
+					}
+				}
+			}
+		}
+	}
+	for _, part := range strings.Split(string(raw), `"$ref": "`)[1:] {
+		ref, _, _ := strings.Cut(part, `"`)
+		name, ok := strings.CutPrefix(ref, "#/components/schemas/")
+		if _, there := doc.Components.Schemas[name]; !ok || !there {
+			t.Errorf("%s refers to nothing", ref)
+		}
+	}
+}
