@@ -64,6 +64,8 @@ var examples = []example{
 	{"PATCH /administrators/{login}", "/administrators/alice", `{"role":"auditor"}`},
 	{"DELETE /administrators/{login}", "/administrators/alice", ""},
 
+	{"POST /console/links", "", ""},
+
 	{"GET /policy", "", ""},
 	{"PATCH /policy", "", `{"tries":7}`},
 	{"GET /keys", "", ""},
@@ -84,7 +86,7 @@ var examples = []example{
 	{"GET /group/parked", "", ""},
 	{"POST /group/parked/{id}/apply", "/group/parked/aaaaaaaaaaaaaaaa/apply", `{"force":false}`},
 	{"POST /group/parked/{id}/discard", "/group/parked/bbbbbbbbbbbbbbbb/discard", ""},
-	{"POST /group/leave", "", ""},
+	{"POST /group/leave", "", `{"force":false}`},
 
 	{"DELETE /api-tokens/{name}", "/api-tokens/till", ""},
 	{"DELETE /applications/{name}", "/applications/shop", ""},
