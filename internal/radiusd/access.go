@@ -2,7 +2,6 @@ package radiusd
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -73,8 +72,7 @@ func (s *Server) handle(j *job) {
 		<-s.slots
 		s.handlers.Done()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), s.Timeout())
-	defer cancel()
+	ctx := s.deadlines.of(s.Timeout())
 	if j.signed {
 		_ = s.prove(ctx, j.peer) // logged; memory knows, and housekeeping tries again
 	}

@@ -48,7 +48,8 @@ type Server struct {
 	peers      peers
 	duplicates duplicates
 	noise      noise
-	jobs       sync.Pool     // of *job
+	jobs       sync.Pool // of *job
+	deadlines  deadlines
 	slots      chan struct{} // one for each request that is worked on
 	handlers   sync.WaitGroup
 	todo       chan *job     // to a goroutine that rests
@@ -80,6 +81,7 @@ func (s *Server) prepare() {
 	s.peers.init()
 	s.duplicates.init()
 	s.noise.log = s.Log
+	s.deadlines.base = context.Background() // until Run
 	s.jobs.New = func() any { return new(job) }
 	s.slots = make(chan struct{}, maxHandlers)
 	s.todo = make(chan *job)
@@ -99,13 +101,15 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	defer stop()
+	idle, done := context.WithCancel(context.WithoutCancel(ctx)) // ends when nothing is worked on
+	defer done()
+	s.deadlines.base = idle
 	var readers, clerk sync.WaitGroup
 	for _, k := range s.sockets {
 		for range max(2, runtime.GOMAXPROCS(0)) {
 			readers.Go(func() { s.read(ctx, k) })
 		}
 	}
-	idle, done := context.WithCancel(context.WithoutCancel(ctx))
 	clerk.Go(func() { s.keepHouse(idle) })
 	<-ctx.Done()
 	readers.Wait()

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"strconv"
 	"time"
+	"unicode"
 
 	"countersign/internal/mfa"
 )
@@ -143,7 +144,7 @@ func parseLine(b []byte) (line, error) {
 		return line{}, errNotALine
 	}
 	digits := b[len(hashOpen) : len(hashOpen)+2*sha256.Size]
-	if err := l.hash.UnmarshalText(digits); err != nil || !bytes.Equal(digits, bytes.ToLower(digits)) {
+	if err := l.hash.UnmarshalText(digits); err != nil || bytes.ContainsFunc(digits, unicode.IsUpper) {
 		return line{}, errNotALine
 	}
 	l.payload = b[payloadAt:]
