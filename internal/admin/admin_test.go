@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -197,6 +198,33 @@ func TestAUserOfAnotherServerIsFound(t *testing.T) {
 	}
 	if u, err := r.User(ctx, "alice"); err != nil || u.Login != "alice" {
 		t.Errorf("known here, without a master: %+v, %v", u, err)
+	}
+}
+
+// busy cannot hash now.
+type busy struct{ admintest.Passwords }
+
+func (busy) Hash(context.Context, secret.Text) (secret.Text, error) {
+	return secret.Text{}, errors.New("too many password checks are waiting")
+}
+
+// A change that is done in part leaves its record too: otherwise somebody could be made exempt
+// and nobody would know by whom.
+func TestHalfAChangeIsRecorded(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	r.add(t, "alice")
+	r.Passwords = busy{}
+	before := len(r.trail.Recorded())
+	_, err := r.SetUser(ctx, "mallory", "alice", admin.UserChange{State: ptr("exempt"), Password: secret.NewWire("new")})
+	if err == nil || !strings.Contains(err.Error(), "the rest was") {
+		t.Errorf("got %v, want an error that says what was done", err)
+	}
+	acts := r.trail.Recorded()[before:]
+	if u, err := r.User(ctx, "alice"); err != nil || u.State != "exempt" {
+		t.Fatalf("alice is %s, %v", u.State, err)
+	}
+	if len(acts) != 1 || acts[0].By != "mallory" || !strings.Contains(acts[0].Detail, "exempt") {
+		t.Errorf("the trail has %+v, want one act of mallory that tells of exempt", acts)
 	}
 }
 

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -155,6 +156,10 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 	detail := difference(before, s.user(changed), personal...)
 	if c.Password != nil {
 		did, err := s.setPassword(ctx, by, a, c.Password.Text)
+		if err != nil && len(detail) > 0 { // the rest is done, and has to be told
+			err = errors.Join(fmt.Errorf("the password was not set, the rest was: %w", err),
+				s.record(ctx, by, "user set", a.User.Login, fields(append(detail, "password not set"))))
+		}
 		if err != nil {
 			return User{}, err
 		}
