@@ -8,32 +8,19 @@ import (
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/pki"
 )
 
 // ServerTLS is what an independent coordinator listens with. Strangers come without a
 // certificate; who shows one must have it from ca. One that has expired gets as far as
-// Independent, which renews it and refuses all else: otherwise a group that was without its
+// Independent, which looks for its key on record, renews it and refuses all else: otherwise a group that was without its
 // coordinator, or switched off, for longer than its certificates last could never go on.
 func ServerTLS(ca *x509.Certificate, shown func() *tls.Certificate) *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
 	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}, ClientAuth: tls.RequestClientCert,
 		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return shown(), nil },
-		VerifyConnection: func(s tls.ConnectionState) error { return verifyCaller(s, roots, time.Now()) }}
-}
-
-// verifyCaller checks the chain of a caller's certificate, if there is one, as it was while
-// that was valid. Its key is looked for on record with each request.
-func verifyCaller(s tls.ConnectionState, roots *x509.CertPool, now time.Time) error {
-	if len(s.PeerCertificates) == 0 {
-		return nil
-	}
-	leaf := s.PeerCertificates[0]
-	if now.After(leaf.NotAfter) {
-		now = leaf.NotAfter
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	return err
+		VerifyConnection: func(s tls.ConnectionState) error { _, err := pki.VerifyCaller(s, roots, time.Now()); return err }}
 }
 
 // current refuses a caller whose certificate has expired everything but path PathIssue, and

@@ -21,6 +21,9 @@ import (
 	"countersign/internal/trail"
 )
 
+// certificateTimeout bounds asking one server for a certificate.
+const certificateTimeout = 5 * time.Second
+
 // errNoKeys: what a witness is asked for needs the group's keys.
 var errNoKeys = fmt.Errorf("%w: this server is a witness: it votes, and has none of the group's keys; ask one of the group's other servers", mfa.ErrInvalid)
 
@@ -210,19 +213,31 @@ func (s *server) certify(ctx context.Context) error {
 		}
 		return s.peers.issue(ctx, ca, s.Config)
 	}
-	master, err := s.master()
+	out, err := s.askCertificate(ctx)
 	if err != nil {
-		return err
-	}
-	if master.Name == s.Config.Name {
-		return fmt.Errorf("this witness leads; it asks the server that takes over: %w", mfa.ErrUnavailable)
-	}
-	var out peer.Certificate
-	if err := s.peers.client.Call(ctx, master.Peer, http.MethodPost, peer.PathCertificate, peer.CertificateRequest{PublicKey: s.peers.spki}, &out); err != nil {
 		return err
 	}
 	if len(out.PEM) == 0 {
 		return errors.New("the master's answer holds no certificate")
 	}
 	return writeSynced(peerTLS(s.Config.DataDir).CertFile, out.PEM)
+}
+
+// askCertificate asks one server after the other until the master answers: which one that is
+// a witness does not know whose certificate has expired, because nobody else talks to it.
+func (s *server) askCertificate(ctx context.Context) (out peer.Certificate, err error) {
+	err = fmt.Errorf("there is no server that it could ask: %w", mfa.ErrUnavailable)
+	for _, m := range s.peers.members() {
+		if m.Role == mfa.RoleWitness {
+			continue
+		}
+		one, cancel := context.WithTimeout(ctx, certificateTimeout)
+		err = s.peers.client.Call(one, m.Peer, http.MethodPost, peer.PathCertificate, peer.CertificateRequest{PublicKey: s.peers.spki}, &out)
+		cancel()
+		if err == nil {
+			return out, nil
+		}
+		err = fmt.Errorf("%s at %s: %w", m.Name, m.Peer, err)
+	}
+	return out, err
 }

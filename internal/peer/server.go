@@ -78,14 +78,18 @@ func Caller(ctx context.Context) string {
 
 // tlsConfig demands a certificate of the group. Whether the key is on record is asked with
 // each request, so that a server that was taken out is told so, and because the records
-// may change while a connection lasts.
+// may change while a connection lasts. One that has expired opens PathCertificate alone: a
+// witness that was switched off for long has it renewed there.
 func (s *Server) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		NextProtos:     []string{"http/1.1"},
-		ClientAuth:     tls.RequireAndVerifyClientCert,
-		ClientCAs:      s.Pool,
+		ClientAuth:     tls.RequireAnyClientCert,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() },
+		VerifyConnection: func(c tls.ConnectionState) error {
+			_, err := pki.VerifyCaller(c, s.Pool, time.Now())
+			return err
+		},
 	}
 }
 
@@ -104,6 +108,10 @@ func verify(c tls.ConnectionState, allow func(string) (string, bool)) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.current(w, r); err != nil {
+		group.WriteAnswer(w, nil, err)
+		return
+	}
 	if r.URL.Path == PathTestimony && r.Method == http.MethodPost {
 		var in Testimony
 		err := group.ReadBody(r, &in)
@@ -145,6 +153,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, name)))
+}
+
+// current refuses a caller whose certificate has expired everything but to have it renewed,
+// and ends its connection, so that it comes again with the new one.
+func (s *Server) current(w http.ResponseWriter, r *http.Request) error {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || !time.Now().After(r.TLS.PeerCertificates[0].NotAfter) {
+		return nil
+	}
+	w.Header().Set("Connection", "close")
+	if r.URL.Path == PathCertificate {
+		return nil
+	}
+	return fmt.Errorf("the certificate of %.64q has expired: %w; it renews itself while there is a master", r.TLS.PeerCertificates[0].Subject.CommonName, mfa.ErrUnavailable)
 }
 
 // admit checks that the caller's key is on record, before anything else sees the request.
@@ -199,8 +220,9 @@ func (s *Server) raft(path string) bool {
 // Serve answers on l until ctx is done, and then ends every connection.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.refusals = rate.Sometimes{First: 10, Interval: 10 * time.Second}
+	handshakes := &rate.Sometimes{First: 10, Interval: 10 * time.Second}
 	srv := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: 32 << 10, TLSConfig: s.tlsConfig(),
-		ErrorLog: slog.NewLogLogger(refusalLog{s.Log.Handler()}, slog.LevelInfo)}
+		ErrorLog: slog.NewLogLogger(refusalLog{s.Log.Handler(), handshakes}, slog.LevelInfo)}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.ServeTLS(l, "", "") }()
 	select {
@@ -215,13 +237,19 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// refusalLog passes on what net/http says of handshakes that were refused.
-type refusalLog struct{ slog.Handler }
+// refusalLog passes on some of what net/http says of handshakes that were refused: a server
+// that is refused tries again many times a second.
+type refusalLog struct {
+	slog.Handler
+	some *rate.Sometimes
+}
 
 // Handle drops what is of no interest: connections that end before they have said anything.
 func (h refusalLog) Handle(ctx context.Context, r slog.Record) error {
 	if strings.HasSuffix(r.Message, ": EOF") || strings.Contains(r.Message, "connection reset") {
 		return nil
 	}
-	return h.Handler.Handle(ctx, r)
+	var err error
+	h.some.Do(func() { err = h.Handler.Handle(ctx, r) })
+	return err
 }

@@ -19,7 +19,12 @@ import (
 
 func issue(t *testing.T, ca pki.CA, name string) *tls.Certificate {
 	t.Helper()
-	p, err := ca.Issue(pki.Subject{Name: name, IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now())
+	return issueAt(t, ca, name, time.Now())
+}
+
+func issueAt(t *testing.T, ca pki.CA, name string, at time.Time) *tls.Certificate {
+	t.Helper()
+	p, err := ca.Issue(pki.Subject{Name: name, IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +37,7 @@ func issue(t *testing.T, ca pki.CA, name string) *tls.Certificate {
 
 func newCA(t *testing.T) pki.CA {
 	t.Helper()
-	ca, err := pki.NewCA("corp", time.Now())
+	ca, err := pki.NewCA("corp", time.Now().AddDate(0, 0, -100))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,5 +170,64 @@ func TestWhoIsLetIn(t *testing.T) {
 	delete(known, pki.KeyDigest(own.Leaf.RawSubjectPublicKeyInfo))
 	if _, err := call(member, 3, "/x"); err == nil || errors.Is(err, group.ErrNotMember) {
 		t.Errorf("a server of nobody's: %v", err)
+	}
+}
+
+// A certificate that has expired opens the path where it is renewed, if its key is on record
+// and it is of the group's CA, and nothing else; and its connection does not last.
+func TestExpiredCertificate(t *testing.T) {
+	ca, long := newCA(t), time.Now().AddDate(0, 0, -91)
+	own, member, stolen, foreign := issue(t, ca, "n1"), issueAt(t, ca, "w1", long), issueAt(t, ca, "w1", long), issueAt(t, newCA(t), "w1", long)
+	digest := func(c *tls.Certificate) string { return pki.KeyDigest(c.Leaf.RawSubjectPublicKeyInfo) }
+	known := map[string]string{digest(own): "n1", digest(member): "w1"}
+	allow := func(d string) (string, bool) { n, ok := known[d]; return n, ok }
+	h := func() http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { group.WriteAnswer(w, Caller(r.Context()), nil) })
+	}
+	s := &Server{Allow: allow, Sure: func() bool { return true }, Epoch: func() uint64 { return 3 }, Raft: h, RaftPaths: []string{"/raft/"}, API: h,
+		Tell: func() (group.SignedEpoch, error) { return group.SignedEpoch{}, nil }, Ahead: func(string) {},
+		Testify: func() Testimony { return Testimony{} }, Hear: func(Testimony) error { return nil },
+		Certificate: func() (*tls.Certificate, error) { return own, nil }, Pool: ca.Pool(), Log: slog.New(slog.DiscardHandler)}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	shown := member
+	c := NewClient(func() (*tls.Certificate, error) { return shown, nil }, ca.Pool(), allow, func() uint64 { return 3 })
+	defer c.Close()
+	call := func(path string) (string, error) {
+		var name string
+		return name, c.Call(t.Context(), l.Addr().String(), http.MethodPost, path, struct{}{}, &name)
+	}
+	for _, path := range []string{"/raft/stream/message", PathReport, PathEpoch, PathTestimony, PathJoin} {
+		if _, err := call(path); !errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, group.ErrNotMember) {
+			t.Errorf("%s with a certificate that has expired: %v", path, err)
+		}
+	}
+	if _, err := call(PathCertificate); err != nil {
+		t.Errorf("its renewal: %v", err)
+	}
+	shown = issue(t, ca, "w1")
+	known[digest(shown)] = "w1"
+	if _, err := call(PathReport); err != nil {
+		t.Errorf("with the new one: %v", err)
+	}
+	c.Close()
+	shown = stolen
+	if _, err := call(PathCertificate); !errors.Is(err, group.ErrNotMember) {
+		t.Errorf("a key of nobody: %v", err)
+	}
+	shown = foreign
+	if _, err := call(PathCertificate); err == nil || errors.Is(err, group.ErrNotMember) {
+		t.Errorf("a certificate of another CA: %v", err)
 	}
 }

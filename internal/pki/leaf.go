@@ -221,3 +221,17 @@ func parsePair(certs, keys []byte) (*x509.Certificate, *ecdsa.PrivateKey, error)
 	}
 	return cert, key, nil
 }
+
+// VerifyCaller checks the chain of the certificate that a client has shown, if it has shown
+// one, as it was while that was valid, and reports whether it has expired by now.
+func VerifyCaller(c tls.ConnectionState, roots *x509.CertPool, now time.Time) (expired bool, err error) {
+	if len(c.PeerCertificates) == 0 {
+		return false, nil
+	}
+	leaf := c.PeerCertificates[0]
+	if expired = now.After(leaf.NotAfter); expired {
+		now = leaf.NotAfter
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return expired, err
+}
