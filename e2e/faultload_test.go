@@ -63,10 +63,10 @@ func (f *field) people() (all []*crowd) {
 		for _, n := range slices.Concat(c.asks, c.copies) {
 			n.wait = 2 * time.Second
 		}
-		for j := range 9 {
+		for j := range 24 { // so many that the last code of each is often one that a fault befell
 			seed := newSeed(f.t)
 			p := &person{login: fmt.Sprintf("p%d-%d", i, j), seed: seed}
-			if j < 6 {
+			if j < 16 {
 				p.token = newToken(f.t, "hotp", seed)
 				fmt.Fprintf(csv, "%s,%s,\n", p.login, seed)
 			} else {

@@ -149,7 +149,7 @@ func (f *field) suffer(all []mishap) {
 		}
 	}
 	for n, m := range all {
-		if m.Kind == "disaster" { // begins so, too
+		if m.Kind == "disaster" || m.Kind == "alone" { // begins so, too
 			end(time.Now().Add(time.Hour))
 		}
 		began := time.Now()

@@ -396,14 +396,18 @@ func (f *field) readAll() {
 
 // replays sends the last codes that were accepted to every server once more.
 func (f *field) replays(crowds []*crowd) {
+	var all sync.WaitGroup
 	for _, c := range crowds {
-		for _, p := range c.people {
-			for _, code := range p.acked[max(0, len(p.acked)-2):] {
-				at := c.dice.IntN(len(f.serving()))
-				f.keep(f.send(c.asks[at], leg{User: p.login, Code: code, Strict: c.strict, Kind: "replay", Timed: p.token.period > 0, Server: at + 1}))
+		all.Go(func() {
+			for _, p := range c.people {
+				for _, code := range p.acked[max(0, len(p.acked)-2):] {
+					at := c.dice.IntN(len(f.serving()))
+					f.keep(f.send(c.asks[at], leg{User: p.login, Code: code, Strict: c.strict, Kind: "replay", Timed: p.token.period > 0, Server: at + 1}))
+				}
 			}
-		}
+		})
 	}
+	all.Wait()
 }
 
 // judge compares what the clients saw with what was promised.
