@@ -28,7 +28,7 @@ func (n *Node) Get(ctx context.Context, key string) (value []byte, rev int64, er
 	}
 	defer n.ops.Done()
 	if err := n.linear(ctx); err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", key, err)
+		return nil, 0, fmt.Errorf("read: %w", err) // whatever the key: it waits for the master
 	}
 	kvs, _, err := n.page(ctx, []byte(key), nil, 0)
 	if err != nil {

@@ -128,6 +128,22 @@ func TestBackup(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("restore of a group with an independent coordinator", func(t *testing.T) {
+		var with, told buffer
+		inside(t, o, func(ctx context.Context, s *server) {
+			must(t, s.putOutside(ctx, outside{URLs: []string{"https://coordinator.example.net"}}))
+			must(t, s.admin.Backup(ctx, "test", passphrase, &with))
+			must(t, s.putOutside(ctx, outside{}))
+		})
+		restored := options(folder(t))
+		restored.Stdout = &told
+		must(t, RestoreBackup(t.Context(), restored, strings.NewReader(with.String()), passphrase, "corp/1"))
+		for _, want := range []string{"used the coordinator at https://coordinator.example.net", "is its own coordinator", "coordinator retire corp"} {
+			if !strings.Contains(told.String(), want) {
+				t.Errorf("the receipt says %q, want %q in it", told.String(), want)
+			}
+		}
+	})
 	t.Run("other end confirmed", func(t *testing.T) {
 		err := RestoreBackup(t.Context(), options(folder(t)), bytes.NewReader(file.Bytes()), passphrase, "corp/2")
 		if err == nil || !strings.Contains(err.Error(), "corp/1") {

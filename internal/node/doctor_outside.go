@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 
 	"countersign/internal/admin"
@@ -29,12 +30,29 @@ func (s *server) checkOutside(ctx context.Context) []admin.Check {
 				var signed coordinator.Signed
 				err := group.ReadAnswer(r.Response, &signed)
 				s.judgeOutside(&r, signed, err)
+			} else {
+				outsideNext(&r, a)
 			}
 			list[i] = result("coordinator", a, r)
 		})
 	}
 	all.Wait()
 	return list
+}
+
+// outsideNext says what to do about a coordinator that is not reached at address: where it is
+// looked for stands in the node file here, and it is no server of the group.
+func outsideNext(r *reach.Result, address string) {
+	switch {
+	case r.Layer == reach.Lookup:
+		r.NextStep = "put the name in " + address + " into the DNS or /etc/hosts of this machine, or correct coordinator.urls in the node file here"
+	case errors.Is(r.Err, syscall.ECONNREFUSED):
+		r.NextStep = "start the coordinator on that machine (`countersign coordinator --config FILE`); if it runs, its listen.coordinator is another address than coordinator.urls names here"
+	case r.Layer == reach.TCP:
+		r.NextStep = "see whether that machine runs, and whether a firewall between here and there lets the port of " + address + " through"
+	case r.Layer == reach.TLS, r.Layer == reach.HTTP:
+		r.NextStep = "is that the coordinator which the group was founded at? If not, correct coordinator.urls in the node file here; if so, look at its log"
+	}
 }
 
 // judgeOutside judges what the coordinator has answered.

@@ -84,6 +84,22 @@ func TestWhatTheCoordinatorAnswers(t *testing.T) {
 	}
 }
 
+// A coordinator that is not reached is looked for where the node file here says, and is no
+// server that could be started as one.
+func TestNextStepForTheCoordinator(t *testing.T) {
+	closed := free(t)
+	for _, c := range []struct{ address, layer, says string }{
+		{closed, reach.TCP, "countersign coordinator --config"},
+		{"coordinator.invalid:443", reach.Lookup, "coordinator.urls in the node file here"},
+	} {
+		r := reach.Try(t.Context(), reach.Target{Server: "the coordinator", Address: c.address, Setting: "listen.coordinator", Path: "/", Now: time.Now})
+		outsideNext(&r, c.address)
+		if r.OK || r.Layer != c.layer || !strings.Contains(r.NextStep, c.says) || strings.Contains(r.NextStep, "start the server") {
+			t.Errorf("%s: %+v", c.address, r)
+		}
+	}
+}
+
 // Trials run at the same time, and one that does not end holds nothing up.
 func TestDoctorEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -102,12 +103,12 @@ func (s *server) claim() (undo func(), err error) {
 func (s *server) used() error {
 	dir := s.Config.DataDir
 	if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err == nil {
-		return fmt.Errorf("%s holds a group's data already, and was left as it is: start it with `countersign server%s`, or name an empty folder as data_dir", dir, s.configFlag())
+		return fmt.Errorf("%s holds a group's data already, and was left as it is: start it with `countersign server%s`, or name an empty folder as data_dir (or in COUNTERSIGN_DATA, which counts before it)", dir, s.configFlag())
 	}
 	if _, err := os.Stat(filepath.Join(dir, rosterName)); err == nil {
 		return fmt.Errorf("%s is activated into a group already, and was left as it is: start it with `countersign server%[2]s`, or give that up with `countersign group leave --force%[2]s`", dir, s.configFlag())
 	}
-	return fmt.Errorf("%s is not empty, and was left as it is: name an empty folder as data_dir", dir)
+	return fmt.Errorf("%s is not empty, and was left as it is: name an empty folder as data_dir (or in COUNTERSIGN_DATA, which counts before it)", dir)
 }
 
 // foundCA makes the group's CA, or notes whose the group uses. A group that is restored
@@ -119,6 +120,10 @@ func (s *server) foundCA(ctx context.Context) error {
 	_, rev, err := s.getSealed(ctx, sealedOutside)
 	if err == nil && rev != 0 {
 		s.own.Warn("the group used an independent coordinator; restored, it is its own: take coordinator.urls out of the node file")
+		var was outside
+		if text, rerr := s.store.ReadSealed(ctx, sealedOutside); rerr == nil && json.Unmarshal(text.Expose(), &was) == nil {
+			s.formerly = was.URLs
+		}
 		err = s.putOutside(ctx, outside{})
 	}
 	if err != nil {

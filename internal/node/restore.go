@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,6 +91,11 @@ func (s *server) restoreGroup(ctx context.Context, m manifest, keys keyring.Keys
 		"Refused until they are renewed: %d sets of recovery codes and passes; until they are resynchronised: %d counter tokens (`countersign credential resync`).\n"+
 		"Time-based codes up to now, and of as many steps more as totp_window says, are refused (30 to 60 seconds, as a rule); the next ones pass.\n",
 		m.Group, m.what(), m.Created.Format(time.RFC3339), m.Epoch, m.Revision, epoch, h.users, h.void, h.counters)
+	if len(s.formerly) > 0 {
+		fmt.Fprintf(s.Stdout, "The group used the coordinator at %s. Restored, it is its own coordinator: that one knows nothing of this machine's keys. Take\n"+
+			"coordinator.urls out of the node file, set listen.coordinator if other servers are to join, and have the coordinator forget the group:\n"+
+			"`countersign coordinator retire %s` there.\n", strings.Join(s.formerly, ", "), m.Group)
+	}
 	return nil
 }
 

@@ -112,6 +112,7 @@ type server struct {
 	admission   http.Handler           // what of that this server answers as the master
 	link        *coordinator.Link      // to the group's independent coordinator; nil: it is its own
 	founding    *outside               // the coordinator of a group that is being founded
+	formerly    []string               // URLs of that of a group that is being restored
 	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
 	removed     atomic.Bool            // the database ended because this server was removed
 	aside       atomic.Pointer[aside]  // why this server decides nothing; nil: it does

@@ -64,6 +64,7 @@ type Result struct {
 	OK       bool
 	Detail   string
 	NextStep string
+	Err      error          // what failed; nil with OK
 	Skew     time.Duration  // of the other's clock against ours, to the second; > 0: ahead
 	Response *http.Response // read in full
 }
@@ -83,7 +84,7 @@ func Try(ctx context.Context, t Target) Result {
 	r := Result{}
 	err := t.try(ctx, &r, func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
 	if f := (*failure)(nil); errors.As(err, &f) {
-		return Result{Layer: f.layer, Detail: f.err.Error(), NextStep: f.next, Skew: r.Skew}
+		return Result{Layer: f.layer, Detail: f.err.Error(), NextStep: f.next, Err: f.err, Skew: r.Skew}
 	}
 	r.OK, r.Layer, r.Detail = true, HTTP, strings.Join(said, ", ")
 	return r

@@ -120,11 +120,21 @@ func (s *Store) refused(ctx context.Context, err error) error {
 	}
 	s.noticed(ctx, err)
 	if errors.Is(err, mfa.ErrUnknownOutcome) {
-		return fmt.Errorf("the master went away with the change on its way to it, so it may have been made or be made yet: look at what there is once the group has a master again (countersign status names it), and repeat the change if it is missing: %w", err)
+		return told{"the master went away with the change on its way to it, so it may have been made or be made yet: look at what there is once the group has a master again (countersign status names it), and repeat the change if it is missing", err}
 	}
 	if s.Behind() {
-		return fmt.Errorf("this server's copy of the database is behind the master's, so nothing was changed: make the change on another server, or wait until this one has caught up (countersign status shows the lag): %w", err)
+		return told{"this server's copy of the database is behind the master's, so nothing was changed: make the change on another server, or wait until this one has caught up (countersign status shows the lag)", err}
 	}
-	return fmt.Errorf("the group has no master that this server reaches, so nothing was changed: bring the missing servers or the links to them back (countersign group members names them), or make the change on a server that reaches the master; "+
-		"blocking a user, disabling a credential and revoking a token work without: %w", err)
+	return told{"the group has no master that this server reaches, so nothing was changed: bring the missing servers or the links to them back (countersign group members names them), or make the change on a server that reaches the master; " +
+		"blocking a user, disabling a credential and revoking a token work without", err}
 }
+
+// told is an error in words that whoever made the change understands; is, with the keys that
+// were read, is for errors.Is alone.
+type told struct {
+	text string
+	is   error
+}
+
+func (t told) Error() string { return t.text }
+func (t told) Unwrap() error { return t.is }

@@ -409,14 +409,15 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestUnknownSchemaIsRefused(t *testing.T) {
+	const newer = Schema + 1
 	for name, tt := range map[string]struct{ json, want string }{
-		"newer":             {`{"v":2,"state":"protected","sealed":"","new":1}`, "schema version 2, this server knows 1"},
-		"newer, no v first": {`{"state":"protected","v":2}`, "schema version 2"},
+		"newer":             {fmt.Sprintf(`{"v":%d,"state":"protected","sealed":"","new":1}`, newer), fmt.Sprintf("schema version %d, this server knows %d", newer, Schema)},
+		"newer, no v first": {fmt.Sprintf(`{"state":"protected","v":%d}`, newer), fmt.Sprintf("schema version %d", newer)},
 		"no version":        {`{"state":"protected"}`, "schema version 0"},
 		"unknown field":     {`{"v":1,"state":"protected","sealed":"","new":1}`, "new"},
 		"two values":        {`{"v":1,"sealed":""}{}`, "more than one"},
 		"not JSON":          {`nonsense`, "u/x"},
-		"two versions":      {`{"v":1,"v":2,"sealed":""}`, "schema version 2"},
+		"two versions":      {fmt.Sprintf(`{"v":1,"v":%d,"sealed":""}`, newer), fmt.Sprintf("schema version %d", newer)},
 	} {
 		_, err := parseUser("u/x", []byte(tt.json))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
