@@ -221,7 +221,8 @@ func TestConsoleWithoutMaster(t *testing.T) {
 	b := newTab(t)
 	all := newGroup(t, 2)
 	n1, n2 := all[0], all[1]
-	b.owner(n1)
+	device := b.owner(n1)
+	used := device.step()
 	n1.user("bob", "bobs password")
 	var bob struct{ ID string }
 	n1.json(&bob, "user", "show", "bob")
@@ -251,6 +252,13 @@ func TestConsoleWithoutMaster(t *testing.T) {
 	b.open(page)
 	b.fill("/users/"+bob.ID+"/block", "reason", "seen with somebody else's phone")
 	b.reads("Blocked by alice (console)")
+
+	// Whoever comes now gets in too, on this server.
+	b.open(base)
+	b.fill("/sign-out")
+	b.signIn(n2, "alice", ownerPassword, device.after(used))
+	b.reads("alice · owner")
+	b.reads("1 / 2")
 
 	n1.start()
 	await(t, "the master is back", func() bool {

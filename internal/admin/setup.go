@@ -21,6 +21,9 @@ const (
 	// MinOwnerPassword is the shortest password of a first administrator, in characters.
 	MinOwnerPassword = 12
 
+	// ConsoleApplication is the name of the application that people sign in to the console as.
+	ConsoleApplication = "console"
+
 	blobSetup = "setup" // sealed
 )
 
@@ -155,6 +158,10 @@ func (s *Service) BeginSetup(ctx context.Context, token secret.Text, c UserChang
 func (s *Service) FinishSetup(ctx context.Context, u User) error {
 	if !s.SetupNeeded() {
 		return ErrSetup
+	}
+	// Made now and not at the first sign-in: that may be while the group has no master.
+	if _, err := s.BuiltIn(ctx, ConsoleApplication); err != nil {
+		return err
 	}
 	role := mfa.RoleOwner.String()
 	_, err := s.AddAdministrator(ctx, "console link", AdministratorChange{Login: &u.Login, Role: &role})

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 	"countersign/internal/session"
@@ -14,7 +15,7 @@ import (
 
 const (
 	// application is the name of the application that the console signs people in as.
-	application = "console"
+	application = admin.ConsoleApplication
 	// cookieName begins with __Host-: set by this host over TLS only, for every path, and no
 	// other host can plant it.
 	cookieName = "__Host-console"
