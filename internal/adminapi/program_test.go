@@ -103,6 +103,9 @@ func TestProgramSignsIn(t *testing.T) {
 		t.Errorf("another answer to the same challenge: %+v", other)
 	}
 	for _, a := range r.attempts(t) {
+		if a.Reason == mfa.OK && a.Login != "alice" {
+			t.Errorf("recorded as %q", a.Login)
+		}
 		if a.FrontEnd != "api" || a.Application == "" || !strings.HasPrefix(a.Peer, "192.0.2.1:") {
 			t.Errorf("recorded %+v", a)
 		}

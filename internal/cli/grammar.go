@@ -27,6 +27,7 @@ type grammar struct {
 	Log           logVerbs           `cmd:"" help:"Verbosity at run time."`
 	Key           keyVerbs           `cmd:"" help:"The group's keyset."`
 	APIToken      tokenVerbs         `cmd:"" name:"api-token" help:"Tokens for programs that use the admin API."`
+	API           apiVerbs           `cmd:"" name:"api" help:"The REST API."`
 	Backup        backupVerbs        `cmd:"" help:"One encrypted file with everything, keys included."`
 	Completion    completionVerb     `cmd:"" help:"Print a script that completes commands in a shell."`
 	Version       versionVerb        `cmd:"" help:"Print the version."`
