@@ -30,7 +30,7 @@ const lapse = time.Second
 
 // lapsed reports whether a change of the old epoch may be gone with its majority.
 func (k *fork) lapsed(c change) bool {
-	return k.parted(c.Server, c.To) && c.To.After(k.Killed.Add(-lapse)) && c.From.Before(k.Killed)
+	return k.parted(c) && c.To.After(k.Killed.Add(-lapse)) && c.From.Before(k.Killed)
 }
 
 // contactBound is within what time servers that nothing keeps apart must have stopped deciding
@@ -57,9 +57,11 @@ func (k *fork) epoch(server int, from, to time.Time) int {
 	return 0
 }
 
-// parted reports whether what a server acknowledged in the old epoch may be missing in the
-// new one.
-func (k *fork) parted(server int, to time.Time) bool { return server != k.Young && to.After(k.Synced) }
+// parted reports whether a change was acknowledged where it may be missing in the new epoch:
+// in the old one, by another server, after Young had last been in step.
+func (k *fork) parted(c change) bool {
+	return c.Server != k.Young && c.To.After(k.Synced) && k.epoch(c.Server, c.From, c.To) != 2
+}
 
 // histories are those that one database each must explain: that of the old epoch, and that
 // of the new one with what it was made from. What may have become part of either is open in both.
@@ -76,7 +78,7 @@ func (k *fork) histories(changes []change) (all [2][]change) {
 			all[0], all[1] = append(all[0], open), append(all[1], open)
 		case epoch == 2:
 			all[1] = append(all[1], c)
-		case !k.parted(c.Server, c.To):
+		case !k.parted(c):
 			all[0], all[1] = append(all[0], c), append(all[1], c)
 		case c.From.After(k.Began): // the new epoch's copy was made before
 			all[0] = append(all[0], c)
@@ -254,11 +256,23 @@ func (f *field) merges() (parked map[string]bool) {
 	return parked
 }
 
+// gone reports whether an acknowledged change must be seen and is not. What may be parked
+// is not its matter. k is nil if there was one epoch.
+func (k *fork) gone(c change, there, blocked map[string]bool) bool {
+	switch c.Kind {
+	case "add":
+		return !there[c.Key] && (k == nil || !k.parted(c))
+	case "block":
+		return !blocked[c.Key] && (k == nil || !k.lapsed(c))
+	}
+	return false
+}
+
 // lostChanges finds changes that the old epoch acknowledged, and that are neither in the
 // new one nor parked. there and blocked are the users of the new one by login.
 func (k *fork) lostChanges(changes []change, there, parked map[string]bool) (faults []string) {
 	for _, c := range changes {
-		if c.Fate != "done" || k.lapsed(c) || !k.parted(c.Server, c.To) || k.epoch(c.Server, c.From, c.To) == 2 {
+		if c.Fate != "done" || k.lapsed(c) || !k.parted(c) {
 			continue
 		}
 		late := k.epoch(c.Server, c.From, c.To) == 1 && c.From.After(k.Began) // the new epoch's copy lacks it
@@ -323,6 +337,22 @@ func TestForkHistory(t *testing.T) {
 	check(t, "an addition that is parked", k.lostChanges([]change{add(1, 16)}, none, listed), "")
 	check(t, "an addition that had arrived", k.lostChanges([]change{add(1, 11)}, listed, none), "")
 	check(t, "an addition in the new epoch", k.lostChanges([]change{add(2, 16)}, none, none), "")
+	for _, c := range []struct {
+		name string
+		c    change
+		k    *fork
+		want bool
+	}{
+		{"acknowledged in the old epoch after contact", add(1, 25), k, true},
+		{"acknowledged in the old epoch", add(1, 16), k, false},
+		{"acknowledged before the cut", add(1, 9), k, true},
+		{"acknowledged in the only epoch", add(1, 16), nil, true},
+		{"a block in the old epoch", op(1, "block", "", 16, 17), k, true},
+	} {
+		if got := c.k.gone(c.c, none, none); got != c.want {
+			t.Errorf("%s: gone %v, want %v", c.name, got, c.want)
+		}
+	}
 	last := op(1, "write", "a", 16, 17)
 	check(t, "a change that is not parked", k.lostChanges([]change{last}, none, none), "nor parked")
 	k.Killed = at(17)

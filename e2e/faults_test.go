@@ -422,8 +422,7 @@ func (f *field) judge() {
 			ids[string(u.ID)], there[u.Login], blocked[u.Login] = u.Login, true, u.Blocked
 		}
 		for _, c := range f.changes {
-			missing := c.Kind == "add" && !there[c.Key] && (f.fork == nil || !f.fork.parted(c.Server, c.To))
-			if c.Fate == "done" && (missing || c.Kind == "block" && !blocked[c.Key] && (f.fork == nil || !f.fork.lapsed(c))) {
+			if c.Fate == "done" && f.fork.gone(c, there, blocked) {
 				f.wrongs = append(f.wrongs, fmt.Sprintf("acknowledged and not there at server %d: %+v", i+1, c))
 			}
 		}
