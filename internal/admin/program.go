@@ -25,6 +25,7 @@ type AuthenticateRequest struct {
 
 // ChallengeRequest answers a challenge.
 type ChallengeRequest struct {
+	Login  string       `json:"login,omitempty" maxLength:"253" doc:"as in the first leg, for the trail; another user's is refused"`
 	Handle []byte       `json:"handle" doc:"of the challenge"`
 	Answer *secret.Wire `json:"answer" writeOnly:"true" doc:"what the user typed"`
 	Source string       `json:"source,omitempty" maxLength:"253"`
@@ -63,8 +64,8 @@ func (d Desk) Challenge(ctx context.Context, leg ProgramLeg, r ChallengeRequest)
 	if len(r.Handle) == 0 || r.Answer == nil {
 		return Authentication{}, invalid("handle or answer is missing")
 	}
-	q := mfa.Request{Handle: r.Handle, Answer: r.Answer.Text, Source: r.Source, Peer: leg.Peer}
-	q.Leg = d.s.leg(d.by.Application, leg.Key, string(r.Handle), r.Source, string(q.Answer.Expose()))
+	q := mfa.Request{Login: r.Login, Handle: r.Handle, Answer: r.Answer.Text, Source: r.Source, Peer: leg.Peer}
+	q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, string(r.Handle), r.Source, string(q.Answer.Expose()))
 	return d.decide(ctx, q)
 }
 

@@ -38,7 +38,7 @@ var examples = []example{
 	{"POST /api-tokens", "", `{"name":"till","scopes":["authenticate"],"application":"shop","seconds":7776000}`},
 	{"GET /api-tokens", "/api-tokens?limit=50", ""},
 	{"POST /authenticate", "", `{"login":"alice","password":"correct horse","source":"203.0.113.7"}`},
-	{"POST /challenge", "", `{"handle":"HANDLE","answer":"834822"}`},
+	{"POST /challenge", "", `{"login":"alice","handle":"HANDLE","answer":"834822"}`},
 	{"POST /test", "", `{"login":"alice","application":"shop","password":"correct horse"}`},
 	{"GET /policy/explain", "/policy/explain?login=alice&application=shop", ""},
 	{"GET /audit/attempts", "/audit/attempts?user=alice&since=2026-11-25T00:00:00Z&limit=50", ""},

@@ -113,7 +113,7 @@ func TestProgramSignsIn(t *testing.T) {
 }
 
 func challengeBody(a admin.Authentication, code string) string {
-	b, _ := json.Marshal(map[string]any{"handle": a.Handle, "answer": code})
+	b, _ := json.Marshal(map[string]any{"login": "alice", "handle": a.Handle, "answer": code})
 	return string(b)
 }
 

@@ -263,9 +263,6 @@ func (e *Engine) verdict(a *attempt, v mfa.Verdict, why mfa.Reason) *mfa.Attempt
 	r := &mfa.Attempt{ID: a.id, Time: now, Server: e.Server, Application: a.app.Name, FrontEnd: a.FrontEnd, User: a.acct.User.ID,
 		Login: printable(a.Login), Source: printable(a.Source), Verdict: v, Reason: why, Method: a.method, Credential: a.cred,
 		Degraded: a.alone || !contact, Duration: now.Sub(a.begun), Trace: a.trace}
-	if a.Login == "" && a.handle != nil { // the answer to a challenge says no name
-		r.Login = printable(a.acct.User.Login)
-	}
 	if a.app.Name == "" {
 		r.Application = printable(string(a.Application))
 	}
