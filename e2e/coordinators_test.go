@@ -173,6 +173,16 @@ func TestThreeCoordinators(t *testing.T) {
 		t.Error("a coordinator that was taken out does not say so")
 	}
 	dead.joinCoordinator(a.colleagueCode())
-	a.colleagues(3, 3)
+	leads = a.colleagues(3, 3)
 	dead.sees("corp", 1, "n2")
+
+	// The one that leads leaves: another one leads.
+	i = slices.IndexFunc(all, func(s *server) bool { return serverName(t, s) == leads })
+	gone, rest := all[i], all[(i+1)%3]
+	gone.cli("coordinator", "leave", "--yes")
+	await(t, "its end", func() bool { return !gone.proc.alive() })
+	if now := rest.colleagues(2, 1); now == leads {
+		t.Errorf("%s has left and leads", leads)
+	}
+	rest.sees("corp", 1, "n2")
 }

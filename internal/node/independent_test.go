@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -13,9 +14,11 @@ import (
 	"time"
 
 	"countersign/internal/admin"
+	"countersign/internal/cluster"
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/mfatest"
+	"countersign/internal/secret"
 )
 
 // onSocket asks the admin API of a data folder.
@@ -164,4 +167,100 @@ func TestCoordinatorsGivenCertificate(t *testing.T) {
 	if i < 0 || doc.Checks[i].OK || !strings.Contains(doc.Checks[i].Detail, "it expires at") {
 		t.Errorf("doctor: %+v", doc.Checks)
 	}
+}
+
+// A coordinator's backup is not restored beside it while it lives, but at the operator's
+// word, or when nobody answers any more; then it is alone, whoever was beside it before.
+func TestRestoreBesideALivingCoordinator(t *testing.T) {
+	o := options(folder(t))
+	o.Config.Listen.HTTPS, o.Config.Listen.RADIUS, o.Config.Listen.Accounting, o.Config.Listen.Metrics = "", nil, nil, ""
+	o.Config.Listen.Coordinator, o.Config.Listen.Peer = free(t), free(t)
+	if err := InitCoordinator(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, o, RunCoordinator)
+	await(t, "its own record", func() bool {
+		var seen group.Overview
+		onSocket(t, o.Config.DataDir, "GET", "/coordinator/status", "", &seen)
+		return len(seen.Coordinators) == 1 && seen.Coordinators[0].Leads && onSocket(t, o.Config.DataDir, "POST", "/coordinator/activations", `{"coordinator":true}`, nil) == 200
+	})
+	r.end()
+	backup := backupOf(t, o, "a long recovery passphrase")
+	r = start(t, o, RunCoordinator)
+	defer r.end()
+
+	other := o
+	other.Config.DataDir = folder(t)
+	other.Config.Listen.Coordinator, other.Config.Listen.Peer = free(t), free(t)
+	var said buffer
+	other.Stdout = &said
+	pass := secret.FromString("a long recovery passphrase")
+	restore := func(confirm string) error {
+		return RestoreBackup(t.Context(), other, bytes.NewReader(backup), pass, confirm)
+	}
+	if err := restore(""); err == nil || !strings.Contains(err.Error(), "the coordinators live: "+o.Config.Listen.Coordinator+" answers") || !strings.Contains(err.Error(), "--confirm countersign-coordinator/1") {
+		t.Fatalf("beside a living one: %v", err)
+	}
+	if err := restore("countersign-coordinator/7"); err == nil || !strings.Contains(err.Error(), "what ends with this restore is countersign-coordinator/1") {
+		t.Errorf("another epoch was confirmed: %v", err)
+	}
+	if err := restore("countersign-coordinator/1"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "Asked coordinator nyc1 at "+o.Config.Listen.Coordinator+": it lives.") {
+		t.Errorf("told: %s", said.String())
+	}
+	again := start(t, other, RunCoordinator)
+	defer again.end()
+	var seen group.Overview
+	await(t, "it leads", func() bool {
+		onSocket(t, other.Config.DataDir, "GET", "/coordinator/status", "", &seen)
+		return len(seen.Coordinators) == 1 && seen.Coordinators[0].Leads
+	})
+	if got := seen.Coordinators[0].Peer; got != other.Config.Listen.Peer {
+		t.Errorf("the restored one is known at %s, want %s", got, other.Config.Listen.Peer)
+	}
+}
+
+// await waits until ok holds.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) { // between two looks
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within a minute", what)
+		}
+	}
+}
+
+// backupOf writes the backup of a coordinator that does not run, with a passphrase that
+// takes no time to try.
+func backupOf(t *testing.T, o Options, passphrase string) []byte {
+	t.Helper()
+	c := &independent{server: &server{Options: o, work: 10}}
+	if err := c.openLog(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.log.Close()
+	var err error
+	if c.id, err = loadIdentity(o.Config.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	if c.node, err = cluster.Open(t.Context(), c.clusterOptions()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.node.Close()
+	data := newStage(t.Context(), func(err error) { t.Error(err) })
+	defer func() {
+		if err := data.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := c.open(t.Context(), data); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := c.Backup(t.Context(), "root", secret.FromString(passphrase), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

@@ -238,6 +238,10 @@ func (s *server) askOutside(ctx context.Context, f cluster.Folder) uint64 {
 	defer cancel()
 	link := coordinator.NewLink(f.Group, s.Config.Coordinator, s.peers.ca, s.peers.certificate)
 	defer link.Close()
+	var kept standing // tells of coordinators that the node file does not name
+	if kept.loadBy(s.Config.DataDir, f.Group, f.Highest, func(signed coordinator.Signed) (coordinator.Standing, error) { return signed.OpenBy(s.peers.ca) }) == nil {
+		link.Learn(kept.last.Coordinators)
+	}
 	st, _, err := link.Master(ctx)
 	if err != nil {
 		s.own.Info("the coordinator was not heard at the start", "coordinator", s.Config.Coordinator, "error", err)
