@@ -52,6 +52,7 @@ type Service struct {
 	Log          *slog.Logger
 
 	changing sync.Mutex // held while votes are given or taken
+	quiet    time.Time  // until then none is taken: who has asked for something is being answered; under changing
 }
 
 // Preview is what an activation code admits to, shown before it is used.

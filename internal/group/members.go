@@ -95,6 +95,10 @@ func (s *Service) Forget(ctx context.Context, by, name string) error {
 	if err := s.keepsKeys(m); err != nil {
 		return err
 	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	// The server that has passed this on may be the one that loses its vote by it.
+	defer func() { s.quiet = s.Now().Add(balanceEvery) }()
 	for _, n := range nodes {
 		if n.Name == name || n.Peer == m.Peer {
 			if err := s.Cluster.Remove(ctx, n.ID); err != nil {
@@ -186,6 +190,9 @@ func (s *Service) look(ctx context.Context) (membership.Step, error) {
 
 // balance makes one step towards the right number of votes.
 func (s *Service) balance(ctx context.Context) (membership.Step, error) {
+	if left := s.quiet.Sub(s.Now()); left > 0 && left <= balanceEvery {
+		return membership.Step{}, nil
+	}
 	nodes, err := s.Cluster.Nodes()
 	if err != nil {
 		return membership.Step{}, err
