@@ -294,6 +294,11 @@ func (s *server) forget(ctx context.Context, by, name string) error {
 	if _, contact := s.store.Contact(); !contact {
 		return fmt.Errorf("the group has no master that this server reaches, so %s stays on record there: %w; bring the missing servers or the links to them back%s", name, mfa.ErrUnavailable, s.leaveAdvice(name))
 	}
+	return s.takeOut(ctx, by, name)
+}
+
+// takeOut is forget for a group that has a master.
+func (s *server) takeOut(ctx context.Context, by, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout) // half a departure helps nobody
 	defer cancel()
 	for {

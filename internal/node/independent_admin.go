@@ -165,7 +165,7 @@ func (c *independent) Forget(ctx context.Context, by, name string) (admin.Remove
 	if err := c.majority(); err != nil {
 		return out, c.advised(err)
 	}
-	return out, c.advised(c.forget(ctx, by, name))
+	return out, c.advised(c.takeOut(ctx, by, name))
 }
 
 // Leave implements adminapi.Coordinator.
@@ -178,7 +178,7 @@ func (c *independent) Leave(ctx context.Context, by string) (admin.Removed, erro
 	if err := c.majority(); err != nil {
 		return out, c.advised(err)
 	}
-	if err := c.forget(ctx, by, c.Config.Name); err != nil {
+	if err := c.takeOut(ctx, by, c.Config.Name); err != nil {
 		return out, c.advised(err)
 	}
 	c.own.Warn("this coordinator has left the others and ends", "by", by)
