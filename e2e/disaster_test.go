@@ -203,8 +203,16 @@ func TestDisasterPair(t *testing.T) {
 	m.launch()
 	await(t, "the old master decides nothing", func() bool {
 		r := m.try("", "status")
-		return r.code == 0 && strings.Contains(r.stdout, "this server decides nothing: the group is at epoch 2")
+		return r.code == 0 && strings.Contains(r.stdout, "this server decides nothing: the group is at epoch 2") && strings.Contains(r.stdout, "of the later epoch") // it has started over
 	})
+	await(t, "the replica reaches the old master again", func() bool {
+		return strings.Contains(third.try("", "doctor").stdout, "n1 is at epoch 1, this server at 2")
+	})
+	for s, says := range map[*server]string{m: "server n1 knows epoch 1, this group is at epoch 2", third: "n1 is at epoch 1, this server at 2"} {
+		if r := s.try("", "doctor"); r.code != 1 || !strings.Contains(r.stdout, says) || strings.Contains(r.stdout, "x/trail") {
+			t.Errorf("doctor while one is of an epoch that ended: exit %d\n%s", r.code, r.stdout)
+		}
+	}
 	rep.start()
 	m.inEpoch(2, "replica")
 	if len(m.parked()) != 1 || len(rep.parked()) != 0 {

@@ -136,7 +136,7 @@ func (s *server) checkTrail(ctx context.Context) admin.Check {
 	}
 	var head trail.Position
 	var err error
-	if _, contact := s.store.Contact(); contact && !s.witness { // a witness has none there; without a master none can be had
+	if _, contact := s.store.Contact(); contact && !s.witness && s.aside.Load() == nil { // a witness has none there; without a master none can be had
 		head, err = s.loadHead(ctx)
 	}
 	if err == nil {
