@@ -41,6 +41,9 @@ type decider struct{ s *server }
 func (d decider) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
 	if !d.s.parted.Load() {
 		if d.s.store.Behind() && d.s.aside.Load() == nil {
+			if err := d.s.store.Merge(ctx); err != nil { // the master does not know yet what was used here
+				return mfa.Decision{}, fmt.Errorf("the copy here is behind, so that the master decides, and it was not told what this server settled alone: %w", err)
+			}
 			return d.atMaster(ctx, r)
 		}
 		return d.s.heeding().Authenticate(ctx, r)
