@@ -25,7 +25,7 @@ deps:
 screenshots: deps
 	SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -run 'TestScreenshots$$' ./e2e
 
-# The description of the REST API, docs/api/openapi.json, from the program itself.
+# The description of the REST API, docs/api/openapi.json and index.html, from the program itself.
 api:
 	go test ./internal/adminapi -run 'TestDocumentIsCurrent$$' -count 1 -args -update
 

@@ -1,0 +1,145 @@
+package adminapi
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+//go:embed page.html
+var pageText string
+
+// Page returns the description of the API as one page that loads nothing: docs/api/index.html.
+func Page() ([]byte, error) {
+	a := New(nil, nil, documentVersion, slog.New(slog.DiscardHandler))
+	a.Coordinator(nil)
+	a.illustrate()
+	page, err := template.New("page").Parse(pageText)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = page.Execute(&out, shown(a.huma.OpenAPI()))
+	return out.Bytes(), err
+}
+
+// What the page shows.
+type (
+	shownGroup struct {
+		Name       string
+		Operations []shownOperation
+	}
+	shownOperation struct {
+		ID, Method, Path, Summary, Description string
+		Parameters                             []shownField
+		Body, Answer                           string // names of schemas
+		Fields                                 []shownField
+		Example                                string
+	}
+	shownField struct {
+		Name, In, Type, Doc string
+		Required            bool
+	}
+)
+
+// shown orders the document by the first part of the paths.
+func shown(doc *huma.OpenAPI) []shownGroup {
+	groups := map[string]*shownGroup{}
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		ops := methodsOf(doc.Paths[path])
+		for _, method := range []string{"GET", "POST", "PATCH", "DELETE"} {
+			op := ops[method]
+			if op == nil {
+				continue
+			}
+			g := groups[op.Tags[0]]
+			if g == nil {
+				g = &shownGroup{Name: op.Tags[0]}
+				groups[op.Tags[0]] = g
+			}
+			g.Operations = append(g.Operations, shownOperationOf(doc, method, path, op))
+		}
+	}
+	var out []shownGroup
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		out = append(out, *groups[name])
+	}
+	return out
+}
+
+func shownOperationOf(doc *huma.OpenAPI, method, path string, op *huma.Operation) shownOperation {
+	s := shownOperation{ID: op.OperationID, Method: method, Path: Prefix + path, Summary: op.Summary, Description: op.Description}
+	for _, p := range op.Parameters {
+		s.Parameters = append(s.Parameters, shownField{p.Name, p.In, typeOf(p.Schema), p.Description, p.Required})
+	}
+	if op.RequestBody != nil {
+		for _, media := range op.RequestBody.Content {
+			s.Body, s.Fields = fieldsOf(doc, media.Schema)
+			s.Example = exampleText(media.Example)
+		}
+	}
+	if ok := op.Responses["200"]; ok != nil {
+		for _, media := range ok.Content {
+			s.Answer, _ = fieldsOf(doc, media.Schema)
+		}
+	}
+	return s
+}
+
+// fieldsOf returns the name of a schema and its fields.
+func fieldsOf(doc *huma.OpenAPI, s *huma.Schema) (name string, fields []shownField) {
+	if s == nil {
+		return "", nil
+	}
+	if s.Ref != "" {
+		name = strings.TrimPrefix(s.Ref, "#/components/schemas/")
+		s = doc.Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.Properties)) {
+		fields = append(fields, shownField{n, "body", typeOf(s.Properties[n]), s.Properties[n].Description, slices.Contains(s.Required, n)})
+	}
+	return name, fields
+}
+
+// typeOf says in a few words what a value is.
+func typeOf(s *huma.Schema) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Ref != "":
+		return strings.TrimPrefix(s.Ref, "#/components/schemas/")
+	case s.Items != nil:
+		return "list of " + typeOf(s.Items)
+	case len(s.Enum) > 0:
+		words := make([]string, len(s.Enum))
+		for i, e := range s.Enum {
+			words[i] = fmt.Sprint(e)
+		}
+		return strings.Join(words, " | ")
+	case s.Format == "date-time":
+		return "time (RFC 3339)"
+	}
+	return s.Type
+}
+
+func exampleText(v any) string {
+	switch x := v.(type) {
+	case json.RawMessage:
+		var out bytes.Buffer
+		if json.Indent(&out, x, "", "  ") == nil {
+			return out.String()
+		}
+		return string(x)
+	case string:
+		return x
+	}
+	return ""
+}
