@@ -54,33 +54,36 @@ func (s *server) keepHeard(ctx context.Context) error {
 	s.kept.load(s.Config.DataDir)
 	tick := time.NewTicker(keptEvery)
 	defer tick.Stop()
-	var last []byte
+	defer s.writeHeard()
 	for {
-		var list []group.Kept
-		for _, m := range s.peers.members() {
-			one := s.kept.of(m.Name)
-			if seen, ok := s.heard.Last(m.Name); ok && seen.Report.Epoch > 0 {
-				one = &group.Kept{Name: m.Name, At: seen.Last.UTC().Truncate(time.Second), Epoch: seen.Report.Epoch, ClusterID: seen.Report.ClusterID,
-					Revision: seen.Report.Revision, Led: seen.Report.Leads()}
-			}
-			if one != nil && m.Name != s.Config.Name {
-				list = append(list, *one)
-			}
-		}
-		b, err := json.Marshal(list)
-		if err == nil && len(list) > 0 && string(b) != string(last) {
-			if err = replaceFile(filepath.Join(s.Config.DataDir, keptName), append(b, '\n')); err == nil {
-				last = b
-			}
-		}
-		if err != nil {
-			s.own.Debug("what other servers reported could not be written", "file", keptName, "error", err)
-		}
+		s.writeHeard()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// writeHeard writes down what was heard so far, or kept from before.
+func (s *server) writeHeard() {
+	var list []group.Kept
+	for _, m := range s.peers.members() {
+		one := s.kept.of(m.Name)
+		if seen, ok := s.heard.Last(m.Name); ok && seen.Report.Epoch > 0 {
+			one = &group.Kept{Name: m.Name, At: seen.Last.UTC().Truncate(time.Second), Epoch: seen.Report.Epoch, ClusterID: seen.Report.ClusterID,
+				Revision: seen.Report.Revision, Led: seen.Report.Leads()}
+		}
+		if one != nil && m.Name != s.Config.Name {
+			list = append(list, *one)
+		}
+	}
+	b, err := json.Marshal(list)
+	if err == nil && len(list) > 0 {
+		err = replaceFile(filepath.Join(s.Config.DataDir, keptName), append(b, '\n'))
+	}
+	if err != nil {
+		s.own.Debug("what other servers reported could not be written", "file", keptName, "error", err)
 	}
 }
 

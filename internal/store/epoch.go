@@ -172,7 +172,7 @@ func (s *Store) TrailMerged(ctx context.Context, server string) (released bool, 
 func (s *Store) ReleaseHold(ctx context.Context, by string) (awaited []string, err error) {
 	err = s.UpdateEpochRecord(ctx, func(r *EpochRecord) error {
 		if r.Hold == nil || r.Hold.Released() {
-			return fmt.Errorf("nothing is held back: %w", mfa.ErrNotFound)
+			return told{"nothing is held back", mfa.ErrNotFound}
 		}
 		awaited = r.Hold.Awaits
 		r.Hold.ReleasedBy, r.Hold.ReleasedAt = by, s.now().Truncate(time.Second)

@@ -275,7 +275,7 @@ func (s *Store) lift(ctx context.Context, c parking.Change) (err error) {
 }
 
 // errChanged: the object of a parked change was changed in this epoch too.
-var errChanged = fmt.Errorf("it was changed in this epoch too: look at both, then apply with --force to take the parked one, or discard it: %w", mfa.ErrConflict)
+var errChanged = told{"it was changed in this epoch too: look at both, then apply with --force to take the parked one, or discard it", mfa.ErrConflict}
 
 // apply makes the change; each case is one conditional write, and decides on what that reads.
 func (s *Store) apply(ctx context.Context, c *parking.Change, key string, force bool) error {
