@@ -146,6 +146,25 @@ func TestRejoinListsEveryWrite(t *testing.T) {
 	}
 }
 
+// The copy of a voter that was killed can end before the fork. What it lacks it has not removed.
+func TestRejoinOfACopyThatEndsEarly(t *testing.T) {
+	early := &storetest.Memory{}
+	var late mfa.User
+	d := part(t, func(s *store.Store) {
+		late = addUser(t, s, "late")
+		addTOTP(t, s, late, "seed of the late user")
+	})
+	d.thereKV = early
+	if r := d.rejoin(); len(r.Restricted) != 0 || r.Listed != 0 || r.Finished.IsZero() {
+		t.Errorf("report %+v", r)
+	}
+	a, err := d.here.Account(t.Context(), late.ID, true)
+	must(t, err)
+	if a.User.Block != nil || len(a.Credentials) != 1 || a.Credentials[0].Disabled {
+		t.Errorf("the late user: %+v", a)
+	}
+}
+
 // What restricts holds at once, and needs nobody.
 func TestRejoinRestricts(t *testing.T) {
 	ctx := t.Context()

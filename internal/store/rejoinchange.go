@@ -35,6 +35,9 @@ func (r *rejoining) changed(ctx context.Context) error {
 
 // removed looks at what this database has and the old copy has not.
 func (r *rejoining) removed(ctx context.Context) error {
+	if r.reader.old.Revision() <= r.from {
+		return nil // a voter that was killed may know less than the epoch began with: it lacks, and removed nothing
+	}
 	for i, prefix := range toldPrefixes {
 		step := r.step(stepRemoved, i)
 		if prefix == keySettings || r.at.Cursor > step+prefix+"\xff" {
