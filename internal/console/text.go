@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"bytes"
 	"embed"
 	"fmt"
 	"strings"
@@ -17,13 +18,12 @@ type texts map[string]string
 // loadTexts reads a catalogue: lines "key = text", comments behind #, blank lines. A text
 // holds %s and %d where fmt puts values.
 func loadTexts(language string) (texts, error) {
-	f, err := textFiles.Open("text/" + language + ".txt")
+	b, err := textFiles.ReadFile("text/" + language + ".txt")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	all := texts{}
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(bytes.NewReader(b))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
