@@ -32,10 +32,11 @@ type bridge struct {
 // snapshot yet cannot tell the version of its schema, and a read that was asked again is
 // answered twice. An operator should not see them.
 var harmless = map[string]bool{
-	"Running http and grpc server on single port. This is not recommended for production.":                               true,
-	"simple token is not cryptographically signed":                                                                       true,
-	"Failed to detect schema version":                                                                                    true,
-	"failed to update storage version":                                                                                   true,
+	"Running http and grpc server on single port. This is not recommended for production.": true,
+	"simple token is not cryptographically signed":                                         true,
+	"Failed to detect schema version":                                                      true,
+	"failed to update storage version":                                                     true,
+
 	"ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader": true,
 }
 
