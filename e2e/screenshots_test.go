@@ -1,3 +1,5 @@
+//go:build screenshots
+
 package e2e_test
 
 import (
@@ -16,7 +18,7 @@ import (
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
-		t.Skip("set SCREENSHOTS to a folder, or run `make screenshots`")
+		t.Fatal("set SCREENSHOTS to a folder, or run `make screenshots`")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)

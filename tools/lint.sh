@@ -25,6 +25,7 @@ unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || { echo "not gofmt-ed: $unformatted"; exit 1; }
 echo "== go vet"
 go vet ./...
+go vet -tags screenshots ./e2e
 echo "== Windows, macOS, ARM"
 for system in windows/amd64 darwin/arm64 linux/arm64; do
 	CGO_ENABLED=0 GOOS=${system%/*} GOARCH=${system#*/} go build ./...

@@ -15,6 +15,9 @@ import (
 // the server's.
 func FuzzOperations(f *testing.F) {
 	for i, x := range examples {
+		if strings.Contains(x.target(), "tail") { // has no end
+			continue
+		}
 		f.Add(uint8(i), x.target(), x.body)
 		f.Add(uint8(i), x.target(), strings.Replace(x.body, `":"`, `":[{"`, 1))
 	}
