@@ -74,7 +74,8 @@ func (c *Client) Preview(ctx context.Context, r group.Request) (p group.Preview,
 }
 
 // Activate asks for admission. After an error whose outcome is open the same request may
-// have been granted: then a new code for the same machine admits it again.
+// have been granted: then the group has a server of that name on record, which is to be
+// forgotten there before a new code admits the machine.
 func (c *Client) Activate(ctx context.Context, r group.Request) (g group.Grant, err error) {
 	return g, c.proven(ctx, PathActivate, r, group.KindGrant, &g)
 }
