@@ -89,8 +89,8 @@ func (s *server) printSetup(ctx context.Context) bool {
 		return false
 	}
 	fmt.Fprintf(s.Stdout, "This group has no administrator yet. Whoever opens this link first, until %s, becomes its owner:\n\n  %s\n\n"+
-		"The certificate is of the group's own authority, %s/%s. Another link: countersign console link%s\n",
-		link.Expires.Local().Format("15:04"), link.Link.Expose(), s.Config.DataDir, caName, s.configFlag())
+		"The certificate is of the group's own authority, %s/%s. Another link: countersign console link --data %[3]s\n",
+		link.Expires.Local().Format("15:04"), link.Link.Expose(), s.Config.DataDir, caName)
 	return true
 }
 
