@@ -9,6 +9,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/web"
 )
 
 func applicationsPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
@@ -63,7 +64,7 @@ func createApplication(c *Console, w http.ResponseWriter, r *http.Request, v *vi
 		MessageAuthenticator: &f.MA, Secret: secret.NewWire(shared)}
 	a, err := c.desk(v).AddApplication(r.Context(), change)
 	if mistake(err) {
-		c.showProtect(w, r, v, statusOf(err), f, err.Error())
+		c.showProtect(w, r, v, web.StatusOf(err), f, err.Error())
 		return nil
 	} else if err != nil {
 		return err
@@ -139,10 +140,10 @@ func editApplication(c *Console, w http.ResponseWriter, r *http.Request, v *visi
 	_, err := c.desk(v).SetApplication(r.Context(), name, change)
 	if mistake(err) {
 		said := err.Error()
-		if statusOf(err) == http.StatusConflict {
+		if web.StatusOf(err) == http.StatusConflict {
 			said = c.texts.say("application.changed") + " " + said
 		}
-		return c.showApplication(w, r, v, statusOf(err), name, guide{}, said)
+		return c.showApplication(w, r, v, web.StatusOf(err), name, guide{}, said)
 	} else if err != nil {
 		return err
 	}

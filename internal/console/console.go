@@ -14,6 +14,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
 
 // Console serves the pages. All exported fields must be set; call New.
@@ -31,8 +32,8 @@ type Console struct {
 
 	texts     texts
 	pages     pages
-	assets    assets
-	strangers *limits
+	assets    web.Assets
+	strangers *web.Limits
 	handler   http.Handler
 }
 
@@ -42,18 +43,18 @@ func New(c Console) (*Console, error) {
 	if c.texts, err = loadTexts("en"); err != nil {
 		return nil, err
 	}
-	if c.assets, err = loadAssets(); err != nil {
+	if c.assets, err = web.LoadAssets("/assets/"); err != nil {
 		return nil, err
 	}
 	if c.pages, err = loadPages(c.texts, c.assets); err != nil {
 		return nil, err
 	}
-	c.strangers = &limits{}
+	c.strangers = &web.Limits{}
 	d := &c
 	mux := http.NewServeMux()
 	mux.Handle("GET /assets/{file}", d.assets)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, d.assets.names["icon.svg"], http.StatusFound)
+		http.Redirect(w, r, d.assets.Names["icon.svg"], http.StatusFound)
 	})
 	d.strangersRoutes(mux)
 	for _, one := range d.routes() {
@@ -65,7 +66,7 @@ func New(c Console) (*Console, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
 	})
-	d.handler = guard(mux, d.Log)
+	d.handler = web.Guard(mux, d.Log)
 	return d, nil
 }
 
@@ -108,7 +109,7 @@ func (c *Console) visited(one route) http.HandlerFunc {
 
 // fail shows a page that says what is wrong.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
-	status := statusOf(err)
+	status := web.StatusOf(err)
 	if status == http.StatusInternalServerError {
 		c.Log.Error("console", "path", r.URL.Path, "error", err)
 	}
@@ -121,26 +122,4 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err e
 		return
 	}
 	c.show(w, r, status, "error", view)
-}
-
-// statusOf is the HTTP status for an error of a use case.
-func statusOf(err error) int {
-	var tooBig *http.MaxBytesError
-	switch {
-	case errors.Is(err, mfa.ErrForbidden):
-		return http.StatusForbidden
-	case errors.Is(err, mfa.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrConflict), errors.Is(err, mfa.ErrChanged):
-		return http.StatusConflict
-	case errors.Is(err, mfa.ErrInvalid):
-		return http.StatusUnprocessableEntity
-	case errors.Is(err, mfa.ErrUnavailable), errors.Is(err, mfa.ErrReadOnly), errors.Is(err, mfa.ErrUnknownOutcome):
-		return http.StatusServiceUnavailable
-	case errors.Is(err, errTooMany):
-		return http.StatusTooManyRequests
-	case errors.As(err, &tooBig):
-		return http.StatusRequestEntityTooLarge
-	}
-	return http.StatusInternalServerError
 }

@@ -12,6 +12,7 @@ import (
 
 	"countersign/internal/mfa"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
 
 // Every text that a page or the code names is in the catalogue, and every one there is named.
@@ -115,14 +116,10 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s holds %q", path, m)
 		}
 	}
-	weight := 0
-	for _, b := range r.assets.files {
-		weight += len(b)
-	}
-	if weight > 40<<10 {
+	if weight := r.assets.Weight(); weight > 40<<10 {
 		t.Errorf("style, script and icon weigh %d bytes; a page is to come cold in less than 100 kB", weight)
 	}
-	if p := r.get(r.assets.names["console.css"]); p.StatusCode != http.StatusOK || !strings.Contains(p.Header.Get("Cache-Control"), "immutable") || p.Header.Get("Content-Type") != "text/css; charset=utf-8" {
+	if p := r.get(r.assets.Names["console.css"]); p.StatusCode != http.StatusOK || !strings.Contains(p.Header.Get("Cache-Control"), "immutable") || p.Header.Get("Content-Type") != "text/css; charset=utf-8" {
 		t.Errorf("style sheet: %s %v", p.Status, p.Header)
 	}
 }
@@ -235,7 +232,7 @@ func TestLocalPath(t *testing.T) {
 	for to, want := range map[string]string{"/": "/", "/users?search=a%26b": "/users?search=a%26b", "/users/x": "/users/x", "": "/", "users": "/",
 		"//evil.example": "/", "https://evil.example/": "/", `/\evil.example`: "/", "/../etc": "/", "javascript:alert(1)": "/", "/a\r\nSet-Cookie: x": "/",
 		"/%2f%2fevil.example": "/", "/\tx": "/", "///x": "/"} {
-		if got := localPath(to); got != want {
+		if got := web.LocalPath(to); got != want {
 			t.Errorf("%q leads to %q, want %q", to, got, want)
 		}
 	}
@@ -250,7 +247,7 @@ func TestLocalPath(t *testing.T) {
 
 func TestOneAddressIsLimited(t *testing.T) {
 	r := newRig(t)
-	for range strangerBurst {
+	for range web.Burst {
 		r.status(r.post("/sign-in", "login", "x", "password", "x"), http.StatusUnauthorized)
 	}
 	p := r.post("/sign-in", "login", "x", "password", "x")
@@ -259,11 +256,4 @@ func TestOneAddressIsLimited(t *testing.T) {
 	}
 	r.now = r.now.Add(time.Minute)
 	r.status(r.post("/sign-in", "login", "x", "password", "x"), http.StatusUnauthorized)
-	var l limits
-	for i := range maxStrangers + 10 {
-		l.allow(strings.Repeat("x", i%7)+string(rune(i)), r.now)
-	}
-	if len(l.all) > maxStrangers {
-		t.Errorf("%d addresses are remembered", len(l.all))
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
+	"countersign/internal/web"
 )
 
 //go:embed page/*.html
@@ -35,7 +36,7 @@ type pages map[string]*template.Template
 
 // loadPages parses layout.html, which every page fills in, and the parts that pages share
 // (part-*.html) with each other file.
-func loadPages(t texts, a assets) (pages, error) {
+func loadPages(t texts, a web.Assets) (pages, error) {
 	base, err := template.New("layout.html").Funcs(functions(t, a)).ParseFS(pageFiles, "page/layout.html", "page/part-*.html")
 	if err != nil {
 		return nil, err
@@ -60,11 +61,11 @@ func loadPages(t texts, a assets) (pages, error) {
 }
 
 // functions are those that pages call.
-func functions(t texts, a assets) template.FuncMap {
+func functions(t texts, a web.Assets) template.FuncMap {
 	return template.FuncMap{
 		"t":     t.say,
 		"n":     t.count,
-		"asset": func(name string) string { return a.names[name] },
+		"asset": func(name string) string { return a.Names[name] },
 		"iso":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 		"can":   func(v *visitor, p string) bool { return v != nil && v.may(p) },

@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
+	"countersign/internal/web"
 )
 
 // recordsShown is how many records one page has.
@@ -25,7 +26,7 @@ func attemptsPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 	found, err := c.desk(v).Attempts(r.Context(), l.User, admin.AuditQuery{Application: l.Application, Reason: l.Reason, After: q.Get("after"), Limit: recordsShown})
 	page := view{Nav: "attempts", Who: v}
 	switch {
-	case mistake(err), statusOf(err) == http.StatusNotFound && l.User != "": // nobody of that name
+	case mistake(err), web.StatusOf(err) == http.StatusNotFound && l.User != "": // nobody of that name
 		page.Error = err.Error()
 	case err != nil:
 		return err

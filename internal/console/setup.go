@@ -13,6 +13,7 @@ import (
 	"countersign/internal/qr"
 	"countersign/internal/secret"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
 
 // setupForm is what the first page of setting up shows.
@@ -67,7 +68,7 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 		c.refuseLink(w, r, err)
 		return
 	case errors.Is(err, mfa.ErrInvalid), errors.Is(err, mfa.ErrExists):
-		c.show(w, r, statusOf(err), "setup", view{Data: f, Error: err.Error()})
+		c.show(w, r, web.StatusOf(err), "setup", view{Data: f, Error: err.Error()})
 		return
 	case err != nil:
 		c.fail(w, r, nil, err)
@@ -78,7 +79,7 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, nil, err)
 		return
 	}
-	setCookie(w, cookie)
+	web.SetCookie(w, cookieName, cookie)
 	c.offerToken(w, r, u.ID, "/setup/code", "/setup/again")
 }
 

@@ -9,10 +9,8 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
-
-// errTooMany says that an address makes more requests than people do.
-var errTooMany = errors.New("too many requests from this address; wait a minute")
 
 // strangersRoutes are those that need no session.
 func (c *Console) strangersRoutes(mux *http.ServeMux) {
@@ -30,9 +28,9 @@ func (c *Console) strangersRoutes(mux *http.ServeMux) {
 // limited refuses an address that makes too many requests.
 func (c *Console) limited(do http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if _, address := source(r); !c.strangers.allow(address, c.Now()) {
+		if _, address := web.Source(r); !c.strangers.Allow(address, c.Now()) {
 			w.Header().Set("Retry-After", "60")
-			c.fail(w, r, nil, errTooMany)
+			c.fail(w, r, nil, web.ErrTooMany)
 			return
 		}
 		do(w, r)
@@ -51,7 +49,7 @@ type question struct {
 }
 
 func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
-	back := localPath(r.URL.Query().Get("back"))
+	back := web.LocalPath(r.URL.Query().Get("back"))
 	if _, err := c.visitor(r); err == nil {
 		http.Redirect(w, r, back, http.StatusSeeOther)
 		return
@@ -61,7 +59,7 @@ func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
 
 // signIn takes one step of signing in.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
-	q := question{Action: "/sign-in", Login: r.PostFormValue("login"), Back: localPath(r.PostFormValue("back"))}
+	q := question{Action: "/sign-in", Login: r.PostFormValue("login"), Back: web.LocalPath(r.PostFormValue("back"))}
 	user, ok := c.ask(w, r, q)
 	if !ok {
 		return
@@ -90,7 +88,7 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 		return "", false
 	}
 	req := mfa.Request{Application: app.ID, FrontEnd: "console", Login: q.Login, Caps: mfa.CanPrompt}
-	req.Peer, req.Source = source(r)
+	req.Peer, req.Source = web.Source(r)
 	if h := r.PostFormValue("handle"); h != "" {
 		if req.Handle, err = base64.RawURLEncoding.DecodeString(h); err != nil || len(req.Handle) > 255 {
 			req.Handle, req.Refuse = nil, mfa.MalformedRequest
@@ -130,13 +128,13 @@ func (c *Console) askAgain(w http.ResponseWriter, r *http.Request, q question, s
 }
 
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
-	if n, err := c.Sessions.Check(r.Context(), cookie(r), false); err == nil {
+	if n, err := c.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
 		if err := c.Sessions.End(r.Context(), n.ID); err != nil {
 			c.fail(w, r, nil, err)
 			return
 		}
 	}
-	setCookie(w, secret.Text{})
+	web.SetCookie(w, cookieName, secret.Text{})
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
@@ -147,7 +145,7 @@ func (c *Console) confirmPage(w http.ResponseWriter, r *http.Request) {
 		c.sendToSignIn(w, r)
 		return
 	}
-	back := localPath(r.URL.Query().Get("back"))
+	back := web.LocalPath(r.URL.Query().Get("back"))
 	c.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
 		Data: question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: back}})
 }
@@ -158,7 +156,7 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		c.sendToSignIn(w, r)
 		return
 	}
-	q := question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.PostFormValue("back"))}
+	q := question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: web.LocalPath(r.PostFormValue("back"))}
 	user, ok := c.ask(w, r, q)
 	switch {
 	case !ok:
@@ -172,7 +170,7 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, v, err)
 		return
 	}
-	setCookie(w, token)
+	web.SetCookie(w, cookieName, token)
 	http.Redirect(w, r, q.Back, http.StatusSeeOther)
 }
 

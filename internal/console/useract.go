@@ -11,6 +11,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/web"
 )
 
 // desk is what the visitor may do of administration.
@@ -26,7 +27,7 @@ func (c *Console) after(w http.ResponseWriter, r *http.Request, v *visitor, err 
 	case errors.Is(err, mfa.ErrChanged):
 		return c.showUser(w, r, v, http.StatusConflict, c.texts.say("user.changed"))
 	case mistake(err):
-		return c.showUser(w, r, v, statusOf(err), err.Error())
+		return c.showUser(w, r, v, web.StatusOf(err), err.Error())
 	case err != nil:
 		return err
 	}

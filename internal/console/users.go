@@ -8,6 +8,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/web"
 )
 
 // usersShown is how many users one page of the list has.
@@ -100,7 +101,7 @@ func createUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 	}
 	u, err := c.desk(v).AddUser(r.Context(), change)
 	if mistake(err) {
-		c.showNewUser(w, r, v, statusOf(err), f, err.Error())
+		c.showNewUser(w, r, v, web.StatusOf(err), f, err.Error())
 		return nil
 	} else if err != nil {
 		return err
@@ -118,7 +119,7 @@ func given(field **string, value string) {
 
 // mistake reports whether an error is of who filled in a form: then the form is shown again.
 func mistake(err error) bool {
-	status := statusOf(err)
+	status := web.StatusOf(err)
 	return err != nil && (status == http.StatusUnprocessableEntity || status == http.StatusConflict)
 }
 

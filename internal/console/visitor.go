@@ -4,21 +4,17 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"path"
-	"strings"
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
-	"countersign/internal/secret"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
 
 const (
 	// application is the name of the application that the console signs people in as.
 	application = admin.ConsoleApplication
-	// cookieName begins with __Host-: set by this host over TLS only, for every path, and no
-	// other host can plant it.
-	cookieName = "__Host-console"
+	cookieName  = "__Host-console"
 	// pollHeader is set by the script when it looks for news by itself: that keeps nobody
 	// signed in.
 	pollHeader = "Countersign-Poll"
@@ -26,27 +22,9 @@ const (
 	partHeader = "Countersign-Part"
 )
 
-// cookie reads the token that the browser sent.
-func cookie(r *http.Request) secret.Text {
-	k, err := r.Cookie(cookieName)
-	if err != nil {
-		return secret.Text{}
-	}
-	return secret.FromString(k.Value)
-}
-
-// setCookie gives the browser a token; the empty one takes it away.
-func setCookie(w http.ResponseWriter, token secret.Text) {
-	k := &http.Cookie{Name: cookieName, Value: string(token.Expose()), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
-	if token.Empty() {
-		k.MaxAge = -1
-	}
-	http.SetCookie(w, k)
-}
-
 // session returns the session that a request belongs to, or session.ErrNone.
 func (c *Console) session(r *http.Request) (mfa.Session, error) {
-	n, err := c.Sessions.Check(r.Context(), cookie(r), r.Header.Get(pollHeader) == "")
+	n, err := c.Sessions.Check(r.Context(), web.Cookie(r, cookieName), r.Header.Get(pollHeader) == "")
 	if err == nil && n.Application != application {
 		err = session.ErrNone
 	}
@@ -78,17 +56,6 @@ func (c *Console) visitor(r *http.Request) (*visitor, error) {
 	return &visitor{Session: n, Person: u, Caller: who, Fresh: c.Sessions.IsFresh(n)}, nil
 }
 
-// localPath returns where a form or link wants to go back to, if that is a page of ours, and
-// "/" otherwise: nobody is led elsewhere.
-func localPath(to string) string {
-	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || !strings.HasPrefix(to, "/") ||
-		strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t\x00") || path.Clean(u.Path) != u.Path {
-		return "/"
-	}
-	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
-}
-
 // backTo is the query that carries a path to go back to.
 func backTo(to string) string { return url.Values{"back": {to}}.Encode() }
 
@@ -110,7 +77,7 @@ func (c *Console) sendToSignIn(w http.ResponseWriter, r *http.Request) {
 // the one that it had: no token outlives a sign-in, and none from before it is worth anything
 // after.
 func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
-	if old, err := c.Sessions.Check(r.Context(), cookie(r), false); err == nil {
+	if old, err := c.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
 		if err := c.Sessions.End(r.Context(), old.ID); err != nil {
 			return err
 		}
@@ -119,6 +86,6 @@ func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.User
 	if err != nil {
 		return err
 	}
-	setCookie(w, token)
+	web.SetCookie(w, cookieName, token)
 	return nil
 }

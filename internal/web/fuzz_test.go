@@ -1,4 +1,4 @@
-package console
+package web
 
 import (
 	"net/url"
@@ -13,7 +13,7 @@ func FuzzLocalPath(f *testing.F) {
 	}
 	base := &url.URL{Scheme: "https", Host: "nyc1.example", Path: "/confirm"}
 	f.Fuzz(func(t *testing.T, to string) {
-		got := localPath(to)
+		got := LocalPath(to)
 		u, err := base.Parse(got)
 		if err != nil || u.Host != base.Host || u.Scheme != base.Scheme || u.User != nil {
 			t.Fatalf("%q leads to %q: %v, %v", to, got, u, err)
@@ -21,7 +21,7 @@ func FuzzLocalPath(f *testing.F) {
 		if !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) || strings.ContainsAny(got, "\r\n\x00") {
 			t.Fatalf("%q leads to %q", to, got)
 		}
-		if again := localPath(got); again != got {
+		if again := LocalPath(got); again != got {
 			t.Fatalf("%q leads to %q, and that to %q", to, got, again)
 		}
 	})

@@ -1,4 +1,4 @@
-package console
+package web
 
 import (
 	"crypto/sha256"
@@ -13,15 +13,16 @@ import (
 //go:embed asset/*
 var assetFiles embed.FS
 
-// assets are the style sheet, the script and the icon, each under a name that holds its
+// Assets are the style sheet, the script and the icon, each under a name that holds its
 // digest: a browser keeps it for ever, and never one of another version.
-type assets struct {
-	names map[string]string // as pages call it: as it is served
+type Assets struct {
+	Names map[string]string // as pages call it: the path that it is served at
 	files map[string][]byte // as it is served
 }
 
-func loadAssets() (assets, error) {
-	a := assets{map[string]string{}, map[string][]byte{}}
+// LoadAssets returns the files as they are served under a path that ends with a slash: "/assets/".
+func LoadAssets(under string) (Assets, error) {
+	a := Assets{map[string]string{}, map[string][]byte{}}
 	entries, err := assetFiles.ReadDir("asset")
 	if err != nil {
 		return a, err
@@ -34,14 +35,14 @@ func loadAssets() (assets, error) {
 		sum := sha256.Sum256(b)
 		kind := path.Ext(e.Name())
 		served := strings.TrimSuffix(e.Name(), kind) + "." + hex.EncodeToString(sum[:6]) + kind
-		a.names[e.Name()] = "/assets/" + served
+		a.Names[e.Name()] = under + served
 		a.files[served] = b
 	}
 	return a, nil
 }
 
-// ServeHTTP serves one file by the name that holds its digest.
-func (a assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves one file by the name that holds its digest, which the route calls {file}.
+func (a Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b, ok := a.files[r.PathValue("file")]
 	if !ok {
 		http.NotFound(w, r)
@@ -50,4 +51,12 @@ func (a assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(r.URL.Path)))
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	_, _ = w.Write(b)
+}
+
+// Weight is the size of all files, in bytes.
+func (a Assets) Weight() (n int) {
+	for _, b := range a.files {
+		n += len(b)
+	}
+	return n
 }

@@ -1,4 +1,6 @@
-package console
+// Package web is what every set of pages stands on: what a request passes before a page looks
+// at it, limits for strangers, cookies, ways back, files that pages load. It knows no page.
+package web
 
 import (
 	"log/slog"
@@ -6,13 +8,9 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// policy of what a page may load and do. There is no script and no style in a page itself,
+// contentPolicy says what a page may load and do. There is no script and no style in a page itself,
 // nothing comes from elsewhere, and nobody may put a page into a frame.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -20,8 +18,8 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 // maxForm bounds a request's body in bytes.
 const maxForm = 256 << 10
 
-// guard is what every request passes before anything else looks at it.
-func guard(next http.Handler, log *slog.Logger) http.Handler {
+// Guard is what every request passes before anything else looks at it.
+func Guard(next http.Handler, log *slog.Logger) http.Handler {
 	foreign := http.NewCrossOriginProtection() // by Sec-Fetch-Site and Origin; no token in a form
 	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "This request comes from another site, and was refused.", http.StatusForbidden)
@@ -51,56 +49,12 @@ func guard(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// source is the address that a request comes from.
-func source(r *http.Request) (netip.AddrPort, string) {
+// Source is the address that a request comes from.
+func Source(r *http.Request) (netip.AddrPort, string) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		return netip.AddrPort{}, host
 	}
 	return peer, peer.Addr().Unmap().WithZone("").String()
-}
-
-// Requests of strangers that one address may make: sign-ins, set-ups. The engine has limits
-// of its own for each user; these keep one machine from keeping ours busy.
-const (
-	strangerRate  = rate.Limit(1) // a second
-	strangerBurst = 30
-	maxStrangers  = 10_000 // addresses that are remembered
-)
-
-// limits are one bucket for each address. The zero value limits nobody yet.
-type limits struct {
-	mu  sync.Mutex
-	all map[string]*rate.Limiter
-}
-
-// allow reports whether an address may make one more request.
-func (l *limits) allow(address string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	one, ok := l.all[address]
-	if !ok {
-		if l.all == nil || len(l.all) >= maxStrangers {
-			l.forget(now)
-		}
-		one = rate.NewLimiter(strangerRate, strangerBurst)
-		l.all[address] = one
-	}
-	return one.AllowN(now, 1)
-}
-
-// forget drops the addresses that have their whole allowance again, or, if there are none,
-// all of them.
-func (l *limits) forget(now time.Time) {
-	kept := map[string]*rate.Limiter{}
-	for a, one := range l.all {
-		if one.TokensAt(now) < strangerBurst {
-			kept[a] = one
-		}
-	}
-	if len(kept) >= maxStrangers {
-		clear(kept)
-	}
-	l.all = kept
 }

@@ -1,0 +1,33 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"countersign/internal/mfa"
+)
+
+// ErrTooMany says that an address makes more requests than people do.
+var ErrTooMany = errors.New("too many requests from this address; wait a minute")
+
+// StatusOf is the HTTP status for an error of a use case.
+func StatusOf(err error) int {
+	var tooBig *http.MaxBytesError
+	switch {
+	case errors.Is(err, mfa.ErrForbidden):
+		return http.StatusForbidden
+	case errors.Is(err, mfa.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrConflict), errors.Is(err, mfa.ErrChanged):
+		return http.StatusConflict
+	case errors.Is(err, mfa.ErrInvalid):
+		return http.StatusUnprocessableEntity
+	case errors.Is(err, mfa.ErrUnavailable), errors.Is(err, mfa.ErrReadOnly), errors.Is(err, mfa.ErrUnknownOutcome):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, ErrTooMany):
+		return http.StatusTooManyRequests
+	case errors.As(err, &tooBig):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusInternalServerError
+}
