@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"countersign/internal/membership"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
 )
@@ -51,8 +52,9 @@ type Service struct {
 	Now          func() time.Time
 	Log          *slog.Logger
 
-	changing sync.Mutex // held while votes are given or taken
-	quiet    time.Time  // until then none is taken: who has asked for something is being answered; under changing
+	changing sync.Mutex       // held while votes are given or taken
+	quiet    time.Time        // until then none is taken: who has asked for something is being answered; under changing
+	votes    membership.Watch // under changing
 }
 
 // Preview is what an activation code admits to, shown before it is used.

@@ -219,7 +219,7 @@ func (s *Service) balance(ctx context.Context) (membership.Step, error) {
 		}
 		list = append(list, one)
 	}
-	step := membership.Next(list)
+	step := s.votes.Next(s.Now(), list)
 	ctx, cancel := context.WithTimeout(ctx, balanceTimeout)
 	defer cancel()
 	switch step.Action {

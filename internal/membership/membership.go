@@ -6,6 +6,7 @@ package membership
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,15 @@ type Member struct {
 	Reachable bool
 	CaughtUp  bool // its copy is at most seconds behind
 	Full      bool // it could take no changes as the master: its disk is nearly full
+
+	Unready time.Duration // for how long it was not both reachable and caught up; 0: it is
+	Doubted bool          // its absence has cost another one its vote, and it is not back for long
 }
+
+// StepBackAfter is for how long a member must have been away before another one gives its vote
+// back for it, and for how long it must be there again before it counts: who comes and goes
+// every few seconds has no vote moved.
+const StepBackAfter = time.Minute
 
 // Action is what to do with one member.
 type Action string
@@ -38,6 +47,7 @@ type Step struct {
 	Action Action
 	Name   string
 	Why    string
+	Back   bool // from an even number of voters, because of those who are away
 }
 
 // Voters returns how many voters a group of n members has.
@@ -63,7 +73,7 @@ func Next(members []Member) Step {
 		switch {
 		case m.Known && m.Voter:
 			voters = append(voters, m)
-		case m.Known && m.Reachable && m.CaughtUp:
+		case m.Known && m.Reachable && m.CaughtUp && !m.Doubted:
 			ready = append(ready, m)
 		}
 	}
@@ -73,12 +83,52 @@ func Next(members []Member) Step {
 	want := Voters(len(members))
 	switch {
 	case len(voters) < want && odd(len(voters)+len(ready), want) > len(voters) && healthy(voters):
-		return Step{Promote, ready[0].Name, "the group has members enough for " + count(want)}
+		return Step{Action: Promote, Name: ready[0].Name, Why: "the group has members enough for " + count(want)}
 	case len(voters) > want && len(voters) > 1 && healthy(voters):
 		for _, m := range slices.Backward(voters) {
 			if !m.Master && (m.Witness || servers(voters) > 1) {
-				return Step{Demote, m.Name, "the group has members for " + count(want) + " only"}
+				return Step{Action: Demote, Name: m.Name, Why: "the group has members for " + count(want) + " only"}
 			}
+		}
+	case len(voters)%2 == 0:
+		return stepBack(order, voters)
+	}
+	return Step{}
+}
+
+// stepBack returns from an even number of voters to the odd one below it, once those who would
+// complete the next one have not been ready for StepBackAfter: a group rests at an even number
+// if somebody dies between two promotions. A voter that is silent goes itself.
+func stepBack(members, voters []Member) Step {
+	const why = "an even number of voters survives no more failures than one less, and needs one more to agree; not ready: "
+	var silent []Member
+	for _, m := range voters {
+		if !m.Reachable {
+			silent = append(silent, m)
+		}
+	}
+	switch {
+	case len(silent) == 1 && len(voters) > 2:
+		if silent[0].Unready >= StepBackAfter && !silent[0].Master {
+			return Step{Demote, silent[0].Name, why + silent[0].Name, true}
+		}
+		return Step{}
+	case len(silent) > 0:
+		return Step{}
+	}
+	var away []string
+	for _, m := range members {
+		switch {
+		case m.Known && m.Voter:
+		case m.Unready >= StepBackAfter:
+			away = append(away, m.Name)
+		case !m.Doubted:
+			return Step{} // it is ready, or may be in a moment
+		}
+	}
+	for _, m := range slices.Backward(voters) {
+		if !m.Master && (m.Witness || servers(voters) > 1) {
+			return Step{Demote, m.Name, why + strings.Join(away, ", "), true}
 		}
 	}
 	return Step{}
@@ -109,7 +159,7 @@ func handOver(voters []Member) Step {
 	for _, full := range []bool{false, true} {
 		for _, m := range voters {
 			if !m.Master && !m.Witness && m.Reachable && m.CaughtUp && m.Full == full && (!full || voters[lead].Witness) {
-				return Step{MoveMaster, m.Name, why}
+				return Step{Action: MoveMaster, Name: m.Name, Why: why}
 			}
 		}
 	}

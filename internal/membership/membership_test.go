@@ -12,12 +12,16 @@ import (
 var t0 = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 
 // parse reads "a:vm b:l w:w": v voter, l learner, m master, x unreachable, b behind,
-// w witness, n not yet in etcd, f disk full.
+// w witness, n not yet in etcd, f disk full, o away for long, d doubted.
 func parse(s string) (members []Member) {
 	for i, f := range strings.Fields(s) {
 		name, flags, _ := strings.Cut(f, ":")
 		has := func(c string) bool { return strings.Contains(flags, c) }
-		members = append(members, Member{Name: name, Joined: t0.Add(time.Duration(i) * time.Hour), Known: !has("n"), Voter: has("v"),
+		unready := time.Duration(0)
+		if has("o") {
+			unready = StepBackAfter
+		}
+		members = append(members, Member{Unready: unready, Doubted: has("d"), Name: name, Joined: t0.Add(time.Duration(i) * time.Hour), Known: !has("n"), Voter: has("v"),
 			Master: has("m"), Reachable: !has("x"), CaughtUp: !has("b"), Witness: has("w"), Full: has("f")})
 	}
 	return members
@@ -59,6 +63,25 @@ func TestNext(t *testing.T) {
 		{"a witness leads, a server has left, the other is behind", "a:vb w:vmw", ""},
 		{"a server has left, the other leads", "a:vm w:vw", "demote w"},
 		{"two witnesses", "a:vm v:lw w:lw", "promote v"},
+		{"the third has died between two promotions", "a:vm b:v c:lx", ""},
+		{"and is away for long", "a:vm b:v c:lxo", "demote b"},
+		{"and a fourth could take its place", "a:vm b:v c:lxo d:l", "promote d"},
+		{"and a fourth may soon", "a:vm b:v c:lxo d:lb", ""},
+		{"and the fourth cannot either", "a:vm b:v c:lxo d:lbo", "demote b"},
+		{"the third does not catch up", "a:vm b:v c:lbo", "demote b"},
+		{"the third was never started", "a:vm b:v c:no", "demote b"},
+		{"the second is away too", "a:vm b:vx c:lxo", ""},
+		{"the other voter is a witness", "a:vm w:vw c:lxo", "demote w"},
+		{"the master is the younger", "a:v b:vm c:lxo", "demote a"},
+		{"the third is back", "a:vm b:v c:l", "promote c"},
+		{"the third comes and goes", "a:vm b:l c:ld", ""},
+		{"the third comes and goes, a fourth is there", "a:vm b:l c:ld d:l", "promote b"},
+		{"four of five, the fifth away", "a:vm b:v c:v d:v e:lxo", "demote d"},
+		{"four of five, a voter away", "a:vm b:v c:v d:vx e:l", ""},
+		{"four of five, a voter away for long", "a:vm b:v c:v d:vxo e:l", "demote d"},
+		{"four of five, two voters away", "a:vm b:v c:vxo d:vxo e:l", ""},
+		{"four voters of four, one away for long", "a:vm b:v c:v d:vxo", "demote d"},
+		{"three voters, one away for long", "a:vm b:v c:vxo", ""},
 		{"empty", "", ""},
 	}
 	for _, tt := range tests {
