@@ -17,7 +17,7 @@ import (
 
 const (
 	indexName    = "index.sqlite"
-	indexVersion = 1
+	indexVersion = 2
 
 	indexBatch = 500                   // lines in one transaction
 	indexPause = 50 * time.Millisecond // at least, between two of them
@@ -32,14 +32,18 @@ const indexSchema = `
 CREATE TABLE state (seq INTEGER, hash BLOB, segment INTEGER, off INTEGER);
 INSERT INTO state VALUES (0, x'', 0, 0);
 CREATE TABLE records (seq INTEGER PRIMARY KEY, kind INTEGER, time INTEGER, user TEXT, login TEXT, application TEXT,
-	reason INTEGER, verdict INTEGER, attempt INTEGER, segment INTEGER, off INTEGER, len INTEGER);
+	reason INTEGER, verdict INTEGER, attempt INTEGER, segment INTEGER, off INTEGER, len INTEGER, method TEXT, degraded INTEGER);
 CREATE INDEX by_user ON records (user, kind, seq) WHERE user IS NOT NULL;
 CREATE INDEX by_login ON records (login, seq) WHERE login IS NOT NULL;
 CREATE INDEX by_attempt ON records (attempt) WHERE attempt IS NOT NULL;
 CREATE INDEX refusals ON records (reason, seq) WHERE kind = 1 AND verdict <> 1;
+CREATE INDEX passes ON records (reason, seq) WHERE kind = 1 AND verdict = 1 AND reason <> 1;
+CREATE INDEX temporary ON records (seq) WHERE kind = 1 AND method = 'tap';
 CREATE INDEX acts ON records (seq) WHERE kind = 2;
 CREATE TABLE blocks (first INTEGER PRIMARY KEY, last INTEGER, oldest INTEGER, newest INTEGER);
-PRAGMA user_version = 1;`
+CREATE TABLE tally (span INTEGER, start INTEGER, application TEXT, method TEXT, reason INTEGER, verdict INTEGER, degraded INTEGER, n INTEGER,
+	PRIMARY KEY (span, start, application, method, reason, verdict, degraded)) WITHOUT ROWID;
+PRAGMA user_version = 2;`
 
 // Index answers questions about a trail from an SQLite database beside it. It holds
 // nothing of its own: it is made from the trail, follows behind it, and is made anew if

@@ -229,6 +229,8 @@ func TestQueryPlans(t *testing.T) {
 		{Filter{User: "u"}, "by_user"},
 		{Filter{Login: "l"}, "by_login"},
 		{Filter{Reason: "wrong_code"}, "refusals"},
+		{Filter{Reason: "exempt_network"}, "passes"},
+		{Filter{Method: "tap"}, "temporary"},
 		{Filter{Attempt: mfa.AttemptID{1}}, "by_attempt"},
 		{Filter{Since: start}, "INTEGER PRIMARY KEY"},
 	} {
@@ -263,7 +265,7 @@ func dump(t *testing.T, x *Index) []string {
 		t.Fatal(err)
 	}
 	var out []string
-	for _, table := range []string{"records", "blocks", "state"} {
+	for _, table := range []string{"records", "blocks", "state", "tally"} {
 		rows, err := x.db.Query("SELECT * FROM " + table + " ORDER BY 1")
 		if err != nil {
 			t.Fatal(err)

@@ -39,11 +39,11 @@ func (x *Index) batch(m mark) (more bool, err error) {
 			err = errors.Join(err, tx.Rollback())
 		}
 	}()
-	insert, err := tx.Prepare("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")
+	insert, err := tx.Prepare("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
 	if err != nil {
 		return false, err
 	}
-	at, blocks := x.at, []block{x.block}
+	at, blocks, sums := x.at, []block{x.block}, tallies{}
 	n := 0
 	for ; n < indexBatch; n++ {
 		e, ok, err := x.r.next(m)
@@ -57,7 +57,7 @@ func (x *Index) batch(m mark) (more bool, err error) {
 			continue
 		}
 		at = place{pos: e.pos(), off: e.off}
-		if err := x.index(tx, insert, e, &blocks); err != nil {
+		if err := x.index(tx, insert, e, &blocks, sums); err != nil {
 			return false, err
 		}
 	}
@@ -72,6 +72,9 @@ func (x *Index) batch(m mark) (more bool, err error) {
 			return false, err
 		}
 	}
+	if err := sums.flush(tx); err != nil {
+		return false, err
+	}
 	if _, err := tx.Exec("UPDATE state SET seq = ?, hash = ?, segment = ?, off = ?", at.pos.Seq, at.pos.Hash[:], at.pos.Segment, at.off); err != nil {
 		return false, err
 	}
@@ -84,25 +87,29 @@ func (x *Index) batch(m mark) (more bool, err error) {
 }
 
 // index adds one line.
-func (x *Index) index(tx *sql.Tx, insert *sql.Stmt, e entry, blocks *[]block) error {
+func (x *Index) index(tx *sql.Tx, insert *sql.Stmt, e entry, blocks *[]block, sums tallies) error {
 	if e.kind == kindRemoved {
-		return forget(tx, e)
+		return forget(tx, e, sums)
 	}
 	rec, ok := x.t.usable(e)
 	if !ok {
 		return nil
 	}
 	row := row(rec)
+	sums.add(row, 1)
 	*blocks = include(*blocks, int64(e.seq), row.time)
 	_, err := insert.Exec(int64(e.seq), row.kind, row.time, null(row.user), null(strings.ToLower(row.login)), null(row.application),
-		row.reason, row.verdict, row.attempt, int64(e.segment), e.off, e.end-e.off)
+		row.reason, row.verdict, row.attempt, int64(e.segment), e.off, e.end-e.off, null(row.method), row.degraded)
 	return err
 }
 
 // forget drops what retention has removed.
-func forget(tx *sql.Tx, e entry) error {
+func forget(tx *sql.Tx, e entry, sums tallies) error {
 	var gone removed
 	if err := json.Unmarshal(e.body, &gone); err != nil {
+		return err
+	}
+	if err := sums.forget(tx, int64(gone.Seq)); err != nil {
 		return err
 	}
 	if _, err := tx.Exec("DELETE FROM records WHERE seq <= ?", int64(gone.Seq)); err != nil {
@@ -126,7 +133,9 @@ type indexed struct {
 	kind                     int
 	time                     int64 // Unix nanoseconds
 	user, login, application string
+	method                   string
 	reason, verdict, attempt any // nil: none
+	degraded                 any // of attempts
 }
 
 func row(r mfa.Record) indexed {
@@ -136,6 +145,7 @@ func row(r mfa.Record) indexed {
 		a := r.Attempt
 		x.kind, x.user, x.login, x.application = isAttempt, string(a.User), a.Login, a.Application
 		x.reason, x.verdict, x.attempt = int64(a.Reason), int64(a.Verdict), attemptKey(a.ID)
+		x.method, x.degraded = string(a.Method), bit(a.Degraded)
 	case r.Settled != nil:
 		s := r.Settled
 		x.kind, x.user, x.reason, x.attempt = isSettled, string(s.User), int64(s.Reason), attemptKey(s.Attempt)

@@ -21,6 +21,7 @@ type Filter struct {
 	Application string        // attempts
 	Reason      string        // attempts, settlements: its name
 	Verdict     string        // attempts: its name
+	Method      string        // attempts
 	Since       time.Time     // at or after
 	Until       time.Time     // before
 	Before      uint64        // records older than this seq; the next page begins at the last one's
@@ -52,7 +53,7 @@ func (x *Index) Acts(ctx context.Context, f Filter) ([]Entry, uint64, error) {
 
 // Settlements returns ledger entries likewise.
 func (x *Index) Settlements(ctx context.Context, f Filter) ([]Entry, uint64, error) {
-	f.Login, f.Application, f.Verdict = "", "", ""
+	f.Login, f.Application, f.Verdict, f.Method = "", "", "", ""
 	return x.query(ctx, isSettled, f)
 }
 
@@ -108,6 +109,12 @@ func conditions(ctx context.Context, db *sql.DB, kind int, f Filter) (where stri
 	if f.Application != "" {
 		add("application = ?", f.Application)
 	}
+	if f.Method != "" {
+		add("method = ?", f.Method)
+		if f.Method == string(mfa.MethodTAP) {
+			terms = append(terms, "method = 'tap'") // literal, for the partial index
+		}
+	}
 	if f.Reason != "" {
 		var r mfa.Reason
 		if err := r.UnmarshalText([]byte(f.Reason)); err != nil {
@@ -116,6 +123,9 @@ func conditions(ctx context.Context, db *sql.DB, kind int, f Filter) (where stri
 		add("reason = ?", int64(r))
 		if kind == isAttempt && !r.Accepts() {
 			terms = append(terms, "verdict <> 1")
+		}
+		if kind == isAttempt && r.Accepts() && r != mfa.OK {
+			terms = append(terms, "verdict = 1 AND reason <> 1")
 		}
 	}
 	if f.Verdict != "" {
