@@ -36,13 +36,16 @@ type API struct {
 	huma   huma.API
 	mux    http.Handler
 
+	examples []example
+
 	refusals rate.Sometimes // of strangers, for the log
 }
 
 // New returns the API. version is the program's, for the OpenAPI document.
 func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) *API {
-	api := blank("Countersign admin API", version, log)
-	api.admin, api.enroll = a, e
+	api := blank("Countersign REST API", "What the console and the command line do, for programs. On the unix socket the owners of the machine "+
+		"may do everything; over https a token is sent as Authorization: Bearer cs_..., and may do what its scopes say.", version, log)
+	api.admin, api.enroll, api.examples = a, e, examples
 	api.users()
 	api.credentials()
 	api.applications()
@@ -57,8 +60,9 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 }
 
 // blank returns an API without operations.
-func blank(title, version string, log *slog.Logger) *API {
+func blank(title, description, version string, log *slog.Logger) *API {
 	config := huma.DefaultConfig(title, version)
+	config.Info.Description = description
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "" // all three would go past authorise; docs would load from afar
 	config.CreateHooks = nil                                             // no $schema in bodies
 	config.RejectUnknownQueryParameters = true

@@ -27,8 +27,18 @@ func (a *API) OpenAPI() ([]byte, error) {
 }
 
 // Document returns the same without a server: docs/api/openapi.json.
-func Document() ([]byte, error) {
+func Document() ([]byte, error) { return described().OpenAPI() }
+
+// CoordinatorDocument is Document of an independent coordinator: docs/api/coordinator.json.
+func CoordinatorDocument() ([]byte, error) { return describedCoordinator().OpenAPI() }
+
+// described is the API of a server, to be described and not to be served.
+func described() *API {
 	a := New(nil, nil, documentVersion, slog.New(slog.DiscardHandler))
 	a.Coordinator(nil)
-	return a.OpenAPI()
+	return a
+}
+
+func describedCoordinator() *API {
+	return NewCoordinator(nil, documentVersion, slog.New(slog.DiscardHandler))
 }

@@ -93,6 +93,20 @@ var examples = []example{
 	{"DELETE /users/{login}", "/users/alice", ""},
 }
 
+// coordinatorExamples are those of an independent coordinator's operations.
+var coordinatorExamples = []example{
+	{"GET /coordinator/status", "", ""},
+	{"POST /coordinator/activations", "", `{"group":"acme","seconds":600}`},
+	{"POST /coordinator/retire", "", `{"group":"acme","server":"nyc2"}`},
+	{"POST /coordinator/forget", "", `{"name":"coordinator2"}`},
+	{"POST /coordinator/leave", "", ""},
+	{"POST /doctor", "", ""},
+	{"POST /log-level", "", `{"component":"coordinator","level":"debug","seconds":900}`},
+	{"GET /audit/acts", "/audit/acts?since=2026-11-25T00:00:00Z&limit=50", ""},
+	{"POST /audit/verify", "", ""},
+	{"POST /backup", "", `{"passphrase":"correct horse battery"}`},
+}
+
 // target is the path that the example asks for.
 func (x example) target() string {
 	if x.path != "" {
@@ -103,8 +117,8 @@ func (x example) target() string {
 }
 
 // exampleOf returns the first example of an operation.
-func exampleOf(method, path string) (x example, ok bool) {
-	for _, x := range examples {
+func (a *API) exampleOf(method, path string) (x example, ok bool) {
+	for _, x := range a.examples {
 		if x.operation == method+" "+path {
 			return x, true
 		}
@@ -116,7 +130,7 @@ func exampleOf(method, path string) (x example, ok bool) {
 func (a *API) illustrate() {
 	for path, item := range a.huma.OpenAPI().Paths {
 		for method, op := range methodsOf(item) {
-			if x, ok := exampleOf(method, path); ok {
+			if x, ok := a.exampleOf(method, path); ok {
 				x.illustrate(op, path)
 			}
 		}

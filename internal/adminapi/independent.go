@@ -35,7 +35,8 @@ var errNoTokens = errors.New("a coordinator is cared for on its own machine only
 
 // NewCoordinator returns the API of an independent coordinator, for its unix socket.
 func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
-	a := blank("Countersign coordinator API", version, log)
+	a := blank("Countersign coordinator API", "What the owner of an independent coordinator does with it, on the unix socket in its data folder.", version, log)
+	a.examples = coordinatorExamples
 	route(a, readStatus, http.MethodGet, "/coordinator/status", "Show groups, servers, and the rules that they break", func(ctx context.Context, _ desk, _ *none) (group.Overview, error) {
 		return c.Overview(ctx)
 	})
@@ -64,7 +65,19 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 		write := func(ctx context.Context, p secret.Text, w io.Writer) error { return c.Backup(ctx, by, p, w) }
 		return &huma.StreamResponse{Body: func(hc huma.Context) { a.backup(ctx, hc, in.Body, write) }}, nil
 	})
+	a.withoutTokens()
 	return a
+}
+
+// withoutTokens has the document say that there are none: who asks is known by the socket.
+func (a *API) withoutTokens() {
+	doc := a.huma.OpenAPI()
+	doc.Components.SecuritySchemes = nil
+	for _, item := range doc.Paths {
+		for _, op := range methodsOf(item) {
+			op.Security, op.Description = nil, "For root and the user that the coordinator runs as."
+		}
+	}
 }
 
 // care adds what its owner looks after a coordinator with.

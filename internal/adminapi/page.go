@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -18,21 +17,30 @@ import (
 var pageText string
 
 // Page returns the description of the API as one page that loads nothing: docs/api/index.html.
-func Page() ([]byte, error) {
-	a := New(nil, nil, documentVersion, slog.New(slog.DiscardHandler))
-	a.Coordinator(nil)
+func Page() ([]byte, error) { return described().page("openapi.json") }
+
+// CoordinatorPage is Page of an independent coordinator: docs/api/coordinator.html.
+func CoordinatorPage() ([]byte, error) { return describedCoordinator().page("coordinator.json") }
+
+// page draws the document, which programs find under the name given beside it.
+func (a *API) page(document string) ([]byte, error) {
 	a.illustrate()
 	page, err := template.New("page").Parse(pageText)
 	if err != nil {
 		return nil, err
 	}
+	doc := a.huma.OpenAPI()
 	var out bytes.Buffer
-	err = page.Execute(&out, shown(a.huma.OpenAPI()))
+	err = page.Execute(&out, shownPage{doc.Info.Title, doc.Info.Description, document, shown(doc)})
 	return out.Bytes(), err
 }
 
 // What the page shows.
 type (
+	shownPage struct {
+		Title, Intro, Document string
+		Groups                 []shownGroup
+	}
 	shownGroup struct {
 		Name       string
 		Operations []shownOperation

@@ -200,7 +200,8 @@ var update = flag.Bool("update", false, "write docs/api/openapi.json anew")
 
 // What lies in docs/api is what the program says of itself.
 func TestDocumentIsCurrent(t *testing.T) {
-	for name, made := range map[string]func() ([]byte, error){"openapi.json": Document, "index.html": Page} {
+	for name, made := range map[string]func() ([]byte, error){"openapi.json": Document, "index.html": Page,
+		"coordinator.json": CoordinatorDocument, "coordinator.html": CoordinatorPage} {
 		want, err := made()
 		if err != nil {
 			t.Fatal(err)
@@ -240,10 +241,20 @@ func TestPageIsWhole(t *testing.T) {
 // The document is one that others' programs can read: what it refers to is there, names are
 // unique, everything is described and has an example.
 func TestDocumentIsSound(t *testing.T) {
-	raw, err := Document()
-	if err != nil {
-		t.Fatal(err)
+	for name, made := range map[string]func() ([]byte, error){"server": Document, "coordinator": CoordinatorDocument} {
+		t.Run(name, func(t *testing.T) {
+			raw, err := made()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sound(t, raw, name == "server")
+		})
 	}
+}
+
+// sound looks at one document, of an API with tokens or without.
+func sound(t *testing.T, raw []byte, tokens bool) {
+	t.Helper()
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID string                                      `json:"operationId"`
@@ -271,7 +282,7 @@ func TestDocumentIsSound(t *testing.T) {
 	for path, item := range doc.Paths {
 		for method, op := range item {
 			where := method + " " + path
-			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || op.Description == "" || len(op.Tags) == 0 || len(op.Security) == 0 {
+			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || op.Description == "" || len(op.Tags) == 0 || tokens != (len(op.Security) > 0) {
 				t.Errorf("%s is not described, or not alone: %+v", where, op)
 			}
 			ids[op.OperationID] = true

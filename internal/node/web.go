@@ -26,10 +26,12 @@ func (s *server) assembleWeb() {
 	s.admin.Sessions, s.admin.Sealed, s.admin.Web = s.sessions, s.store, s.webURL
 }
 
-// web is everything that is served over https: the API under its prefix, and the console.
+// web is everything that is served over https: the API under its prefix, its description
+// above that, and the console.
 func (s *server) web(api http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle(adminapi.Prefix+"/", api)
+	mux.Handle(adminapi.BrowsePath, adminapi.Browse(s.log.Logger("api")))
 	if s.witness { // it has no https
 		return mux, nil
 	}
