@@ -11,9 +11,10 @@ needed=(ca-certificates gcc libc6-dev git openssl procps
 	samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind
 	openssh-server openssh-client libpam-radius-auth expect
 	chromium
+	exim4-daemon-light
 	e2fsprogs iproute2 nftables oathtool jq tshark strace "$@")
 # units that these packages enable
-units=(freeradius slapd samba samba-ad-dc smbd nmbd winbind ssh)
+units=(freeradius slapd samba samba-ad-dc smbd nmbd winbind ssh exim4)
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 

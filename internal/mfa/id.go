@@ -27,6 +27,8 @@ const (
 	MethodHOTP     MethodID = "hotp"
 	MethodRecovery MethodID = "recovery"
 	MethodTAP      MethodID = "tap"
+	MethodSMS      MethodID = "sms"
+	MethodEmail    MethodID = "email"
 	MethodPassword MethodID = "password"
 )
 

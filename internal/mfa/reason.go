@@ -65,6 +65,19 @@ const (
 	HeldWhileIsolated                       // right, but started without a master: it may have been used elsewhere meanwhile
 	KnownByAnotherName                      // unknown by the name typed, but the directory has another for the same person that is a user's here
 	BeforePromotion                         // right, but of a time step that the lost master may have accepted it in
+	NoGateway                               // nothing is set up to carry the message
+	GatewayDown                             // no gateway can be reached: name, connection, certificate
+	GatewaySlow                             // the gateway did not answer in time
+	GatewayRefused                          // the gateway refuses us: login, sender, form of the request
+	GatewayNoCredit                         // the account at the gateway is used up
+	RecipientRefused                        // the gateway says that the number or address cannot be reached
+	CountryNotAllowed                       // no gateway may send to the number's country
+	SpendCapReached                         // every gateway has sent as much as it may in a day or month
+	TooManyMessages                         // the user, the number or its country has been sent too many
+	MessageUndelivered                      // the gateway took the message and says that it never arrived
+	CredentialUnproven                      // nobody has proven yet that the number or address is the user's
+	AnotherCodeAsked                        // the user asked for the code to be sent again
+	OtherMethodAsked                        // the user asked for another way
 	reasonEnd
 )
 
@@ -81,7 +94,9 @@ var reasonNames = [reasonEnd]string{
 	"challenge_other_user", "challenge_unanswered", "interrupted", "password_too_long",
 	"malformed_request", "wrong_scope", "degraded_refused",
 	"unsupported_authentication", "held_while_isolated", "known_by_another_name",
-	"before_promotion",
+	"before_promotion", "no_gateway", "gateway_down", "gateway_slow", "gateway_refused", "gateway_no_credit", "recipient_refused",
+	"country_not_allowed", "spend_cap_reached", "too_many_messages", "message_undelivered", "credential_unproven",
+	"another_code_asked", "other_method_asked",
 }
 
 // String returns the name used in trail, metrics and JSON.

@@ -15,6 +15,7 @@ type catalog struct {
 	apps           map[mfa.ApplicationID]mfa.Application
 	appNames       map[string]mfa.ApplicationID // by folded name
 	dirs           map[string]directoryRecord
+	gateways       map[string]gatewayRecord
 	tokens         map[string]mfa.APIToken
 	digests        map[[32]byte]string // of tokens
 	administrators map[mfa.UserID]mfa.Administrator
@@ -39,7 +40,7 @@ type brokenItem struct {
 }
 
 func newCatalog() *catalog {
-	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{},
+	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{}, gateways: map[string]gatewayRecord{},
 		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, administrators: map[mfa.UserID]mfa.Administrator{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, settings: policy.Defaults(),
 		broken: map[string]brokenItem{}}
 }
@@ -49,6 +50,7 @@ func newCatalog() *catalog {
 func (c *catalog) clone() *catalog {
 	d := *c
 	d.apps, d.appNames, d.dirs = maps.Clone(c.apps), maps.Clone(c.appNames), maps.Clone(c.dirs)
+	d.gateways = maps.Clone(c.gateways)
 	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
 	d.members, d.sessions, d.administrators = maps.Clone(c.members), maps.Clone(c.sessions), maps.Clone(c.administrators)
 	return &d
@@ -56,7 +58,7 @@ func (c *catalog) clone() *catalog {
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixGateway, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -91,6 +93,8 @@ func (c *catalog) remove(key string) {
 		delete(c.apps, id)
 	case "d":
 		delete(c.dirs, rest)
+	case "gw":
+		delete(c.gateways, rest)
 	case "t":
 		if d := c.tokens[rest].Digest; c.digests[d] == rest {
 			delete(c.digests, d)

@@ -24,6 +24,7 @@ const (
 	prefixTokenName     = "tn/"       // tn/DIGEST of its name: token id
 	prefixAdministrator = "r/"        // r/USER: role
 	prefixNAS           = "n/"        // n/APP/ADDRESS: RADIUS client address
+	prefixGateway       = "gw/"       // gw/NAME: gateway
 	prefixNotice        = "o/"        // o/ID: notice for a user, waiting
 	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
 	prefixMember        = "m/"        // m/NAME: server of the group

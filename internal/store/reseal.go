@@ -20,6 +20,7 @@ const resealBatch = 64
 var sealedKinds = []struct{ prefix, kind string }{
 	{prefixApp, "application"},
 	{prefixDirectory, "directory"},
+	{prefixGateway, "gateway"},
 	{prefixSealed, "blob"},
 	{prefixJoin, "join"},
 	{prefixUser, "user"},

@@ -13,7 +13,7 @@ import (
 
 // The texts that a thief of the database must not find.
 var clearTexts = []string{"alice", "Liddell", "wonder@land.example", "+4915112345678", "12345678901234567890", "$argon2id$", "radius-secret", "bind-password",
-	"ca-private-key", "lost her phone", "blue phone"}
+	"gateway-password", "header-token", "ca-private-key", "lost her phone", "blue phone"}
 
 // writeSecrets puts all of them into the database.
 func writeSecrets(t testing.TB, s *store.Store) mfa.UserID {
@@ -27,6 +27,9 @@ func writeSecrets(t testing.TB, s *store.Store) mfa.UserID {
 	}
 	if err == nil {
 		_, err = s.CreateDirectory(t.Context(), mfa.Directory{Name: "corp", BindPassword: secret.FromString("bind-password")})
+	}
+	if err == nil {
+		_, err = s.CreateGateway(t.Context(), mfa.Gateway{Name: "sms", Password: secret.FromString("gateway-password"), HTTP: mfa.HTTPTemplate{Headers: map[string]string{"X-Key": "header-token"}}})
 	}
 	if err == nil {
 		_, err = s.PutSealed(t.Context(), "ca", 0, []byte("ca-private-key"))

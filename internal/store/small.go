@@ -25,6 +25,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		if r, err = s.parseDirectory(rest, value); err == nil {
 			c.dirs[rest] = r
 		}
+	case "gw":
+		var r gatewayRecord
+		if r, err = s.parseGateway(rest, value); err == nil {
+			c.gateways[rest] = r
+		}
 	case "t":
 		var t mfa.APIToken
 		if t, err = parseToken(rest, value); err == nil {

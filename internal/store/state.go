@@ -76,7 +76,7 @@ func (s *state) set(c change) {
 		if c.key == keyEpoch || c.key == keySchema {
 			s.setSmall(c)
 		}
-	case "a", "d", "t", "r", "n", "m", "p", "k", "w":
+	case "a", "d", "gw", "t", "r", "n", "m", "p", "k", "w":
 		s.setSmall(c)
 	}
 }

@@ -1,0 +1,81 @@
+package mfa
+
+import (
+	"time"
+
+	"countersign/internal/secret"
+)
+
+// What a gateway carries.
+const (
+	GatewayMail = "mail"
+	GatewaySMS  = "sms"
+)
+
+// How a gateway is spoken to.
+const (
+	GatewaySMTP = "smtp" // mail
+	GatewayHTTP = "http" // sms: a provider's API
+	GatewaySMPP = "smpp" // sms: a provider's message centre
+)
+
+// How a connection to a gateway is secured.
+const (
+	GatewayTLS      = "tls"      // from the first byte
+	GatewayStartTLS = "starttls" // smtp: before anything is said; a server without it is refused
+	GatewayPlain    = "none"     // not at all
+)
+
+// Gateway is something that carries a message to a person. Password and the values of HTTP
+// headers are sealed at rest.
+type Gateway struct {
+	Name      string
+	Kind      string // what it carries: "mail", "sms"
+	Protocol  string // "smtp", "http", "smpp"
+	Order     int    // of those of a kind the lowest is asked first
+	Disabled  bool
+	Address   string // smtp, smpp: host:port; http: URL, in which placeholders may stand
+	TLS       string // smtp, smpp
+	CAs       string // PEM; empty: the system's
+	Login     string
+	Password  secret.Text
+	From      string        // mail: the sender's address; sms: number or name that it comes from
+	Timeout   time.Duration // of one try; 0: 4 s
+	Private   bool          // http: its address may be a private one
+	Countries []string      // sms: countries (ISO 3166) that it may send to; none: it sends nowhere
+	CapDay    int           // sms: most parts in a day (UTC); 0: no cap
+	CapMonth  int           // sms: most parts in a month (UTC); 0: no cap
+	HTTP      HTTPTemplate
+	SMPP      SMPPOptions
+	Created   time.Time
+	Changed   time.Time
+}
+
+// HTTPTemplate says how a provider's API is asked and how its answer is read. In URL, Body and
+// header values {number}, {digits}, {text}, {sender}, {login}, {password}, {basic} and {id}
+// stand for what is sent.
+type HTTPTemplate struct {
+	Profile string            `json:"profile,omitempty"` // that it was made from
+	Method  string            `json:"method,omitempty"`  // POST, GET, PUT
+	Format  string            `json:"format,omitempty"`  // "json", "form"
+	Body    string            `json:"body,omitempty"`    // json: a document; form: name=value lines
+	Headers map[string]string `json:"-"`                 // sealed
+	Accept  []HTTPRule        `json:"accept,omitempty"`  // one must fit, else it was not accepted; none: any status 2xx
+	Refuse  []HTTPRule        `json:"refuse,omitempty"`  // looked at first
+	ID      string            `json:"id,omitempty"`      // path of the provider's name for the message
+}
+
+// HTTPRule fits an answer by its status and by one value in its JSON document.
+type HTTPRule struct {
+	Status int    `json:"status,omitempty" doc:"of the answer; 0: any"`
+	Path   string `json:"path,omitempty" doc:"of a value, as in messages.0.status; empty: none is looked at"`
+	Value  string `json:"value,omitempty" doc:"that it must have"`
+	Reason string `json:"reason,omitempty" doc:"refuse: what it means"`
+}
+
+// SMPPOptions are what a message centre asks for besides login and password.
+type SMPPOptions struct {
+	Version    string `json:"version,omitempty"` // "3.4", "5.0"
+	SystemType string `json:"system_type,omitempty"`
+	Receipts   bool   `json:"receipts,omitempty"` // ask for delivery receipts
+}
