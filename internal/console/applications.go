@@ -141,7 +141,7 @@ func editApplication(c *Console, w http.ResponseWriter, r *http.Request, v *visi
 	if mistake(err) {
 		said := err.Error()
 		if web.StatusOf(err) == http.StatusConflict {
-			said = c.texts.say("application.changed") + " " + said
+			said = c.say(r, "application.changed") + " " + said
 		}
 		return c.showApplication(w, r, v, web.StatusOf(err), name, guide{}, said)
 	} else if err != nil {
@@ -158,7 +158,7 @@ func removeApplication(c *Console, w http.ResponseWriter, r *http.Request, v *vi
 	if a, err := c.desk(v).Application(r.Context(), name); err != nil {
 		return err
 	} else if strings.TrimSpace(r.PostFormValue("name")) != a.Name || a.Name == application {
-		return c.showApplication(w, r, v, http.StatusUnprocessableEntity, name, guide{}, c.texts.say("application.notthis"))
+		return c.showApplication(w, r, v, http.StatusUnprocessableEntity, name, guide{}, c.say(r, "application.notthis"))
 	}
 	if err := c.desk(v).RemoveApplication(r.Context(), name); err != nil {
 		return err

@@ -30,8 +30,7 @@ type Console struct {
 	Now       Clock
 	Log       *slog.Logger
 
-	texts     texts
-	pages     pages
+	editions  map[string]edition // by language
 	assets    web.Assets
 	strangers *web.Limits
 	handler   http.Handler
@@ -40,13 +39,10 @@ type Console struct {
 // New completes c and returns it.
 func New(c Console) (*Console, error) {
 	var err error
-	if c.texts, err = loadTexts("en"); err != nil {
-		return nil, err
-	}
 	if c.assets, err = web.LoadAssets("/assets/"); err != nil {
 		return nil, err
 	}
-	if c.pages, err = loadPages(c.texts, c.assets); err != nil {
+	if c.editions, err = loadEditions(c.assets); err != nil {
 		return nil, err
 	}
 	c.strangers = &web.Limits{}

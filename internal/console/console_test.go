@@ -1,10 +1,8 @@
 package console
 
 import (
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,62 +12,6 @@ import (
 	"countersign/internal/session"
 	"countersign/internal/web"
 )
-
-// Every text that a page or the code names is in the catalogue, and every one there is named.
-func TestTexts(t *testing.T) {
-	all, err := loadTexts("en")
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := map[string]bool{}
-	look := func(file string, patterns ...string) {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range patterns {
-			for _, m := range regexp.MustCompile(p).FindAllStringSubmatch(string(b), -1) {
-				named[m[1]] = true
-				if _, ok := all[m[1]]; !ok && all[m[1]+".one"] == "" {
-					t.Errorf("%s names the text %q, which is not there", file, m[1])
-				}
-			}
-		}
-	}
-	pages, _ := fs.Glob(os.DirFS("."), "page/*.html")
-	code, _ := fs.Glob(os.DirFS("."), "*.go")
-	for _, f := range pages {
-		look(f, `\bt "([a-z0-9.]+)"`, `\bn "([a-z0-9.]+)"`)
-		if name := strings.TrimSuffix(strings.TrimPrefix(f, "page/"), ".html"); name != "layout" && !strings.HasPrefix(name, "part-") {
-			named["title."+name] = true
-		}
-	}
-	for _, f := range code {
-		if !strings.HasSuffix(f, "_test.go") {
-			look(f, `texts\.say\("([a-z0-9.]+)"`, `texts\.count\("([a-z0-9.]+)"`, `Title: "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`)
-		}
-	}
-	for _, p := range profiles {
-		named["profile."+p.ID] = true
-	}
-	for _, s := range []mfa.State{mfa.StateDenied, mfa.StateProtected, mfa.StateExempt} {
-		named["state."+s.String()] = true
-	}
-	for key := range named {
-		if _, ok := all[key]; !ok && all[key+".one"] == "" {
-			t.Errorf("the text %q is not there", key)
-		}
-	}
-	for key := range all {
-		base := strings.TrimSuffix(strings.TrimSuffix(key, ".one"), ".other")
-		if !named[key] && !named[base] && !strings.HasPrefix(key, "error.") && !strings.HasPrefix(key, "done.") {
-			t.Errorf("nothing names the text %q", key)
-		}
-		if strings.HasSuffix(key, ".one") && all[base+".other"] == "" {
-			t.Errorf("%s has no other form", base)
-		}
-	}
-}
 
 // Nobody gets anywhere without a session.
 func TestStrangers(t *testing.T) {

@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"embed"
-	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
@@ -29,6 +28,9 @@ type view struct {
 	Done    string   // what the request before this one did
 	Error   string   // why it did not
 	Data    any
+
+	Languages []web.Offer // that the page can be read in
+	Here      string      // this page, to come back to
 }
 
 // pages are the templates of every page, in one language.
@@ -36,7 +38,7 @@ type pages map[string]*template.Template
 
 // loadPages parses layout.html, which every page fills in, and the parts that pages share
 // (part-*.html) with each other file.
-func loadPages(t texts, a web.Assets) (pages, error) {
+func loadPages(t web.Texts, a web.Assets) (pages, error) {
 	base, err := template.New("layout.html").Funcs(functions(t, a)).ParseFS(pageFiles, "page/layout.html", "page/part-*.html")
 	if err != nil {
 		return nil, err
@@ -61,27 +63,24 @@ func loadPages(t texts, a web.Assets) (pages, error) {
 }
 
 // functions are those that pages call.
-func functions(t texts, a web.Assets) template.FuncMap {
+func functions(t web.Texts, a web.Assets) template.FuncMap {
 	return template.FuncMap{
-		"t":     t.say,
-		"n":     t.count,
-		"asset": func(name string) string { return a.Names[name] },
-		"iso":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-		"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") + " UTC" },
-		"can":   func(v *visitor, p string) bool { return v != nil && v.may(p) },
-		"seconds": func(s float64) string {
-			if s > -0.05 && s < 0.05 {
-				s = 0
-			}
-			return fmt.Sprintf("%.1f s", s)
-		},
-		"join":  strings.Join,
-		"deref": func(n *int) int { return *n },
+		"t":       t.Say,
+		"n":       t.Count,
+		"asset":   func(name string) string { return a.Names[name] },
+		"iso":     func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"utc":     t.UTC,
+		"can":     func(v *visitor, p string) bool { return v != nil && v.may(p) },
+		"seconds": t.Seconds,
+		"join":    strings.Join,
+		"deref":   func(n *int) int { return *n },
 		"states": func() []string {
 			return []string{mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String()}
 		},
-		"state":       func(s string) string { return t.say("state." + s) },
+		"state":       func(s string) string { return t.Say("state." + s) },
+		"role":        func(s string) string { return t.Known("role."+s, s) },
 		"gives":       func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
+		"product":     func(p profile) string { return t.Known("profile."+p.ID+".name", p.Name) },
 		"profiletext": func(id string) string { return "profile." + id },
 	}
 }
@@ -89,12 +88,13 @@ func functions(t texts, a web.Assets) template.FuncMap {
 // render writes a page, or, of a page that is asked for its live part, only that.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name, part string, v view) {
 	var b bytes.Buffer
-	if err := c.pages[name].ExecuteTemplate(&b, part, v); err != nil {
+	if err := c.edition(r).pages[name].ExecuteTemplate(&b, part, v); err != nil {
 		c.Log.Error("a page could not be made", "page", name, "path", r.URL.Path, "error", err)
-		http.Error(w, c.texts.say("error.page"), http.StatusInternalServerError)
+		http.Error(w, c.say(r, "error.page"), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", c.edition(r).texts.Say("language"))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
@@ -102,10 +102,11 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 // show writes a whole page.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
 	v.Group, v.Server, v.Version = c.GroupName, c.Server, c.Version
+	v.Languages, v.Here = web.Languages(r), web.Here(r)
 	if v.Who != nil && v.Banner == nil {
 		v.Banner = c.banner(r)
 	}
-	if key := r.URL.Query().Get("done"); strings.HasPrefix(key, "done.") && c.texts[key] != "" && v.Error == "" && r.Method == http.MethodGet {
+	if key := r.URL.Query().Get("done"); strings.HasPrefix(key, "done.") && c.edition(r).texts[key] != "" && v.Error == "" && r.Method == http.MethodGet {
 		v.Done = key
 	}
 	if v.Title == "" {

@@ -1,10 +1,10 @@
 package console
 
 // profile is one kind of RADIUS client: what an application for it should say, and what its
-// own administrator has to set. The texts are profile.ID and profile.ID.set in the catalogue.
+// own administrator has to set. The text is profile.ID in the catalogue.
 type profile struct {
 	ID          string
-	Name        string // of the product
+	Name        string // of the product; "": profile.ID.name in the catalogue
 	FirstFactor string // what fits it; "": local or a directory
 	Passcode    string
 	Seconds     int // time-out of one request that the client should have
@@ -12,7 +12,7 @@ type profile struct {
 
 // profiles are those that the guide offers, the general one first. They all speak PAP.
 var profiles = []profile{
-	{ID: "generic", Name: "RADIUS in general", Passcode: "either", Seconds: 60},
+	{ID: "generic", Passcode: "either", Seconds: 60},
 	{ID: "openvpn", Name: "OpenVPN", Passcode: "either", Seconds: 60},
 	{ID: "strongswan", Name: "strongSwan", Passcode: "either", Seconds: 60},
 	{ID: "asa", Name: "Cisco ASA, Firepower", Passcode: "either", Seconds: 60},

@@ -45,7 +45,7 @@ func (e *engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 	case err != nil || r.Refuse != mfa.ReasonNone:
 		return no, nil
 	case r.Handle == nil && string(r.Password.Expose()) == "right":
-		return mfa.Decision{Verdict: mfa.Challenge, Message: "Enter your code", Handle: []byte(r.Login)}, nil
+		return mfa.Decision{Verdict: mfa.Challenge, Message: "Enter the code from your authenticator", Handle: []byte(r.Login)}, nil
 	case r.Handle == nil || string(r.Handle) != r.Login:
 		return no, nil
 	case string(r.Answer.Expose()) == "123456":

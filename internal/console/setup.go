@@ -51,7 +51,7 @@ func (c *Console) refuseLink(w http.ResponseWriter, r *http.Request, err error) 
 		c.fail(w, r, nil, err)
 		return
 	}
-	c.show(w, r, http.StatusForbidden, "setup", view{Error: c.texts.say("setup.bad")})
+	c.show(w, r, http.StatusForbidden, "setup", view{Error: c.say(r, "setup.bad")})
 }
 
 // setUp makes the account of the first administrator and shows the token to enrol.
@@ -59,7 +59,7 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 	f := setupForm{Link: r.PostFormValue("link"), Login: strings.TrimSpace(r.PostFormValue("login")), Name: strings.TrimSpace(r.PostFormValue("name"))}
 	password := secret.NewWire(r.PostFormValue("password"))
 	if !password.Equal(secret.FromString(r.PostFormValue("again"))) {
-		c.show(w, r, http.StatusUnprocessableEntity, "setup", view{Data: f, Error: c.texts.say("setup.differ")})
+		c.show(w, r, http.StatusUnprocessableEntity, "setup", view{Data: f, Error: c.say(r, "setup.differ")})
 		return
 	}
 	u, err := c.Admin.BeginSetup(r.Context(), secret.FromString(f.Link), admin.UserChange{Login: &f.Login, Name: &f.Name, Password: password})
@@ -168,7 +168,7 @@ func (c *Console) setUpCode(w http.ResponseWriter, r *http.Request) {
 		code := enroll.Codes{Codes: []secret.Wire{*secret.NewWire(strings.TrimSpace(r.PostFormValue("code")))}}
 		_, err = c.Enroll.Confirm(r.Context(), "console link", string(n.User), string(mfa.MethodTOTP), code)
 		if errors.Is(err, mfa.ErrInvalid) {
-			c.show(w, r, http.StatusUnprocessableEntity, "setup-code", view{Title: "title.setup", Error: c.texts.say("enrol.wrong"),
+			c.show(w, r, http.StatusUnprocessableEntity, "setup-code", view{Title: "title.setup", Error: c.say(r, "enrol.wrong"),
 				Data: token{Action: "/setup/code", Again: "/setup/again"}})
 			return
 		}

@@ -17,6 +17,7 @@ func (c *Console) strangersRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sign-in", c.signInPage)
 	mux.HandleFunc("POST /sign-in", c.limited(c.signIn))
 	mux.HandleFunc("POST /sign-out", c.signOut)
+	mux.HandleFunc("POST /language", c.chooseLanguage)
 	mux.HandleFunc("GET /confirm", c.confirmPage)
 	mux.HandleFunc("POST /confirm", c.limited(c.confirm))
 	mux.HandleFunc("GET /setup", c.limited(c.setupPage))
@@ -67,7 +68,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	_, err := c.Admin.AdministratorCaller(r.Context(), user, application)
 	switch {
 	case errors.Is(err, mfa.ErrForbidden):
-		c.askAgain(w, r, q, http.StatusForbidden, c.texts.say("signin.norole"))
+		c.askAgain(w, r, q, http.StatusForbidden, c.say(r, "signin.norole"))
 		return
 	case err == nil:
 		err = c.signedIn(w, r, user)
@@ -103,19 +104,19 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 		c.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
 		return "", false
 	case d.Verdict == mfa.Challenge:
-		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), d.Message
+		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), c.prompt(r, d.Message)
 		key := ""
 		if req.Handle != nil {
-			key = c.texts.say("signin.wrong")
+			key = c.say(r, "signin.wrong")
 		}
 		c.askAgain(w, r, q, http.StatusOK, key)
 		return "", false
 	case d.Verdict == mfa.Accept && d.Reason == mfa.OK && d.User != "": // nobody is exempt here
 		return d.User, true
 	}
-	said := d.Message
+	said := c.say(r, "signin.refused", d.Attempt)
 	if d.Verdict == mfa.Accept {
-		said = c.texts.say("signin.onefactor", d.Attempt)
+		said = c.say(r, "signin.onefactor", d.Attempt)
 	}
 	q.Handle = ""
 	c.askAgain(w, r, q, http.StatusUnauthorized, said)

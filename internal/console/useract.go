@@ -25,7 +25,7 @@ func (c *Console) enrolDesk(v *visitor) enroll.Desk { return c.Enroll.As(v.Calle
 func (c *Console) after(w http.ResponseWriter, r *http.Request, v *visitor, err error, key string) error {
 	switch {
 	case errors.Is(err, mfa.ErrChanged):
-		return c.showUser(w, r, v, http.StatusConflict, c.texts.say("user.changed"))
+		return c.showUser(w, r, v, http.StatusConflict, c.say(r, "user.changed"))
 	case mistake(err):
 		return c.showUser(w, r, v, web.StatusOf(err), err.Error())
 	case err != nil:
@@ -110,7 +110,7 @@ func removeUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 		return err
 	}
 	if strings.TrimSpace(r.PostFormValue("login")) != u.Login {
-		return c.showUser(w, r, v, http.StatusUnprocessableEntity, c.texts.say("user.notthis"))
+		return c.showUser(w, r, v, http.StatusUnprocessableEntity, c.say(r, "user.notthis"))
 	}
 	if err := c.desk(v).RemoveUser(r.Context(), id); err != nil {
 		return err
@@ -154,7 +154,7 @@ func proveToken(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 		if err != nil {
 			return err
 		}
-		c.show(w, r, http.StatusUnprocessableEntity, "user-token", view{Title: "enrol.title", Nav: "users", Who: v, Error: c.texts.say("enrol.wrong"),
+		c.show(w, r, http.StatusUnprocessableEntity, "user-token", view{Title: "enrol.title", Nav: "users", Who: v, Error: c.say(r, "enrol.wrong"),
 			Data: shown{Login: u.Login, ID: id, Token: token{Credential: credential, Action: "/users/" + id + "/prove"}}})
 		return nil
 	}

@@ -21,9 +21,7 @@ const maxForm = 256 << 10
 // Guard is what every request passes before anything else looks at it.
 func Guard(next http.Handler, log *slog.Logger) http.Handler {
 	foreign := http.NewCrossOriginProtection() // by Sec-Fetch-Site and Origin; no token in a form
-	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "This request comes from another site, and was refused.", http.StatusForbidden)
-	}))
+	foreign.SetDenyHandler(http.HandlerFunc(refuseForeign))
 	inner := foreign.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -1,13 +1,16 @@
 // What a page does by itself. Everything works without it, but for looking for news.
 "use strict";
 
-// Times are shown in the reader's zone; the title keeps what the server wrote.
+// Times are shown in the reader's zone and the page's language, in the reader's own variety of it
+// if the browser has one; the title keeps what the server wrote.
+const page = document.documentElement.lang;
+const tongue = navigator.languages?.find((l) => l.split("-")[0] === page) ?? page;
 function localTimes(root) {
   for (const at of root.querySelectorAll("time[datetime]")) {
     const when = new Date(at.dateTime);
     if (isNaN(when)) continue;
     at.title = at.dateTime;
-    at.textContent = when.toLocaleString(undefined, at.dataset.form === "date" ? { dateStyle: "medium" } :
+    at.textContent = when.toLocaleString(tongue, at.dataset.form === "date" ? { dateStyle: "medium" } :
       { dateStyle: "medium", timeStyle: "medium" });
   }
 }

@@ -1,0 +1,133 @@
+// Package webtest holds what every set of pages must keep to.
+package webtest
+
+import (
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"text/template/parse"
+
+	"countersign/internal/web"
+)
+
+// placeholder is where a value comes into a text.
+var placeholder = regexp.MustCompile(`%[sdv%]`)
+
+// Catalogues fails unless the catalogues of all languages have the same keys, each with the
+// same placeholders, and none says nothing.
+func Catalogues(t *testing.T, files fs.FS) {
+	t.Helper()
+	ids := web.LanguageIDs()
+	first := load(t, files, ids[0])
+	for _, id := range ids[1:] {
+		other := load(t, files, id)
+		for key, text := range first {
+			said, ok := other[key]
+			switch {
+			case !ok:
+				t.Errorf("%s lacks %s = %s", id, key, text)
+			case said == "" || text == "":
+				t.Errorf("%s says nothing in %s or %s", key, ids[0], id)
+			case !slices.Equal(placeholder.FindAllString(text, -1), placeholder.FindAllString(said, -1)):
+				t.Errorf("%s has other placeholders in %s: %q, %q", key, id, text, said)
+			}
+		}
+		for key := range other {
+			if _, ok := first[key]; !ok {
+				t.Errorf("%s has %s, which %s lacks", id, key, ids[0])
+			}
+		}
+	}
+}
+
+func load(t *testing.T, files fs.FS, id string) web.Texts {
+	t.Helper()
+	all, err := web.LoadTexts(files, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// names are the words that are the same in every language: ours, and those of protocols.
+var names = regexp.MustCompile(`Countersign|countersign console link|Message-Authenticator|viewport|utf-8`)
+
+var (
+	tags       = regexp.MustCompile(`(?s)<[^>]*>`)
+	attributes = regexp.MustCompile(`(?s)\b(?:title|alt|placeholder|aria-label|aria-description|data-label|label)="([^"]*)"`)
+	letters    = regexp.MustCompile(`\p{L}{2,}`)
+	entity     = regexp.MustCompile(`&[a-z]+;`)
+)
+
+// Pages fails if a template has words that a person reads outside the catalogue: between the
+// tags, or in an attribute that is shown or read out.
+func Pages(t *testing.T, pages fs.FS) {
+	t.Helper()
+	files, err := fs.Glob(pages, "page/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	for _, file := range files {
+		b, err := fs.ReadFile(pages, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range outside(t, file, string(b)) {
+			t.Errorf("%s says %q, which is in no catalogue", file, words)
+		}
+	}
+}
+
+// outside are the words of a page that are in no catalogue.
+func outside(t *testing.T, file, source string) (all []string) {
+	t.Helper()
+	tree := parse.New(file)
+	tree.Mode = parse.SkipFuncCheck
+	trees := map[string]*parse.Tree{}
+	if _, err := tree.Parse(source, "", "", trees); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range trees {
+		var b strings.Builder
+		literal(&b, one.Root)
+		page := names.ReplaceAllString(b.String(), "")
+		said := []string{entity.ReplaceAllString(tags.ReplaceAllString(page, " "), " ")}
+		for _, m := range attributes.FindAllStringSubmatch(page, -1) {
+			said = append(said, m[1])
+		}
+		for _, s := range said {
+			if letters.MatchString(s) {
+				all = append(all, strings.Join(strings.Fields(s), " "))
+			}
+		}
+	}
+	return all
+}
+
+// literal writes what a template says whatever its values are; an action is a dot.
+func literal(b *strings.Builder, n parse.Node) {
+	branch := func(x *parse.BranchNode) {
+		literal(b, x.List)
+		if x.ElseList != nil {
+			literal(b, x.ElseList)
+		}
+	}
+	switch x := n.(type) {
+	case *parse.ListNode:
+		for _, one := range x.Nodes {
+			literal(b, one)
+		}
+	case *parse.TextNode:
+		b.Write(x.Text)
+	case *parse.IfNode:
+		branch(&x.BranchNode)
+	case *parse.RangeNode:
+		branch(&x.BranchNode)
+	case *parse.WithNode:
+		branch(&x.BranchNode)
+	case *parse.ActionNode, *parse.TemplateNode:
+		b.WriteString(".")
+	}
+}
