@@ -15,12 +15,31 @@ import (
 // may; the error wraps mfa.ErrForbidden if not. Users beyond the caller's reach are not
 // found, as those who do not exist. API and console have nothing else of the Service.
 type Desk struct {
-	s  *Service
-	by Caller
+	s    *Service
+	by   Caller
+	seen string // ETag of the user whom an act is for; "": as they are
 }
 
 // As returns the desk of one caller.
-func (s *Service) As(by Caller) Desk { return Desk{s, by} }
+func (s *Service) As(by Caller) Desk { return Desk{s: s, by: by} }
+
+// Seeing returns the desk for one act on a user who is, in the write itself, as that ETag
+// says; the error wraps mfa.ErrChanged if not.
+func (d Desk) Seeing(etag string) Desk {
+	d.seen = etag
+	return d
+}
+
+// holds asks in the write itself whether the user is still within the caller's reach, and as
+// the caller has seen them. typed is what they were called by.
+func (d Desk) holds(typed string) condition {
+	return func(u mfa.User) error {
+		if !d.by.Reach.Includes(u) {
+			return d.outOfReach(typed)
+		}
+		return unchanged(d.seen, d.s.user(u).ETag())
+	}
+}
 
 // Caller returns whose desk it is.
 func (d Desk) Caller() Caller { return d.by }
@@ -155,10 +174,17 @@ func (d Desk) SetUser(ctx context.Context, login string, c UserChange) (User, er
 			return User{}, err
 		}
 	}
+	if c.IfMatch == "" {
+		c.IfMatch = d.seen
+	}
 	if c.IfMatch == "" && !d.by.Reach.All {
 		c.IfMatch = d.s.user(u).ETag() // what was decided from must still hold
 	}
-	return d.s.SetUser(ctx, d.by.By, string(u.ID), c)
+	changed, err := d.s.SetUser(ctx, d.by.By, string(u.ID), c)
+	if err == nil && c.Password != nil { // whoever knows the old one is out
+		_, err = d.s.EndSessions(ctx, d.by.By, string(u.ID), d.by.Session)
+	}
+	return changed, err
 }
 
 // BlockUser keeps a user out.
@@ -167,7 +193,7 @@ func (d Desk) BlockUser(ctx context.Context, login string, r BlockRequest) (User
 	if err != nil {
 		return User{}, err
 	}
-	return d.s.BlockUser(ctx, d.by.By, string(u.ID), r)
+	return d.s.blockUser(ctx, d.by.By, string(u.ID), r, d.holds(login))
 }
 
 // UnblockUser lifts a block.
@@ -176,7 +202,7 @@ func (d Desk) UnblockUser(ctx context.Context, login string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return d.s.UnblockUser(ctx, d.by.By, string(u.ID))
+	return d.s.unblockUser(ctx, d.by.By, string(u.ID), d.holds(login))
 }
 
 // UnlockUser forgets a user's failures.
@@ -185,7 +211,7 @@ func (d Desk) UnlockUser(ctx context.Context, login string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return d.s.UnlockUser(ctx, d.by.By, string(u.ID))
+	return d.s.unlockUser(ctx, d.by.By, string(u.ID), d.holds(login))
 }
 
 // RemoveUser deletes a user.
@@ -194,7 +220,7 @@ func (d Desk) RemoveUser(ctx context.Context, login string) error {
 	if err != nil {
 		return err
 	}
-	return d.s.RemoveUser(ctx, d.by.By, string(u.ID))
+	return d.s.removeUser(ctx, d.by.By, string(u.ID), d.holds(login))
 }
 
 // ImportUsers makes users from CSV.

@@ -34,9 +34,11 @@ type Users interface {
 	CreateUser(ctx context.Context, u mfa.User, creds []mfa.Credential) (mfa.User, error)
 	CreateUsers(ctx context.Context, users []NewUser) ([]error, error)
 	UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.User) error) (mfa.User, error)
-	RemoveUser(ctx context.Context, id mfa.UserID) error
-	// UpdateRecord changes the settlement record conditionally; change may run more than once.
-	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
+	// RemoveUserIf removes a user who, in the write itself, is as holds wants them; the error
+	// of holds is returned otherwise.
+	RemoveUserIf(ctx context.Context, id mfa.UserID, holds func(mfa.User) error) error
+	// UpdateRecordIf changes the settlement record of such a user; change may run more than once.
+	UpdateRecordIf(ctx context.Context, id mfa.UserID, holds func(mfa.User) error, change func(*settlement.Record) error) error
 }
 
 // Credentials is what admin needs of the database for local passwords. Update runs change

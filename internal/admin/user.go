@@ -289,6 +289,10 @@ func (s *Service) setPassword(ctx context.Context, by string, a settlement.Accou
 
 // BlockUser keeps a user out until the block expires or is lifted.
 func (s *Service) BlockUser(ctx context.Context, by, typed string, r BlockRequest) (User, error) {
+	return s.blockUser(ctx, by, typed, r, anybody)
+}
+
+func (s *Service) blockUser(ctx context.Context, by, typed string, r BlockRequest, holds condition) (User, error) {
 	reason, err := line(256)(r.Reason)
 	if err != nil {
 		return User{}, invalid("reason: %v", err)
@@ -296,7 +300,7 @@ func (s *Service) BlockUser(ctx context.Context, by, typed string, r BlockReques
 	if r.Seconds < 0 || r.Seconds > 10*365*86400 {
 		return User{}, invalid("a block lasts at most ten years, or until it is lifted")
 	}
-	return s.editUser(ctx, by, "user block", typed, func(u *mfa.User) string {
+	return s.editUser(ctx, by, "user block", typed, holds, func(u *mfa.User) string {
 		was := blocked(u.Block)
 		u.Block = &mfa.Block{Reason: reason, By: by, Since: s.Now()}
 		if r.Seconds > 0 {
@@ -319,21 +323,34 @@ func blocked(b *mfa.Block) string {
 
 // UnblockUser lifts a block; there need be none.
 func (s *Service) UnblockUser(ctx context.Context, by, typed string) (User, error) {
-	return s.editUser(ctx, by, "user unblock", typed, func(u *mfa.User) string {
+	return s.unblockUser(ctx, by, typed, anybody)
+}
+
+func (s *Service) unblockUser(ctx context.Context, by, typed string, holds condition) (User, error) {
+	return s.editUser(ctx, by, "user unblock", typed, holds, func(u *mfa.User) string {
 		was := blocked(u.Block)
 		u.Block = nil
 		return "was " + was
 	})
 }
 
-// editUser changes one user and records it with the detail that change returns.
-func (s *Service) editUser(ctx context.Context, by, verb, typed string, change func(*mfa.User) string) (User, error) {
+// condition says, in the write itself, why a user is not to be changed; nil: they are.
+type condition func(mfa.User) error
+
+// anybody is the condition of who may change everybody.
+func anybody(mfa.User) error { return nil }
+
+// editUser changes one user for whom holds and records it with the detail that change returns.
+func (s *Service) editUser(ctx context.Context, by, verb, typed string, holds condition, change func(*mfa.User) string) (User, error) {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
 		return User{}, err
 	}
 	var detail string
 	if u, err = s.Users.UpdateUser(ctx, u.ID, func(u *mfa.User) error {
+		if err := holds(*u); err != nil {
+			return err
+		}
 		detail = change(u)
 		u.Changed = s.Now()
 		return nil
@@ -349,12 +366,16 @@ func (s *Service) editUser(ctx context.Context, by, verb, typed string, change f
 // UnlockUser forgets the failures of both factors and the locks that they led to, and what
 // too many attempts in a short time have filled the user's record with.
 func (s *Service) UnlockUser(ctx context.Context, by, typed string) (User, error) {
+	return s.unlockUser(ctx, by, typed, anybody)
+}
+
+func (s *Service) unlockUser(ctx context.Context, by, typed string, holds condition) (User, error) {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
 		return User{}, err
 	}
 	var detail string
-	if err := s.Users.UpdateRecord(ctx, u.ID, func(r *settlement.Record) error {
+	if err := s.Users.UpdateRecordIf(ctx, u.ID, holds, func(r *settlement.Record) error {
 		detail = fmt.Sprintf("%d wrong second factors, %d wrong passwords forgotten", r.Fails.N, r.First.N)
 		*r = r.Unlock()
 		return nil
@@ -369,11 +390,15 @@ func (s *Service) UnlockUser(ctx context.Context, by, typed string) (User, error
 
 // RemoveUser deletes a user with everything that is theirs.
 func (s *Service) RemoveUser(ctx context.Context, by, typed string) error {
+	return s.removeUser(ctx, by, typed, anybody)
+}
+
+func (s *Service) removeUser(ctx context.Context, by, typed string, holds condition) error {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
 		return err
 	}
-	if err := s.Users.RemoveUser(ctx, u.ID); err != nil {
+	if err := s.Users.RemoveUserIf(ctx, u.ID, holds); err != nil {
 		return err
 	}
 	return s.record(ctx, by, "user remove", u.Login, gone(string(u.ID), contents(s.user(u), personal...)))

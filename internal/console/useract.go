@@ -66,21 +66,13 @@ func changeState(c *Console, w http.ResponseWriter, r *http.Request, v *visitor)
 
 func changePassword(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	_, err := c.desk(v).SetUser(r.Context(), r.PathValue("id"), admin.UserChange{Password: secret.NewWire(r.PostFormValue("password"))})
-	if err == nil {
-		err = c.signOutOthers(r, v)
-	}
 	return c.after(w, r, v, err, "done.password")
 }
 
-// signOutOthers ends the sessions of the user that the path names, whose factors have
-// changed, but for the visitor's own.
-func (c *Console) signOutOthers(r *http.Request, v *visitor) error {
-	_, err := c.desk(v).EndSessions(r.Context(), r.PathValue("id"), v.Session.ID)
-	return err
-}
-
+// signOutUser ends the sessions of a user, but for the visitor's own.
 func signOutUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
-	return c.after(w, r, v, c.signOutOthers(r, v), "done.signedout")
+	_, err := c.desk(v).EndSessions(r.Context(), r.PathValue("id"), v.Session.ID)
+	return c.after(w, r, v, err, "done.signedout")
 }
 
 func blockUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
@@ -186,9 +178,6 @@ func switchCredential(c *Console, w http.ResponseWriter, r *http.Request, v *vis
 
 func dropCredential(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	err := c.enrolDesk(v).Remove(r.Context(), r.PathValue("id"), r.PostFormValue("credential"))
-	if err == nil {
-		err = c.signOutOthers(r, v)
-	}
 	return c.after(w, r, v, err, "done.dropped")
 }
 

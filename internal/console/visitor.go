@@ -47,6 +47,7 @@ func (c *Console) visitor(r *http.Request) (*visitor, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	who.Session = n.ID
 	u, err := c.Admin.Resolve(r.Context(), string(n.User))
 	if errors.Is(err, mfa.ErrNotFound) {
 		return nil, session.ErrNone

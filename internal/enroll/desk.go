@@ -82,7 +82,11 @@ func (d Desk) Disable(ctx context.Context, login, id string, disabled bool) (Cre
 	if err != nil {
 		return Credential{}, err
 	}
-	return d.s.Disable(ctx, d.by.By, u, id, disabled)
+	c, err := d.s.Disable(ctx, d.by.By, u, id, disabled)
+	if err == nil && disabled {
+		err = d.signOut(ctx, u)
+	}
+	return c, err
 }
 
 // Remove deletes a credential.
@@ -91,7 +95,19 @@ func (d Desk) Remove(ctx context.Context, login, id string) error {
 	if err != nil {
 		return err
 	}
-	return d.s.Remove(ctx, d.by.By, u, id)
+	if err := d.s.Remove(ctx, d.by.By, u, id); err != nil {
+		return err
+	}
+	return d.signOut(ctx, u)
+}
+
+// signOut ends the sessions of a user, but for the caller's own.
+func (d Desk) signOut(ctx context.Context, user string) error {
+	u, err := d.s.Resolve(ctx, user)
+	if err != nil {
+		return err
+	}
+	return d.s.signOut(ctx, d.by.By, u, d.by.Session)
 }
 
 // find returns the ids of a user and of one of their credentials, if the caller may change

@@ -34,6 +34,12 @@ type Recorder interface {
 	Append(ctx context.Context, records ...mfa.Record) error
 }
 
+// Sessions are those of people who are signed in to pages. EndAll ends every session of a user
+// but one ("" spares none), and reports how many.
+type Sessions interface {
+	EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID) (int, error)
+}
+
 // Passcodes makes and judges passcodes; package method/otp does.
 type Passcodes interface {
 	// Recovery returns n new recovery codes, and what the credential keeps of them.

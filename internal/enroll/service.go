@@ -8,7 +8,7 @@ import (
 	"countersign/internal/mfa"
 )
 
-// Service carries out what is asked for on credentials. All fields must be set; it is
+// Service carries out what is asked for on credentials. All fields but Sessions must be set; it is
 // safe for concurrent use. In its methods by says who asks, login whose credential it is.
 type Service struct {
 	Server       string // this server's name, for the trail
@@ -19,6 +19,20 @@ type Service struct {
 	Passcodes    Passcodes
 	Trail        Recorder
 	Now          func() time.Time
+	Sessions     Sessions // nil: there are none
+}
+
+// signOut ends the sessions of a user who has lost a second factor: whoever had it may be in.
+// Of who did it, the session but goes on.
+func (s *Service) signOut(ctx context.Context, by string, u mfa.User, but mfa.SessionID) error {
+	if s.Sessions == nil {
+		return nil
+	}
+	ended, err := s.Sessions.EndAll(ctx, u.ID, but)
+	if err != nil || ended == 0 {
+		return err
+	}
+	return s.record(ctx, by, "user sign-out", u, fmt.Sprintf("%d sessions ended", ended))
 }
 
 // record puts an act into the trail. What was done stays done if that fails, and the

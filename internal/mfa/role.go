@@ -109,6 +109,7 @@ type Caller struct {
 	Permissions Permissions   // all that they have
 	Reach       Reach         // users on whom these hold
 	Application ApplicationID // of a program that may authenticate; empty: none
+	Session     SessionID     // that the request came with, and that goes on when others of its user end
 }
 
 // Caller returns a as one who asks, by the name that the trail shows.

@@ -24,6 +24,7 @@ func (g groupView) Overview(ctx context.Context) (group.Overview, error) { retur
 func (s *server) assembleWeb() {
 	s.sessions = &session.Keeper{Server: s.Config.Name, Store: s.store, Now: s.Now, Log: s.log.Logger("session")}
 	s.admin.Sessions, s.admin.Sealed, s.admin.Web = s.sessions, s.store, s.webURL
+	s.enroll.Sessions = s.sessions
 }
 
 // web is everything that is served over https: the API under its prefix, its description

@@ -225,12 +225,7 @@ func (k *Keeper) End(ctx context.Context, id mfa.SessionID) error {
 	}
 	err := k.Store.RemoveSessions(ctx, id)
 	if err != nil {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if k.ended == nil {
-			k.ended = map[mfa.SessionID]time.Time{}
-		}
-		k.ended[id] = k.Now().Add(Absolute)
+		k.endHere(id)
 	}
 	if mayBeAlone(err) {
 		k.Log.Warn("a session was ended on this server only: no master answers", "error", err)
@@ -248,19 +243,39 @@ func (k *Keeper) EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID)
 		}
 	}
 	k.mu.Lock()
+	ended := len(ids)
 	for id, n := range k.here {
 		if n.User == user && id != but {
 			delete(k.here, id)
+			ended++
 		}
 	}
 	k.mu.Unlock()
 	if len(ids) == 0 {
-		return 0, nil
+		return ended, nil
 	}
-	if err := k.Store.RemoveSessions(ctx, ids...); err != nil {
-		return 0, fmt.Errorf("end the sessions of user %s: %w", user, err)
+	err := k.Store.RemoveSessions(ctx, ids...)
+	if err == nil {
+		return ended, nil
 	}
-	return len(ids), nil
+	k.endHere(ids...)
+	if mayBeAlone(err) {
+		k.Log.Warn("sessions were ended on this server only: no master answers", "user", user, "error", err)
+		return ended, nil
+	}
+	return 0, fmt.Errorf("end the sessions of user %s: %w", user, err)
+}
+
+// endHere ends sessions on this server, whatever the database has.
+func (k *Keeper) endHere(ids ...mfa.SessionID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ended == nil {
+		k.ended = map[mfa.SessionID]time.Time{}
+	}
+	for _, id := range ids {
+		k.ended[id] = k.Now().Add(Absolute)
+	}
 }
 
 // Of returns the sessions of a user that are open, oldest first.

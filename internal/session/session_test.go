@@ -229,6 +229,13 @@ func TestWithoutAMaster(t *testing.T) {
 		t.Error("signed out, and still in")
 	}
 	r.db.fail = nil
+	other := r.begin(t, mfa.Session{User: "carol"})
+	r.db.fail = fmt.Errorf("no master: %w", mfa.ErrUnavailable)
+	alone := r.begin(t, mfa.Session{User: "carol"})
+	if ended, err := r.EndAll(ctx, "carol", ""); ended != 2 || err != nil || r.open(t, other, true) || r.open(t, alone, true) {
+		t.Errorf("carol's factors changed: %d sessions ended, %v", ended, err)
+	}
+	r.db.fail = nil
 	if err := r.Purge(ctx); err != nil || len(r.db.all) != 0 {
 		t.Errorf("the master is back and does not hear of it: %d, %v", len(r.db.all), err)
 	}

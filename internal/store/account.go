@@ -312,6 +312,25 @@ func (s *Store) UpdateRecord(ctx context.Context, id mfa.UserID, change func(*se
 	})
 }
 
+// UpdateRecordIf is UpdateRecord for a user who, in the write itself, is as holds wants them;
+// its error is returned otherwise.
+func (s *Store) UpdateRecordIf(ctx context.Context, id mfa.UserID, holds func(mfa.User) error, change func(*settlement.Record) error) error {
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		r, err := t.user(ctx, id)
+		if err != nil {
+			return err
+		}
+		u, err := r.open(s.ring, id)
+		if err != nil {
+			return err
+		}
+		if err := holds(u); err != nil {
+			return err
+		}
+		return t.record(ctx, id, change)
+	})
+}
+
 // RecentLegs yields every leg in the view's settlement records that was settled at or after
 // since, in no order, until yield returns false. A record that cannot be read is left out,
 // and the first such error is returned at the end.

@@ -315,6 +315,12 @@ func (t *tx) moveForms(ctx context.Context, old, u mfa.User) error {
 // RemoveUser deletes the user with login forms, credentials and settlement record. The
 // seeds of tokens keep their floors.
 func (s *Store) RemoveUser(ctx context.Context, id mfa.UserID) error {
+	return s.RemoveUserIf(ctx, id, func(mfa.User) error { return nil })
+}
+
+// RemoveUserIf is RemoveUser of a user who, in the write itself, is as holds wants them; its
+// error is returned otherwise.
+func (s *Store) RemoveUserIf(ctx context.Context, id mfa.UserID, holds func(mfa.User) error) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		r, err := t.user(ctx, id)
 		if err != nil {
@@ -322,6 +328,9 @@ func (s *Store) RemoveUser(ctx context.Context, id mfa.UserID) error {
 		}
 		u, err := r.open(s.ring, id)
 		if err != nil {
+			return err
+		}
+		if err := holds(u); err != nil {
 			return err
 		}
 		for _, form := range append([]string{u.Login}, u.Aliases...) {

@@ -20,10 +20,12 @@ import (
 )
 
 // Memory is a database in memory. Fail, if set, is what every write returns. Late are users
-// that another server has made, which show here after Sync.
+// that another server has made, which show here after Sync. Faster, if set, is run once, just
+// before the next write on a user.
 type Memory struct {
-	Fail error
-	Late []mfa.User
+	Fail   error
+	Late   []mfa.User
+	Faster func()
 
 	changing       sync.Mutex // one change at a time; held while its function runs, which may read
 	mu             sync.Mutex
@@ -173,6 +175,7 @@ func (m *Memory) CreateUsers(_ context.Context, users []admin.NewUser) ([]error,
 
 // UpdateUser implements admin.Users.
 func (m *Memory) UpdateUser(_ context.Context, id mfa.UserID, change func(*mfa.User) error) (mfa.User, error) {
+	m.before()
 	var out mfa.User
 	err := m.update(id, func(a *settlement.Account) error {
 		u := a.User
@@ -198,17 +201,38 @@ func (m *Memory) update(id mfa.UserID, change func(*settlement.Account) error) e
 	return err
 }
 
-// RemoveUser implements admin.Users.
-func (m *Memory) RemoveUser(_ context.Context, id mfa.UserID) error {
+// RemoveUserIf implements admin.Users.
+func (m *Memory) RemoveUserIf(_ context.Context, id mfa.UserID, holds func(mfa.User) error) error {
+	m.before()
+	if err := m.update(id, func(a *settlement.Account) error { return holds(a.User) }); err != nil {
+		return err
+	}
 	return remove(m, m.users, id)
 }
 
-// UpdateRecord implements admin.Users.
-func (m *Memory) UpdateRecord(_ context.Context, id mfa.UserID, change func(*settlement.Record) error) error {
+// UpdateRecord implements enroll.Store.
+func (m *Memory) UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error {
+	return m.UpdateRecordIf(ctx, id, func(mfa.User) error { return nil }, change)
+}
+
+// UpdateRecordIf implements admin.Users.
+func (m *Memory) UpdateRecordIf(_ context.Context, id mfa.UserID, holds func(mfa.User) error, change func(*settlement.Record) error) error {
+	m.before()
 	return m.update(id, func(a *settlement.Account) error {
+		if err := holds(a.User); err != nil {
+			return err
+		}
 		a.Record = a.Record.Clone()
 		return change(&a.Record)
 	})
+}
+
+// before lets somebody else be faster, once.
+func (m *Memory) before() {
+	if first := m.Faster; first != nil {
+		m.Faster = nil
+		first()
+	}
 }
 
 // AddCredential implements admin.Credentials.

@@ -81,6 +81,25 @@ func userLife(t *testing.T, r *rig) {
 		t.Errorf("listed %q, counted %d, want %q", listed, r.CountUsers(), want)
 	}
 
+	// What a write asks of the user holds in the write itself.
+	moved := func() func(mfa.User) error {
+		return func(seen mfa.User) error {
+			if seen.Name == "faster" {
+				return mfa.ErrForbidden
+			}
+			_, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Name = "faster"; return nil })
+			return err
+		}
+	}
+	back := func() {
+		if _, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Name = "as before"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is(t, "removed, and somebody was faster", r.RemoveUserIf(ctx, u.ID, moved()), mfa.ErrForbidden)
+	back()
+	is(t, "a record, and somebody was faster", r.UpdateRecordIf(ctx, u.ID, moved(), func(s *settlement.Record) error { s.Fails.N++; s.Fails.Last = noon; return nil }), mfa.ErrForbidden)
+
 	if err := r.RemoveUser(ctx, u.ID); err != nil {
 		t.Fatal(err)
 	}
