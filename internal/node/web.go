@@ -84,8 +84,13 @@ func (s *server) offerSetup(ctx context.Context) error {
 	}
 }
 
-// printSetup prints a new link and reports whether it could.
+// printSetup prints a new link and reports whether it could. Into the journal it prints how to
+// make one: whoever has the link becomes the owner.
 func (s *server) printSetup(ctx context.Context) bool {
+	if journaled(s.Stdout, os.Getenv("JOURNAL_STREAM")) {
+		fmt.Fprintf(s.Stdout, "This group has no administrator yet. As root or as the user that this server runs as, make a link for the first one: countersign console link --data %s\n", s.Config.DataDir)
+		return true
+	}
 	link, err := s.admin.SetupLink(ctx, "server "+s.Config.Name)
 	if err != nil {
 		s.own.Debug("no link for the first administrator yet", "error", err)
