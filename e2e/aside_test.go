@@ -12,6 +12,7 @@ import (
 // it. That one stays: who only knows an epoch that ended cannot tell it that it is no member.
 // The old master does not know it, but believes what it brings. The epoch after that awaits all that may be missing, and everybody ends in it.
 func TestDisasterTwice(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	n1, n2 := all[0], all[1]
 	n1.application("none", atNone, "--first-factor", "none")

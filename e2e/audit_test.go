@@ -78,7 +78,7 @@ func TestAuditTampering(t *testing.T) {
 			}
 			r.oneLine(t)
 			var status admin.Status
-			s.json(&status, "status")
+			s.answer(&status, "status")
 			if !strings.Contains(strings.Join(status.Warnings, "\n"), "audit verify") {
 				t.Errorf("status warns of %q", status.Warnings)
 			}

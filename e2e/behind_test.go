@@ -15,6 +15,7 @@ import (
 // a user who was blocked a moment ago is not let in by its stale copy, and others sign in,
 // not as degraded. A code that it accepted while it was alone is not good again at the master.
 func TestBlockedWhileTheReplicaIsBehind(t *testing.T) {
+	t.Parallel()
 	w := newNetwork(t)
 	all := w.group(2, nil)
 	m, rep := all[0], all[1]
@@ -45,7 +46,7 @@ func TestBlockedWhileTheReplicaIsBehind(t *testing.T) {
 	m.cliIn(csv.String(), "user", "import", "-")
 	w.narrow(2, "512kbit")
 	w.up(2)
-	status := func() (st admin.Status) { rep.json(&st, "status"); return st }
+	status := func() (st admin.Status) { rep.answer(&st, "status"); return st }
 	behind := func() bool {
 		st := status()
 		return !st.Degraded && strings.Contains(strings.Join(st.Warnings, " "), "behind the master's")

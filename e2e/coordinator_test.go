@@ -108,6 +108,7 @@ func (s *server) sees(name string, n int, master string) {
 // An independent coordinator founds a group, admits its servers, is told of them; and while
 // it is away nothing stops but admission.
 func TestCoordinator(t *testing.T) {
+	t.Parallel()
 	c := newCoordinator(t)
 	all := foundAt(t, c, "corp", 3)
 	m, others := master(t, all)
@@ -277,6 +278,7 @@ func thief(t testing.TB, data string) pki.CA {
 // A coordinator is lost and restored from its backup: the group's servers are known to it,
 // and get their certificates from it. What was the group's goes on meanwhile.
 func TestCoordinatorRestored(t *testing.T) {
+	t.Parallel()
 	c := newCoordinator(t)
 	first := foundAt(t, c, "corp", 1)[0]
 	c.sees("corp", 1, "n1")
@@ -334,6 +336,7 @@ func TestCoordinatorRestored(t *testing.T) {
 // The master of a pair is gone: the coordinator grants the new epoch, once it has heard
 // nobody who hears the old master for long enough; nothing is begun without it.
 func TestCoordinatorGrants(t *testing.T) {
+	t.Parallel()
 	c := newCoordinator(t)
 	all := foundAt(t, c, "corp", 2)
 	m, rep := all[0], all[1]
@@ -402,6 +405,7 @@ func TestCoordinatorGrants(t *testing.T) {
 // A new epoch was begun by force while the coordinator could not be asked. The old master,
 // which runs and has not heard of it, learns of it there, and decides nothing from then on.
 func TestCoordinatorFences(t *testing.T) {
+	t.Parallel()
 	c := newCoordinator(t)
 	all := foundAt(t, c, "corp", 2)
 	m, rep := all[0], all[1]
@@ -440,6 +444,7 @@ func TestCoordinatorFences(t *testing.T) {
 
 // A witness joins through the coordinator and reports to it like the others.
 func TestCoordinatorWitness(t *testing.T) {
+	t.Parallel()
 	c := newCoordinator(t)
 	all := foundAt(t, c, "corp", 2)
 	w := newWitness(t, "w1")

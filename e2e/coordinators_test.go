@@ -89,6 +89,7 @@ func (s *server) colleagues(n, votes int, silent ...string) (leads string) {
 // granted, as ever. With two gone each verb says so, and the group goes on; one that was
 // taken out for good is told.
 func TestThreeCoordinators(t *testing.T) {
+	t.Parallel()
 	all := threeCoordinators(t)
 	code := all[1].colleagueCode()
 	n1 := newMember(t, "n1")

@@ -58,7 +58,7 @@ func (s *server) refusesPromotion(confirm, why string) {
 	}
 }
 
-func (s *server) status() (st admin.Status) { s.t.Helper(); s.json(&st, "status"); return st }
+func (s *server) status() (st admin.Status) { s.t.Helper(); s.answer(&st, "status"); return st }
 
 // inEpoch waits until s serves an epoch in a role, in contact.
 func (s *server) inEpoch(epoch uint64, role string) {
@@ -122,6 +122,7 @@ func (s *server) recorded(verb string) bool {
 // A pair whose master is gone for good: the replica signs in at once, and a new epoch begins
 // on it when the operator says so. Then the old master comes back all the same.
 func TestDisasterPair(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	m, rep := all[0], all[1]
 	rep.application("none", atNone, "--first-factor", "none")
@@ -235,6 +236,7 @@ func TestDisasterPair(t *testing.T) {
 // enough. One of them was only frozen, and is told the same by its operator: then the epoch
 // has two sides, until one is chosen.
 func TestDisasterThree(t *testing.T) {
+	t.Parallel()
 	program, err := shifting()
 	if err != nil {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ func checkOf(t testing.TB, doc admin.CheckList, name string) admin.Check {
 // A pair: all is well; the master is stopped, so that its port is open and nobody answers;
 // it is gone. The replica says at which layer, what works, and what to do.
 func TestDoctorInAGroup(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	m, rep := all[0], all[1]
 	var doc admin.CheckList
@@ -63,7 +64,7 @@ func TestDoctorInAGroup(t *testing.T) {
 		{"killed", "tcp", m.kill9},
 	} {
 		c.arrange()
-		await(t, c.name, func() bool { var st admin.Status; rep.json(&st, "status"); return st.Degraded })
+		await(t, c.name, func() bool { var st admin.Status; rep.answer(&st, "status"); return st.Degraded })
 		doc = rep.doctor()
 		way, master := checkOf(t, doc, "server n1"), checkOf(t, doc, "master")
 		if way.OK || way.Layer != c.layer || way.NextStep == "" {

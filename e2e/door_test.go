@@ -18,6 +18,7 @@ import (
 // names, gets nothing, and etcd does not see it. That server's own was good until it was
 // taken out. And a folder belongs to one process, and to the present.
 func TestPeerPort(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	keys := filepath.Join(all[1].data, "keys")
 	cert, err := tls.LoadX509KeyPair(filepath.Join(keys, "peer.pem"), filepath.Join(keys, "peer.key"))

@@ -30,6 +30,7 @@ func (n *nas) turn(to *server) *nas {
 // with the very packet that was answered too late: the other goes on where the first was,
 // and what was decided stays decided. Then the first is killed.
 func TestClientTurnsToAnotherServer(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	a, b := all[0], all[1]
 	a.application("prompt", atPrompt, "--first-factor", "local", "--passcode", "prompt")

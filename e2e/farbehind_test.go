@@ -126,6 +126,7 @@ func (l *line) pass(a, b net.Conn) {
 // takes 200 ms more, while 50 changes a second are made: it catches up, and everybody signs
 // in at both servers meanwhile. FARBEHIND_USERS says how much it missed.
 func TestFarBehind(t *testing.T) {
+	t.Parallel()
 	missed := setting(t, "FARBEHIND_USERS", 1000)
 	w := newNetwork(t)
 	servers := 0
@@ -200,7 +201,7 @@ func TestFarBehind(t *testing.T) {
 	began := time.Now()
 	var st admin.Status
 	for {
-		rep.json(&st, "status")
+		rep.answer(&st, "status")
 		if !st.Degraded && st.Users == missed+2 {
 			break
 		}

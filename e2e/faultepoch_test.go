@@ -246,7 +246,7 @@ func (f *field) merges() (parked map[string]bool) {
 	parked = map[string]bool{}
 	await(f.t, "the copies of the old epoch are read", func() bool {
 		var doc admin.ParkedList
-		s.json(&doc, "group", "parked")
+		s.answer(&doc, "group", "parked")
 		for _, c := range doc.Parked {
 			parked[c.Object] = true
 		}

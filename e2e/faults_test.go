@@ -350,11 +350,11 @@ func (f *field) prepare() {
 // spread waits until every server has everybody.
 func (f *field) spread() {
 	var want admin.Status
-	f.all[0].json(&want, "status")
+	f.all[0].answer(&want, "status")
 	for _, s := range f.serving() {
 		await(f.t, "the users everywhere", func() bool {
 			var st admin.Status
-			s.json(&st, "status")
+			s.answer(&st, "status")
 			return st.Users == want.Users && st.Revision >= want.Revision
 		})
 	}

@@ -135,7 +135,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("user add: exit %d, %q", r.code, r.stderr)
 	}
 	var status admin.Status
-	s.json(&status, "status")
+	s.answer(&status, "status")
 	if !strings.Contains(strings.Join(status.Warnings, "\n"), "free space") {
 		t.Errorf("status warns of %q", status.Warnings)
 	}

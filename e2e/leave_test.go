@@ -20,6 +20,7 @@ func (s *server) gone() {
 // A machine in a group whose master it does not reach is put right with two commands all the
 // same: one that was activated and never started, and one that serves.
 func TestLeaveWithoutAMaster(t *testing.T) {
+	t.Parallel()
 	m := newGroup(t, 1)[0]
 	s := newMember(t, "n2")
 	s.activate(m.code())
@@ -76,6 +77,7 @@ func TestLeaveWithoutAMaster(t *testing.T) {
 
 // Servers get other addresses, one after the other, by a restart of each.
 func TestServersMove(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	for i, s := range all {
 		s.stop()

@@ -182,7 +182,7 @@ func TestBackup(t *testing.T) {
 	s.cli("backup", "restore", file, "--config", s.config, "--passphrase-file", phrase, "--confirm", "test/1")
 	s.start()
 	var status admin.Status
-	if s.json(&status, "status"); status.Epoch <= 1 || status.Group != "test" || status.Users != 2 {
+	if s.answer(&status, "status"); status.Epoch <= 1 || status.Group != "test" || status.Users != 2 {
 		t.Errorf("status after the restore: %+v", status)
 	}
 	n, a := newNAS(t, atNone, s.radius), newNAS(t, atAppend, s.radius)

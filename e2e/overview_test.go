@@ -48,7 +48,7 @@ func TestCoordinatorStatus(t *testing.T) {
 	for _, when := range []string{"master gone", "started without it"} {
 		var st admin.Status
 		await(t, when+": alarms", func() bool {
-			rep.json(&st, "status")
+			rep.answer(&st, "status")
 			var names []string
 			for _, a := range st.Alarms {
 				names = append(names, a.Name+" "+a.Server)
@@ -67,7 +67,7 @@ func TestCoordinatorStatus(t *testing.T) {
 	m.start()
 	await(t, "no alarms", func() bool {
 		var st admin.Status
-		rep.json(&st, "status")
+		rep.answer(&st, "status")
 		return len(st.Alarms) == 0 && !st.Degraded && st.Since.After(st.Started)
 	})
 }

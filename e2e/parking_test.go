@@ -13,6 +13,7 @@ import (
 // A master goes on alone, its replica away; then it is lost, and the replica is promoted. When
 // it comes back, nothing of what it did alone is lost.
 func TestParking(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	m, rep := all[0], all[1]
 	m.application("none", atNone, "--first-factor", "none")
@@ -48,7 +49,7 @@ func TestParking(t *testing.T) {
 	m.start()
 	m.inEpoch(2, "replica")
 	var doc admin.ParkedList
-	rep.json(&doc, "group", "parked") // at any server
+	rep.answer(&doc, "group", "parked") // at any server
 	conflicts := 0
 	for _, c := range doc.Parked {
 		if c.Kind != "user" || c.What != "added" || !strings.HasPrefix(c.Object, "alone") || c.By == "" || c.Epoch != 1 || c.Server != "n1" {
@@ -98,7 +99,7 @@ func TestParking(t *testing.T) {
 	}
 	m.cli("group", "parked", "discard", "--all", "--yes")
 	doc = admin.ParkedList{}
-	if rep.json(&doc, "group", "parked"); len(doc.Parked) != 0 || m.status().Users != 52 {
+	if rep.answer(&doc, "group", "parked"); len(doc.Parked) != 0 || m.status().Users != 52 {
 		t.Errorf("%d are still listed, %d users, want none and 52", len(doc.Parked), m.status().Users)
 	}
 	for _, s := range all {

@@ -160,6 +160,7 @@ func (s *server) follows(name string) {
 
 // Two servers change places under load, back and forth.
 func TestPromotePair(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	l := newLoad(t, all, 16)
 	l.more(16)
@@ -199,6 +200,7 @@ func TestPromotePair(t *testing.T) {
 
 // Three servers: the master moves under load, nobody is refused anywhere.
 func TestPromoteThree(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 3)
 	l := newLoad(t, all, 6)
 	m, others := master(t, all)
@@ -231,6 +233,7 @@ func TestPromoteThree(t *testing.T) {
 // The old master of a pair is killed after the other leads and before it has given its vote
 // back. The other signs people in alone meanwhile, and once both are there the rest is done.
 func TestPromotePairKilled(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	n1, n2 := all[0], all[1]
 	n2.application("none", atNone, "--first-factor", "none")

@@ -58,6 +58,7 @@ func (c *clerk) since(from time.Time) (n int) {
 // was told of is in its database or on the list of what was parked, the restrictions hold,
 // and no used code is good again.
 func TestReunion(t *testing.T) {
+	t.Parallel()
 	seed := setting(t, "REUNION_SEED", 1+rand.IntN(1_000_000))
 	for n := range setting(t, "REUNION_ROUNDS", 1) {
 		t.Run(fmt.Sprintf("seed %d", seed+n), func(t *testing.T) { reunion(t, uint64(seed+n)) })
@@ -147,7 +148,7 @@ func reunion(t *testing.T, seed uint64) {
 	}
 	parked := func() (logins []string) {
 		var doc admin.ParkedList
-		young.json(&doc, "group", "parked")
+		young.answer(&doc, "group", "parked")
 		for _, c := range doc.Parked {
 			if c.What == "added" {
 				logins = append(logins, c.Object)
@@ -165,7 +166,7 @@ func reunion(t *testing.T, seed uint64) {
 	}
 	await(t, "the old master's copy is read", func() bool {
 		var doc admin.ParkedList
-		young.json(&doc, "group", "parked")
+		young.answer(&doc, "group", "parked")
 		return slices.ContainsFunc(doc.Reports, func(r parking.Report) bool { return r.Epoch == 1 && !r.Finished.IsZero() })
 	})
 	var missing []string

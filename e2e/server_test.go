@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -273,12 +274,19 @@ func (s *server) application(name, address string, flags ...string) {
 	s.cliIn(secretWord, append([]string{"application", "add", name, "--kind", "radius", "--address", address, "--secret-stdin"}, flags...)...)
 }
 
-// freeAddress returns an address of the loopback whose port nobody uses for UDP or TCP. It
-// lies below the ports that the system gives to outgoing connections.
+// given are the ports that freeAddress has returned: a server that is down keeps its own.
+var given sync.Map
+
+// freeAddress returns an address of the loopback whose port nobody uses for UDP or TCP, and
+// that no other test was given. It lies below the ports that the system gives to outgoing
+// connections.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		a := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if _, taken := given.LoadOrStore(a, true); taken {
+			continue
+		}
 		u, err := net.ListenPacket("udp", a)
 		if err != nil {
 			continue

@@ -42,6 +42,7 @@ func swapLost(t *testing.T) (n1, n2 *server) {
 
 // The new master is gone for good: a new epoch begins from the old master's copy.
 func TestPromotePairNewMasterLost(t *testing.T) {
+	t.Parallel()
 	n1, n2 := swapLost(t)
 	p := n1.lost()
 	n1.cli("group", "promote", "--disaster", "--confirm", p.Confirm)
@@ -58,6 +59,7 @@ func TestPromotePairNewMasterLost(t *testing.T) {
 
 // The new master comes back: the old one joins it by itself.
 func TestPromotePairNewMasterBack(t *testing.T) {
+	t.Parallel()
 	n1, n2 := swapLost(t)
 	n2.start()
 	n1.inEpoch(1, "replica")

@@ -10,6 +10,7 @@ import (
 // What the master of a pair settled while the other server hung would be lost with its disk:
 // the verdict says so, and status counts it. People are let in all the same.
 func TestUnreplicated(t *testing.T) {
+	t.Parallel()
 	all := newGroup(t, 2)
 	m, rep := all[0], all[1]
 	m.application("none", atNone, "--first-factor", "none")

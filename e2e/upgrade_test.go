@@ -54,7 +54,7 @@ func (s *server) writesNext() bool { return s.holds([]byte(`{"v":2,"state"`)) !=
 func (s *server) schema() int {
 	s.t.Helper()
 	var st admin.Status
-	s.json(&st, "status")
+	s.answer(&st, "status")
 	return st.Schema
 }
 
@@ -62,6 +62,7 @@ func (s *server) schema() int {
 // what it cannot read, and the way back is open; then the new schema is written, and an old
 // program is refused before it touches anything.
 func TestRollingUpgrade(t *testing.T) {
+	t.Parallel()
 	next, err := nextBuild()
 	if err != nil {
 		t.Fatal(err)

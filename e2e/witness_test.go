@@ -52,6 +52,7 @@ func (s *server) holds(text []byte) (file string) {
 // becomes the master by itself when the first one is killed, and the last one left goes on
 // signing in.
 func TestWitness(t *testing.T) {
+	t.Parallel()
 	n1, n2, w := newMember(t, "n1"), newMember(t, "n2"), newWitness(t, "w1")
 	n1.found()
 	n1.start()
@@ -86,7 +87,7 @@ func TestWitness(t *testing.T) {
 
 	// It says what it is, does what it can, and refuses the rest.
 	var st admin.Status
-	w.json(&st, "status")
+	w.answer(&st, "status")
 	if st.Role != "witness" || st.Master != "n1" || st.Users != 0 {
 		t.Errorf("status of the witness: %+v", st)
 	}
@@ -168,7 +169,7 @@ func TestWitness(t *testing.T) {
 	wg.Wait()
 	n2.merged()
 	await(t, "the other server as the master, if the witness was elected", func() bool {
-		n2.json(&st, "status")
+		n2.answer(&st, "status")
 		return st.Role == "master" && st.Master == "n2"
 	})
 	list := n2.cli("user", "list", "--limit", "0")
