@@ -119,13 +119,20 @@ func (p *process) alive() bool {
 // log is what a program wrote so far.
 type log = mfatest.Output
 
+// inVain ends the message of a wait that ran out where nothing else was wrong: tools/test.sh
+// runs such a test once more, alone, as this machine may have been too busy.
+const inVain = "and nothing else was wrong"
+
 // await waits until ok holds.
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, patience)
+			if t.Failed() {
+				t.Fatalf("%s: not within %s", what, patience)
+			}
+			t.Fatalf("%s: not within %s, %s", what, patience, inVain)
 		}
 		time.Sleep(10 * time.Millisecond) // between two looks
 	}

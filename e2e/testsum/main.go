@@ -1,17 +1,34 @@
 // Testsum reads the output of `go test -json` and prints what a person wants of it: a line
 // for each package, all output of what failed, the tests that were skipped with their
 // reasons, and the sums. It exits 1 if something failed or if there was no test.
+//
+// With -late FILE it writes there the tests that may be run again, if those are all that
+// failed: tests of the running program whose last wait ran out, nothing else being wrong.
+// With -after FILE, of an earlier run, it counts that run's other tests in.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
 )
+
+// inVain marks the failure of a wait that ran out; the same text is in e2e/process_test.go.
+const inVain = "and nothing else was wrong"
+
+// lateAtMost is how many tests may be run again. More is no accident.
+const lateAtMost = 2
+
+// late is a run of which only waits that ran out failed.
+type late struct {
+	Passed, Skipped int
+	Tests           []string
+}
 
 // event is one line of test2json.
 type event struct {
@@ -30,17 +47,47 @@ type sums struct {
 	skips                   []string
 	passed, failed, skipped int
 	packagesFailed          []string
+	late                    []string // of what failed: waits that ran out
 }
 
 func main() {
+	lateFile, after := flag.String("late", "", "write here what may be run again"), flag.String("after", "", "count in what this file of -late says")
+	flag.Parse()
 	s := sums{out: os.Stdout, output: map[[2]string][]string{}}
-	if err := s.read(os.Stdin); err != nil {
+	ok, err := s.run(os.Stdin, *lateFile, *after)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
+	}
+	if err != nil || !ok {
 		os.Exit(1)
 	}
-	if !s.end() {
-		os.Exit(1)
+}
+
+// run reads all of in, prints, and reports whether all is well.
+func (s *sums) run(in io.Reader, lateFile, after string) (bool, error) {
+	if after != "" {
+		var before late
+		b, err := os.ReadFile(after) //nolint:gosec // a file that this program wrote
+		if err == nil {
+			err = json.Unmarshal(b, &before)
+		}
+		if err != nil {
+			return false, err
+		}
+		s.passed, s.skipped = before.Passed, before.Skipped
 	}
+	if err := s.read(in); err != nil {
+		return false, err
+	}
+	ok := s.end()
+	if lateFile == "" || ok || len(s.late) != s.failed || s.failed > lateAtMost || len(s.packagesFailed) != 1 {
+		return ok, nil
+	}
+	b, err := json.Marshal(late{s.passed, s.skipped, s.late})
+	if err != nil {
+		return false, err
+	}
+	return false, os.WriteFile(lateFile, b, 0o600)
 }
 
 // read takes events until r ends.
@@ -81,6 +128,9 @@ func (s *sums) take(e event) {
 			s.skips = append(s.skips, fmt.Sprintf("%s %s: %s", strings.TrimPrefix(e.Package, "countersign/"), e.Test, reason(s.output[key])))
 		case e.Action == "fail":
 			s.failed++
+			if text := strings.Join(s.output[key], ""); strings.Contains(text, inVain) && !strings.Contains(text, "raced or panicked") && !strings.Contains(text, "DATA RACE") {
+				s.late = append(s.late, e.Test)
+			}
 			fmt.Fprint(s.out, strings.Join(s.output[key], ""))
 		default:
 			s.passed++

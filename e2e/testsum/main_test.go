@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -40,6 +43,49 @@ func TestSums(t *testing.T) {
 			ok := s.end()
 			if got := out.String(); got != c.want || ok != c.ok {
 				t.Errorf("ok %v\ngot  %q\nwant %q", ok, got, c.want)
+			}
+		})
+	}
+}
+
+// Only a wait that ran out is tried again, and only if nothing else failed.
+func TestLate(t *testing.T) {
+	failure := func(pkg, test, output string) string {
+		return `{"Action":"output","Package":"` + pkg + `","Test":"` + test + `","Output":"` + output + `\n"}
+{"Action":"fail","Package":"` + pkg + `","Test":"` + test + `"}
+`
+	}
+	const end = `{"Action":"pass","Package":"countersign/e2e","Test":"T0"}
+{"Action":"fail","Package":"countersign/e2e","Elapsed":2}
+`
+	wait := "x_test.go:1: the epoch: not within 1m0s, " + inVain
+	for _, c := range []struct{ name, in, want string }{
+		{"a wait", failure("countersign/e2e", "T1", wait) + end, `{"Passed":1,"Skipped":0,"Tests":["T1"]}`},
+		{"a wrong answer", failure("countersign/e2e", "T1", "got 1, want 2") + end, ""},
+		{"a wait after a wrong answer", failure("countersign/e2e", "T1", "got 1, want 2\\nx_test.go:1: the epoch: not within 1m0s") + end, ""},
+		{"both", failure("countersign/e2e", "T1", wait) + failure("countersign/e2e", "T2", "got 1, want 2") + end, ""},
+		{"a race besides", failure("countersign/e2e", "T1", wait+"\\nthe server raced or panicked") + end, ""},
+		{"too many", failure("countersign/e2e", "T1", wait) + failure("countersign/e2e", "T2", wait) + failure("countersign/e2e", "T3", wait) + end, ""},
+		{"another package too", failure("countersign/e2e", "T1", wait) + end + `{"Action":"fail","Package":"countersign/a","Elapsed":2}`, ""},
+		{"all well", `{"Action":"pass","Package":"countersign/e2e","Test":"T0"}`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "late")
+			s := sums{out: io.Discard, output: map[[2]string][]string{}}
+			if _, err := s.run(strings.NewReader(c.in), file, ""); err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := os.ReadFile(file); string(b) != c.want {
+				t.Errorf("late: %q, want %q", b, c.want)
+			}
+			if c.want == "" {
+				return
+			}
+			var out strings.Builder
+			again := sums{out: &out, output: map[[2]string][]string{}}
+			ok, err := again.run(strings.NewReader(`{"Action":"pass","Package":"countersign/e2e","Test":"T1"}`), "", file)
+			if err != nil || !ok || out.String() != "2 passed, 0 failed, 0 skipped\n" {
+				t.Errorf("run again: ok %v, %v: %s", ok, err, out.String())
 			}
 		})
 	}
