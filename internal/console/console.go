@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
@@ -33,6 +32,8 @@ type Console struct {
 	editions  map[string]edition // by language
 	assets    web.Assets
 	strangers *web.Limits
+	kept      *web.Drawer
+	mux       *http.ServeMux
 	handler   http.Handler
 }
 
@@ -45,9 +46,8 @@ func New(c Console) (*Console, error) {
 	if c.editions, err = loadEditions(c.assets); err != nil {
 		return nil, err
 	}
-	c.strangers = &web.Limits{}
-	d := &c
-	mux := http.NewServeMux()
+	c.strangers, c.kept, c.mux = &web.Limits{}, &web.Drawer{}, http.NewServeMux()
+	d, mux := &c, c.mux
 	mux.Handle("GET /assets/{file}", d.assets)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, d.assets.Names["icon.svg"], http.StatusFound)
@@ -77,9 +77,7 @@ type route struct {
 	do      func(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error
 }
 
-// visited serves a route to those who may use it. What is dangerous sends to a proof first,
-// and from there back to the page that the form is on, which is the path without its last
-// part.
+// visited serves a route to those who may use it. What is dangerous sends to a proof first.
 func (c *Console) visited(one route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := c.visitor(r)
@@ -94,7 +92,7 @@ func (c *Console) visited(one route) http.HandlerFunc {
 			c.fail(w, r, v, v.Caller.Lacks(one.needs.List()[0]))
 			return
 		case one.danger && !v.Fresh:
-			http.Redirect(w, r, "/confirm?"+backTo(path.Dir(r.URL.EscapedPath())), http.StatusSeeOther)
+			c.sendToProof(w, r, v)
 			return
 		}
 		if err := one.do(c, w, r, v); err != nil {
@@ -109,13 +107,17 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err e
 	if status == http.StatusInternalServerError {
 		c.Log.Error("console", "path", r.URL.Path, "error", err)
 	}
-	view := view{Who: v, Title: "title.error", Data: struct {
-		Status int
-		Key    string
-	}{status, fmt.Sprintf("error.%d", status)}, Error: err.Error()}
 	if r.Header.Get(partHeader) != "" { // a part of a page: the script shows that it is out of date
 		w.WriteHeader(status)
 		return
 	}
-	c.show(w, r, status, "error", view)
+	kept := ""
+	if v != nil && status == http.StatusServiceUnavailable { // what was sent may be possible later
+		kept = c.keep(r, v)
+	}
+	c.show(w, r, status, "error", view{Who: v, Title: "title.error", Error: err.Error(), Data: struct {
+		Status int
+		Key    string
+		Kept   string
+	}{status, fmt.Sprintf("error.%d", status), kept}})
 }

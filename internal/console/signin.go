@@ -20,6 +20,7 @@ func (c *Console) strangersRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /language", c.chooseLanguage)
 	mux.HandleFunc("GET /confirm", c.confirmPage)
 	mux.HandleFunc("POST /confirm", c.limited(c.confirm))
+	mux.HandleFunc("POST /again", c.tryAgain)
 	mux.HandleFunc("GET /setup", c.limited(c.setupPage))
 	mux.HandleFunc("POST /setup", c.limited(c.setUp))
 	mux.HandleFunc("POST /setup/again", c.limited(c.setUpAgain))
@@ -47,6 +48,7 @@ type question struct {
 	Handle string // of the challenge, for the browser to bring back
 	Prompt string
 	Back   string
+	Kept   string // the form that is carried out after the proof
 }
 
 func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +150,7 @@ func (c *Console) confirmPage(w http.ResponseWriter, r *http.Request) {
 	}
 	back := web.LocalPath(r.URL.Query().Get("back"))
 	c.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
-		Data: question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: back}})
+		Data: question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: back, Kept: r.URL.Query().Get("kept")}})
 }
 
 func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
@@ -157,7 +159,7 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		c.sendToSignIn(w, r)
 		return
 	}
-	q := question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: web.LocalPath(r.PostFormValue("back"))}
+	q := question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: web.LocalPath(r.PostFormValue("back")), Kept: r.PostFormValue("kept")}
 	user, ok := c.ask(w, r, q)
 	switch {
 	case !ok:
@@ -172,7 +174,16 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	web.SetCookie(w, cookieName, token)
-	http.Redirect(w, r, q.Back, http.StatusSeeOther)
+	if q.Kept == "" {
+		http.Redirect(w, r, q.Back, http.StatusSeeOther)
+		return
+	}
+	k, ok := c.kept.Take(v.User, q.Kept, c.Now())
+	if !ok {
+		c.fail(w, r, v, errGone)
+		return
+	}
+	c.carryOut(w, r, k, token)
 }
 
 // setupSession returns the session that only sets up, or session.ErrNone.

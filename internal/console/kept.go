@@ -1,0 +1,66 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/web"
+)
+
+// A form that cannot be carried out yet, because both factors have to be proven or no master
+// answers, is kept on this server and carried out afterwards as it was sent.
+
+// errGone says that a form is not kept any more.
+var errGone = fmt.Errorf("what you had filled in is not kept any more (%s, and once); nothing was changed: %w", web.KeptFor, mfa.ErrInvalid)
+
+// keep keeps the form of a request and returns what names it; "": it is too large.
+func (c *Console) keep(r *http.Request, v *visitor) string {
+	if r.Method != http.MethodPost || r.ParseForm() != nil {
+		return ""
+	}
+	return c.kept.Put(v.User, web.Kept{URL: r.URL, Form: r.PostForm}, c.Now())
+}
+
+// sendToProof asks for both factors once more, and has the form carried out after that. The
+// way back is to the page that the form is on, which is the path without its last part.
+func (c *Console) sendToProof(w http.ResponseWriter, r *http.Request, v *visitor) {
+	q := url.Values{"back": {path.Dir(r.URL.EscapedPath())}}
+	if name := c.keep(r, v); name != "" {
+		q.Set("kept", name)
+	}
+	http.Redirect(w, r, "/confirm?"+q.Encode(), http.StatusSeeOther)
+}
+
+// carryOut serves a form that was kept, as if it came with this token.
+func (c *Console) carryOut(w http.ResponseWriter, r *http.Request, k web.Kept, token secret.Text) {
+	sent := r.Clone(r.Context())
+	sent.Method, sent.URL, sent.RequestURI = http.MethodPost, k.URL, k.URL.RequestURI()
+	sent.Form, sent.PostForm, sent.MultipartForm, sent.Body = k.Form, k.Form, nil, http.NoBody
+	sent.Header.Del("Cookie")
+	for _, k := range r.Cookies() {
+		if k.Name != cookieName {
+			sent.AddCookie(k)
+		}
+	}
+	sent.AddCookie(&http.Cookie{Name: cookieName, Value: string(token.Expose())}) //nolint:gosec // to ourselves
+	c.mux.ServeHTTP(w, sent)
+}
+
+// tryAgain carries out a form that was kept because it was not possible.
+func (c *Console) tryAgain(w http.ResponseWriter, r *http.Request) {
+	v, err := c.visitor(r)
+	if err != nil {
+		c.sendToSignIn(w, r)
+		return
+	}
+	k, ok := c.kept.Take(v.User, r.PostFormValue("kept"), c.Now())
+	if !ok {
+		c.fail(w, r, v, errGone)
+		return
+	}
+	c.carryOut(w, r, k, web.Cookie(r, cookieName))
+}
