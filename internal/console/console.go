@@ -16,7 +16,7 @@ import (
 	"countersign/internal/web"
 )
 
-// Console serves the pages. All exported fields must be set; call New.
+// Console serves the pages. All exported fields must be set, but for Coordinator; call New.
 type Console struct {
 	Server    string // this server's name
 	GroupName string
@@ -26,8 +26,11 @@ type Console struct {
 	Engine    mfa.Authenticator
 	Sessions  Sessions
 	Group     Group
-	Now       Clock
-	Log       *slog.Logger
+	// Coordinator is the independent coordinator whose management portal this is; nil: it is
+	// the console of a server.
+	Coordinator Coordinator
+	Now         Clock
+	Log         *slog.Logger
 
 	editions  map[string]edition // by language
 	assets    web.Assets

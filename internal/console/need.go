@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"countersign/internal/admin"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
@@ -20,9 +21,17 @@ type Sessions interface {
 	IsFresh(n mfa.Session) bool
 }
 
-// Group is the servers of the group, as this one knows them.
+// Group is the servers of the group, as this one knows them, or of all groups that an
+// independent coordinator watches.
 type Group interface {
 	Overview(ctx context.Context) (group.Overview, error)
+}
+
+// Coordinator is what the management portal of an independent coordinator does. by is who
+// asks, for the trail.
+type Coordinator interface {
+	CreateActivation(ctx context.Context, by string, r admin.FoundingRequest) (admin.ActivationCode, error)
+	Retire(ctx context.Context, by string, r admin.RetireRequest) (admin.Removed, error)
 }
 
 // Clock returns the time; time.Now outside tests.

@@ -23,6 +23,7 @@ type view struct {
 	Group   string
 	Server  string
 	Version string
+	Portal  bool     // of an independent coordinator
 	Who     *visitor // nil: nobody is signed in
 	Banner  *banner  // nil: changes are possible
 	Done    string   // what the request before this one did
@@ -101,7 +102,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 
 // show writes a whole page.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
-	v.Group, v.Server, v.Version = c.GroupName, c.Server, c.Version
+	v.Group, v.Server, v.Version, v.Portal = c.GroupName, c.Server, c.Version, c.Coordinator != nil
 	v.Languages, v.Here = web.Languages(r), web.Here(r)
 	if v.Who != nil && v.Banner == nil {
 		v.Banner = c.banner(r)

@@ -12,18 +12,37 @@ func one(p mfa.Permission) mfa.Permissions { return mfa.SetOf(p) }
 // routes are all pages and acts of somebody who is signed in. A form's path is that of the
 // page that it is on and a verb behind it.
 func (c *Console) routes() []route {
-	var (
-		users    = one(mfa.MayReadUsers)
-		settings = one(mfa.MayReadSettings)
-		change   = one(mfa.MayChangeSettings)
-		audit    = one(mfa.MayReadAudit)
-		edit     = mfa.SetOf(admin.UserChangers...)
-		give     = mfa.SetOf(enroll.Givers...)
-	)
-	return []route{
+	if c.Coordinator != nil {
+		return c.portalRoutes()
+	}
+	routes := []route{
 		{"GET /{$}", one(mfa.MayReadStatus), false, statusPage},
 		{"GET /live", one(mfa.MayReadStatus), false, statusLive},
+		{"POST /groups/{group}/code", one(mfa.MayOwn), true, joiningCode},
+	}
+	routes = append(routes, c.groupRoutes()...)
+	routes = append(routes, c.userRoutes()...)
+	routes = append(routes, c.applicationRoutes()...)
+	return append(routes, c.recordRoutes()...)
+}
 
+// groupRoutes are those about groups and their servers, as a coordinator sees them.
+func (c *Console) groupRoutes() []route {
+	return []route{
+		{"GET /groups", one(mfa.MayReadStatus), false, groupsPage},
+		{"GET /groups/{group}", one(mfa.MayReadStatus), false, groupPage},
+		{"POST /groups/{group}/remove", one(mfa.MayOwn), true, retireServer},
+	}
+}
+
+// userRoutes are those about users and their credentials.
+func (c *Console) userRoutes() []route {
+	var (
+		users = one(mfa.MayReadUsers)
+		edit  = mfa.SetOf(admin.UserChangers...)
+		give  = mfa.SetOf(enroll.Givers...)
+	)
+	return []route{
 		{"GET /users", users, false, usersPage},
 		{"GET /users/new", one(mfa.MayAddUser), false, newUserPage},
 		{"POST /users/new/create", one(mfa.MayAddUser), false, createUser},
@@ -42,7 +61,13 @@ func (c *Console) routes() []route {
 		{"POST /users/{id}/drop", give, true, dropCredential},
 		{"POST /users/{id}/sign-out", one(mfa.MayBlock), false, signOutUser},
 		{"POST /users/{id}/test", one(mfa.MayTest), false, testUser},
+	}
+}
 
+// applicationRoutes are those about what is protected.
+func (c *Console) applicationRoutes() []route {
+	settings, change := one(mfa.MayReadSettings), one(mfa.MayChangeSettings)
+	return []route{
 		{"GET /applications", settings, false, applicationsPage},
 		{"GET /protect", change, false, protectPage},
 		{"GET /protect/{profile}", change, false, protectProfile},
@@ -50,7 +75,13 @@ func (c *Console) routes() []route {
 		{"GET /applications/{name}", settings, false, applicationPage},
 		{"POST /applications/{name}/edit", change, true, editApplication},
 		{"POST /applications/{name}/remove", change, true, removeApplication},
+	}
+}
 
+// recordRoutes are those about what happened.
+func (c *Console) recordRoutes() []route {
+	audit := one(mfa.MayReadAudit)
+	return []route{
 		{"GET /attempts", audit, false, attemptsPage},
 		{"GET /audit", audit, false, auditPage},
 	}

@@ -51,8 +51,8 @@ func load(t *testing.T, files fs.FS, id string) web.Texts {
 	return all
 }
 
-// names are the words that are the same in every language: ours, and those of protocols.
-var names = regexp.MustCompile(`Countersign|countersign console link|Message-Authenticator|viewport|utf-8`)
+// names are the words that are the same in every language: ours, commands, and those of protocols.
+var names = regexp.MustCompile(`Countersign|countersign (console link|activate|coordinator join|group leave|group activation create)|- --config FILE|Message-Authenticator|viewport|utf-8`)
 
 var (
 	tags       = regexp.MustCompile(`(?s)<[^>]*>`)
