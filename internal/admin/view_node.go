@@ -101,7 +101,7 @@ type AuditVerification struct {
 type Status struct {
 	Name         string             `json:"name"`
 	Group        string             `json:"group"`
-	Role         string             `json:"role" doc:"master, replica, witness, unactivated"`
+	Role         string             `json:"role" doc:"master, replica, witness, joining, removed; coordinator on an independent one"`
 	Epoch        uint64             `json:"epoch"`
 	Master       string             `json:"master" doc:"empty: none is known"`
 	MasterSince  *time.Time         `json:"master_since,omitempty" doc:"when this server learnt that it is, since it was started"`

@@ -36,7 +36,8 @@ type API struct {
 	huma   huma.API
 	mux    http.Handler
 
-	examples []example
+	examples  []example
+	elsewhere string // what is said of an operation that there is not; set by who makes the API
 
 	refusals rate.Sometimes // of strangers, for the log
 }
@@ -75,7 +76,7 @@ func blank(title, description, version string, log *slog.Logger) *API {
 	api.huma = humago.NewWithPrefix(mux, Prefix, config)
 	api.huma.UseMiddleware(api.authorise)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, http.StatusNotFound, "no operation "+r.Method+" "+r.URL.Path)
+		writeProblem(w, http.StatusNotFound, "no operation "+r.Method+" "+r.URL.Path+api.elsewhere)
 	})
 	api.mux = mux
 	return api

@@ -95,6 +95,7 @@ var examples = []example{
 
 // coordinatorExamples are those of an independent coordinator's operations.
 var coordinatorExamples = []example{
+	{"GET /status", "", ""},
 	{"GET /coordinator/status", "", ""},
 	{"POST /coordinator/activations", "", `{"group":"acme","seconds":600}`},
 	{"POST /coordinator/retire", "", `{"group":"acme","server":"nyc2"}`},

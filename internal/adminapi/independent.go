@@ -18,6 +18,8 @@ import (
 // Coordinator is what the owner of an independent coordinator does with it.
 type Coordinator interface {
 	Overview(ctx context.Context) (group.Overview, error)
+	// Status is this coordinator among the others; Overview is what they see of groups.
+	Status(ctx context.Context) (admin.Status, error)
 	CreateActivation(ctx context.Context, by string, r admin.FoundingRequest) (admin.ActivationCode, error)
 	Retire(ctx context.Context, by string, r admin.RetireRequest) (admin.Removed, error)
 	// Forget takes one of several coordinators out for good, Leave this one.
@@ -29,6 +31,9 @@ type Coordinator interface {
 	VerifyAudit(ctx context.Context) (admin.AuditVerification, error)
 	Backup(ctx context.Context, by string, passphrase secret.Text, w io.Writer) error
 }
+
+// coordinatorHas is what is said of an operation that only a server has.
+const coordinatorHas = "; this is an independent coordinator: it has the verbs status, doctor, coordinator (status, activation, retire, forget, leave), audit list --acts (what was done at this one; each keeps its own), audit verify, backup create and log level; users, applications and sign-ins are at the servers of the groups"
 
 // errNoTokens: a coordinator has no users and no tokens.
 var errNoTokens = errors.New("a coordinator is cared for on its own machine only, through its unix socket")
@@ -52,6 +57,10 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 	route(a, own, http.MethodPost, "/coordinator/leave", "Take this one of several coordinators out", func(ctx context.Context, _ desk, _ *none) (admin.Removed, error) {
 		return c.Leave(ctx, callerOf(ctx).By)
 	})
+	route(a, readStatus, http.MethodGet, "/status", "Show the state of this coordinator and of the others", func(ctx context.Context, _ desk, _ *none) (admin.Status, error) {
+		return c.Status(ctx)
+	})
+	a.elsewhere = coordinatorHas
 	a.care(c)
 	backup := operation(own, http.MethodPost, "/backup", "Stream one encrypted backup")
 	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {

@@ -24,6 +24,10 @@ func (c *idle) Overview(context.Context) (group.Overview, error) {
 	c.note("overview")
 	return group.Overview{}, nil
 }
+func (c *idle) Status(context.Context) (admin.Status, error) {
+	c.note("status")
+	return admin.Status{}, nil
+}
 func (c *idle) CreateActivation(_ context.Context, by string, r admin.FoundingRequest) (admin.ActivationCode, error) {
 	c.note(by + " founds " + r.Group)
 	return admin.ActivationCode{Code: secret.NewWire("code"), Group: r.Group}, nil

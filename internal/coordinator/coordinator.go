@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"countersign/internal/group"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
@@ -118,7 +116,7 @@ var errBusy = fmt.Errorf("too many requests for activation; try again in a momen
 
 // Handler serves the coordinator's paths on the master. standing says who the master is.
 func Handler(g *group.Service, standing func() (Signed, error)) http.Handler {
-	limit := rate.NewLimiter(5, 20)
+	limit := newSources()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+PathPreview, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, limit, func(in group.Request) (any, error) { return g.Preview(r.Context(), in) })
@@ -136,10 +134,10 @@ func Handler(g *group.Service, standing func() (Signed, error)) http.Handler {
 	return mux
 }
 
-func answer(w http.ResponseWriter, r *http.Request, limit *rate.Limiter, do func(group.Request) (any, error)) {
+func answer(w http.ResponseWriter, r *http.Request, limit *sources, do func(group.Request) (any, error)) {
 	var in group.Request
 	err := group.ReadBody(r, &in)
-	if err == nil && !limit.Allow() {
+	if err == nil && !limit.allow(introduced(r).address) {
 		err = errBusy
 	}
 	var out any

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
 	"countersign/internal/mfa"
@@ -66,7 +64,7 @@ func (g SignedGrant) OpenBy(ca *x509.Certificate) (registry.Grant, error) {
 type independent struct {
 	r      *registry.Service
 	own    *group.Service
-	limit  *rate.Limiter // of strangers
+	limit  *sources // of strangers
 	ending <-chan struct{}
 }
 
@@ -75,7 +73,7 @@ type independent struct {
 // coordinators (nil: there are none). When ending is closed (nil: never), those who wait are
 // sent away.
 func Independent(r *registry.Service, own *group.Service, ending <-chan struct{}) http.Handler {
-	c := &independent{r, own, rate.NewLimiter(5, 20), ending}
+	c := &independent{r, own, newSources(), ending}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+PathPreview, c.stranger(r.PreviewFounding, (*group.Service).Preview))
 	mux.HandleFunc("POST "+PathActivate, c.stranger(r.Found, (*group.Service).Activate))
@@ -149,7 +147,7 @@ func (c *independent) stranger(found func(context.Context, group.Request) (group
 		if err == nil {
 			err = in.Check()
 		}
-		if err == nil && !c.limit.Allow() {
+		if err == nil && !c.limit.allow(introduced(r).address) {
 			err = errBusy
 		}
 		if err != nil {
@@ -191,7 +189,7 @@ func (c *independent) pass(w http.ResponseWriter, r *http.Request, in group.Requ
 	if err == nil {
 		ctx, cancel := c.patience(r.Context(), answerWait)
 		defer cancel()
-		a, err = c.r.Ask(ctx, name, r.URL.Path, body)
+		a, err = c.r.Ask(ctx, name, registry.Letter{Path: r.URL.Path, Body: body, From: introduced(r).address})
 	}
 	if err != nil {
 		group.WriteAnswer(w, nil, err)
@@ -251,6 +249,7 @@ func ServeLetter(ctx context.Context, h http.Handler, l registry.Letter) (regist
 	if err != nil {
 		return registry.Reply{}, err
 	}
+	r.RemoteAddr = l.From
 	h.ServeHTTP(w, r)
 	return registry.Reply{ID: l.ID, Status: w.status, Body: w.body}, nil
 }

@@ -49,11 +49,14 @@ func Introduce(in, out *http.Request) {
 	out.Header.Set(callerExpired, strconv.FormatBool(c.expired))
 }
 
-// PassedOn serves, by h, what other coordinators pass on. It must be reached by them alone:
+// PassedOn serves, by h, what other coordinators, or servers of the group, pass on. It must be reached by them alone:
 // it takes their word for who has sent a request.
 func PassedOn(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := caller{r.Header.Get(callerName), r.Header.Get(callerKey), r.Header.Get(callerAddress), r.Header.Get(callerExpired) == "true"}
+		if c.address == "" { // of a program that does not tell
+			c.address = r.RemoteAddr
+		}
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), introducedKey{}, c)))
 	})
 }

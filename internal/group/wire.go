@@ -26,6 +26,7 @@ var wireErrors = []struct {
 	{"other_protocol", ErrProtocol, http.StatusUpgradeRequired},
 	{"outdated", mfa.ErrOutdated, http.StatusUpgradeRequired},
 	{"epoch_ended", ErrEpochEnded, http.StatusConflict},
+	{"forbidden", mfa.ErrForbidden, http.StatusForbidden},
 	{"invalid", mfa.ErrInvalid, http.StatusUnprocessableEntity},
 	{"not_found", mfa.ErrNotFound, http.StatusNotFound},
 	{"exists", mfa.ErrExists, http.StatusConflict},

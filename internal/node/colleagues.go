@@ -266,7 +266,7 @@ func (c *independent) atLeader(h http.Handler) http.Handler {
 			group.WriteAnswer(w, nil, err)
 			return
 		}
-		c.passTo(leader, coordinator.Introduce).ServeHTTP(w, r)
+		c.passTo(leader).ServeHTTP(w, r)
 	})
 }
 

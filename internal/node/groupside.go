@@ -96,7 +96,7 @@ func (s *server) assembleGroup() {
 	}
 	s.admission = coordinator.Handler(s.group, s.signStanding)
 	s.coordinator = s.atMaster(s.admission)
-	more := peer.Watch(s.ownOverview, peer.Database(s.serveDatabase, s.coordinator))
+	more := peer.Watch(s.ownOverview, peer.Database(s.serveDatabase, coordinator.PassedOn(s.coordinator)))
 	if s.engine != nil {
 		more = peer.Decide(s.heeding(), more)
 	}
@@ -124,20 +124,18 @@ func (s *server) atMaster(h http.Handler) http.Handler {
 			group.WriteAnswer(w, nil, err)
 			return
 		}
-		s.passTo(master, nil).ServeHTTP(w, r)
+		s.passTo(master).ServeHTTP(w, r)
 	})
 }
 
-// passTo passes requests on to the peer port of master. more (nil: nothing) adds to them.
-func (s *server) passTo(master mfa.Member, more func(in, out *http.Request)) http.Handler {
+// passTo passes requests on to the peer port of master, with who has sent them.
+func (s *server) passTo(master mfa.Member) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "https", Host: master.Peer})
 			p.Out.Header.Set(relayedHeader, s.Config.Name)
 			s.peers.client.Sign(p.Out)
-			if more != nil {
-				more(p.In, p.Out)
-			}
+			coordinator.Introduce(p.In, p.Out)
 		},
 		Transport: s.peers.client.Transport(),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {

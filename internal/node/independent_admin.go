@@ -38,6 +38,31 @@ func (c *independent) Overview(ctx context.Context) (o group.Overview, err error
 	return o, err
 }
 
+// Status implements adminapi.Coordinator. Degraded is one that reaches no majority of them.
+func (c *independent) Status(context.Context) (admin.Status, error) {
+	st, err := c.node.Status()
+	if err != nil {
+		return admin.Status{}, err
+	}
+	a := admin.Status{Name: c.Config.Name, Group: coordinatorGroup, Role: mfa.RoleCoordinator, Epoch: st.Epoch, Since: c.started, Started: c.started,
+		Revision: st.Revision, Lag: c.lag(st), Version: c.Version, Alarms: []admin.Alarm{}, Fronts: []admin.FrontEnd{}, Warnings: append(c.unready(), c.careWarnings()...)}
+	if c.lead() == nil {
+		a.Master = c.Config.Name
+	} else if leader, err := c.leader(); err == nil {
+		a.Master = leader.Name
+	}
+	a.Degraded = a.Master == ""
+	if l := c.looked.Load(); l != nil && len(l.violations) > 0 {
+		a.Warnings = append(a.Warnings, fmt.Sprintf("%d rules are broken by the groups: see `countersign coordinator status`", len(l.violations)))
+	}
+	for _, l := range c.listeners() {
+		a.Fronts = append(a.Fronts, admin.FrontEnd{Kind: l.Kind, Address: l.Address, OK: true})
+	}
+	a.Warnings = list(a.Warnings)
+	a.Members, err = c.servers()
+	return a, err
+}
+
 // blindOverview is what this coordinator can tell by its local copy, because of why.
 func (c *independent) blindOverview(ctx context.Context, why error) (group.Overview, error) {
 	o := group.Overview{By: c.Config.Name, Time: c.Now().UTC(), Groups: []group.GroupView{}, Servers: []group.ServerView{}}

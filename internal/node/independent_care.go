@@ -65,9 +65,7 @@ type coordinatorNode struct{ c *independent }
 var errCoordinatorHas = fmt.Errorf("%w: this is a coordinator: see `countersign coordinator --help`", mfa.ErrInvalid)
 
 // Status implements admin.Node.
-func (n coordinatorNode) Status(context.Context) (admin.Status, error) {
-	return admin.Status{}, errCoordinatorHas
-}
+func (n coordinatorNode) Status(ctx context.Context) (admin.Status, error) { return n.c.Status(ctx) }
 
 // SetLogLevel implements admin.Node.
 func (n coordinatorNode) SetLogLevel(component, level string, during time.Duration) error {

@@ -17,6 +17,7 @@ import (
 	"countersign/internal/cluster"
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
+	"countersign/internal/mfa"
 	"countersign/internal/mfatest"
 	"countersign/internal/secret"
 )
@@ -112,6 +113,14 @@ func TestCoordinatorsOwner(t *testing.T) {
 	var whole admin.AuditVerification
 	if onSocket(t, o.Config.DataDir, "POST", "/audit/verify", "", &whole); !whole.OK {
 		t.Errorf("the trail: %+v", whole)
+	}
+	var st admin.Status
+	if s := onSocket(t, o.Config.DataDir, "GET", "/status", "", &st); s != 200 || st.Role != mfa.RoleCoordinator || st.Name != "nyc1" || st.Master != "nyc1" || st.Degraded || len(st.Members) != 1 {
+		t.Errorf("status %d: %+v", s, st)
+	}
+	var none struct{ Detail string }
+	if s := onSocket(t, o.Config.DataDir, "GET", "/audit/attempts", "", &none); s != 404 || !strings.Contains(none.Detail, "audit list --acts") {
+		t.Errorf("sign-ins of a coordinator: %d %s", s, none.Detail)
 	}
 	checked := func() map[string]admin.Check {
 		t.Helper()

@@ -17,7 +17,9 @@ import (
 )
 
 const (
-	joinEvery    = time.Second
+	joinEvery    = time.Second      // between two tries, for the first joinEager
+	joinEager    = time.Minute      //
+	joinSeldom   = 15 * time.Second // the longest pause after that
 	joinTimeout  = 30 * time.Second // of one request to the master
 	progressStep = 2 * time.Second  // between two lines of progress in the log
 	// followPatience is how long a later epoch's servers are asked to let this one join.
@@ -62,9 +64,9 @@ func (s *server) join(ctx context.Context, patience time.Duration) (*cluster.Nod
 			return nil, fmt.Errorf("%w: %w", errNoMaster, err)
 		case err.Error() != last:
 			last = err.Error()
-			s.own.Warn("could not join yet; trying again each second", "error", err)
+			s.own.Warn("could not join yet; trying again", "error", err)
 		}
-		t := time.NewTimer(joinEvery)
+		t := time.NewTimer(joinPause(time.Since(began)))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -72,6 +74,15 @@ func (s *server) join(ctx context.Context, patience time.Duration) (*cluster.Nod
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// joinPause is how long to wait for the next try after so long in vain: a master that fails
+// over is found at once, and one that is away for hours is not asked thousands of times.
+func joinPause(after time.Duration) time.Duration {
+	if after < joinEager {
+		return joinEvery
+	}
+	return min(joinEvery+(after-joinEager)/10, joinSeldom)
 }
 
 func (s *server) joinOnce(ctx context.Context, name string) (*cluster.Node, error) {

@@ -19,6 +19,7 @@ import (
 
 	"countersign/internal/cluster"
 	"countersign/internal/config"
+	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
@@ -295,6 +296,16 @@ func (p *peering) allow(digest string) (string, bool) {
 	return "", false
 }
 
+// role is that of the server of that name on record; "": there is none.
+func (p *peering) role(name string) string {
+	for _, m := range p.members() {
+		if m.Name == name {
+			return m.Role
+		}
+	}
+	return ""
+}
+
 // sure reports whether the member records here are those of the group.
 func (s *server) sure() bool {
 	if s.peers.listed.Load() != nil {
@@ -376,7 +387,7 @@ func (s *server) listenPeer(ctx context.Context, fail func(error), running *stac
 	}
 	p := s.peers
 	server := &peer.Server{
-		Allow: p.allow, Sure: s.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
+		Allow: p.allow, Role: p.role, Passed: []string{coordinator.Prefix}, Sure: s.sure, Epoch: p.epoch, Raft: func() http.Handler { return stored(&p.raft) }, RaftPaths: cluster.PeerPaths,
 		API: func() http.Handler { return stored(&p.api) }, Tell: s.tellEpoch, Testify: s.tellTestimony, Hear: s.hearTestimony, Ahead: s.hearOf, Certificate: p.certificate, Pool: p.pool, Log: s.log.Logger("peer"),
 		Hello: s.hello(), Fits: p.fits,
 	}

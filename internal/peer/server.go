@@ -36,6 +36,8 @@ const headerTimeout = 10 * time.Second
 type Server struct {
 	// Allow returns the name of the server on record whose key has that digest (pki.KeyDigest).
 	Allow func(digest string) (name string, ok bool)
+	// Role is that of a server on record: one of mfa.Role...
+	Role func(name string) string
 	// Sure reports whether the records that Allow goes by are up to date.
 	Sure func() bool
 	// Epoch is that of this server's database; 0: it has none yet.
@@ -43,8 +45,10 @@ type Server struct {
 	// Raft serves RaftPaths (those that end in "/" with all below); nil: not yet.
 	Raft      func() http.Handler
 	RaftPaths []string
-	// API serves everything else; nil: not yet. Caller names who asks.
-	API func() http.Handler
+	// API serves everything else: our own paths, each to the roles that access lists, and those
+	// that begin with one of Passed, to everybody on record; nil: not yet. Caller names who asks.
+	Passed []string
+	API    func() http.Handler
 	// Tell says which epoch this server's database is of, at PathEpoch: also to servers that
 	// know a lower one, which have to learn it from somebody, and while this one starts.
 	Tell func() (group.SignedEpoch, error)
@@ -122,6 +126,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, err := s.admit(r)
+	if err == nil {
+		err = s.may(name, r.URL.Path)
+	}
 	if err != nil {
 		s.refusals.Do(func() {
 			s.Log.Warn("peer port refused a request", "from", r.RemoteAddr, "path", r.URL.Path, "error", err)

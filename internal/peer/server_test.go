@@ -65,7 +65,7 @@ func TestWhoIsLetIn(t *testing.T) {
 			group.WriteAnswer(w, Caller(r.Context()), nil)
 		})
 	}
-	s := &Server{Allow: allow, Sure: func() bool { return !unsure.Load() }, Epoch: func() uint64 { return 3 }, Raft: h, RaftPaths: []string{"/raft", "/raft/"}, API: h,
+	s := &Server{Allow: allow, Sure: func() bool { return !unsure.Load() }, Epoch: func() uint64 { return 3 }, Role: func(string) string { return mfa.RoleServer }, Passed: []string{"/x"}, Raft: h, RaftPaths: []string{"/raft", "/raft/"}, API: h,
 		Tell:        func() (group.SignedEpoch, error) { told.Add(1); return group.SignedEpoch{}, nil },
 		Testify:     func() Testimony { return Testimony{[]group.SignedEpoch{{Signature: []byte("told")}}} },
 		Hear:        func(t Testimony) error { heard.Add(int32(len(t.Epochs))); return nil },
@@ -184,7 +184,7 @@ func TestExpiredCertificate(t *testing.T) {
 	h := func() http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { group.WriteAnswer(w, Caller(r.Context()), nil) })
 	}
-	s := &Server{Allow: allow, Sure: func() bool { return true }, Epoch: func() uint64 { return 3 }, Raft: h, RaftPaths: []string{"/raft/"}, API: h,
+	s := &Server{Allow: allow, Sure: func() bool { return true }, Epoch: func() uint64 { return 3 }, Role: func(string) string { return mfa.RoleServer }, Passed: []string{"/x"}, Raft: h, RaftPaths: []string{"/raft/"}, API: h,
 		Tell: func() (group.SignedEpoch, error) { return group.SignedEpoch{}, nil }, Ahead: func(string) {},
 		Testify: func() Testimony { return Testimony{} }, Hear: func(Testimony) error { return nil },
 		Certificate: func() (*tls.Certificate, error) { return own, nil }, Pool: ca.Pool(), Log: slog.New(slog.DiscardHandler)}

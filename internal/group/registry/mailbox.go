@@ -20,6 +20,7 @@ type Letter struct {
 	ID   string          `json:"id"`
 	Path string          `json:"path"`
 	Body json.RawMessage `json:"body"`
+	From string          `json:"from,omitempty"` // address of who asks, for the master's limits
 }
 
 // Reply is the master's answer to a Letter.
@@ -48,9 +49,10 @@ func (s *Service) box(groupName string) *box {
 	return b
 }
 
-// Ask passes a request on to a group's master and waits for the answer until ctx is done.
-func (s *Service) Ask(ctx context.Context, groupName, path string, body json.RawMessage) (Reply, error) {
-	l := Letter{ID: rand.Text(), Path: path, Body: body}
+// Ask passes a request on to a group's master and waits for the answer until ctx is done. It
+// gives the letter its id.
+func (s *Service) Ask(ctx context.Context, groupName string, l Letter) (Reply, error) {
+	l.ID = rand.Text()
 	answer := make(chan Reply, 1)
 	s.mu.Lock()
 	b := s.box(groupName)

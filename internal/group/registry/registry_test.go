@@ -523,7 +523,7 @@ func TestMailbox(t *testing.T) {
 	defer cancel()
 	answers := make(chan Reply, 1)
 	go func() {
-		a, err := r.Ask(ctx, "corp", "/path", []byte(`{"code":"x"}`))
+		a, err := r.Ask(ctx, "corp", Letter{Path: "/path", Body: []byte(`{"code":"x"}`)})
 		if err != nil {
 			t.Error(err)
 		}
@@ -547,7 +547,7 @@ func TestMailbox(t *testing.T) {
 	}
 	gone, end := context.WithCancel(t.Context())
 	end()
-	if _, err := r.Ask(gone, "corp", "/path", nil); !errors.Is(err, mfa.ErrUnavailable) {
+	if _, err := r.Ask(gone, "corp", Letter{Path: "/path"}); !errors.Is(err, mfa.ErrUnavailable) {
 		t.Errorf("nobody calls: %v", err)
 	}
 	if letters, _ := r.Next(gone, s[0]); len(letters) != 0 {
