@@ -115,7 +115,7 @@ func userFields(c UserChange) (needs mfa.Permissions) {
 		needs mfa.Permission
 	}{
 		{c.Login != nil || c.Aliases != nil || c.Name != nil || c.Email != nil, mfa.MayChangeInfo},
-		{c.Phone != nil, mfa.MayChangePhone}, {c.Password != nil, mfa.MayChangePassword}, {c.State != nil, mfa.MayChangeState},
+		{c.Phone != nil, mfa.MayChangePhone}, {c.Language != nil, mfa.MayChangeLanguage}, {c.Password != nil, mfa.MayChangePassword}, {c.State != nil, mfa.MayChangeState},
 		{c.Tags != nil || c.Directory != nil, mfa.MayChangeScope},
 	} {
 		if f.given {
@@ -126,7 +126,7 @@ func userFields(c UserChange) (needs mfa.Permissions) {
 }
 
 // UserChangers are the permissions of which each lets some fields of a user be changed.
-var UserChangers = []mfa.Permission{mfa.MayChangeInfo, mfa.MayChangePhone, mfa.MayChangePassword, mfa.MayChangeState, mfa.MayChangeScope}
+var UserChangers = []mfa.Permission{mfa.MayChangeInfo, mfa.MayChangePhone, mfa.MayChangeLanguage, mfa.MayChangePassword, mfa.MayChangeState, mfa.MayChangeScope}
 
 // AddUser makes a user. Who is limited to some users makes them within that reach, and may
 // set tags and directory for it.

@@ -53,6 +53,7 @@ var onUsers = []struct {
 	{"mail", mfa.MayChangeInfo, set(admin.UserChange{Email: ptr("a@corp.example")})},
 	{"aliases", mfa.MayChangeInfo, set(admin.UserChange{Aliases: &[]string{}})},
 	{"phone", mfa.MayChangePhone, set(admin.UserChange{Phone: ptr("+491701234567")})},
+	{"language", mfa.MayChangeLanguage, set(admin.UserChange{Language: ptr("de")})},
 	{"password", mfa.MayChangePassword, set(admin.UserChange{Password: secret.NewWire("pass word")})},
 	{"state", mfa.MayChangeState, set(admin.UserChange{State: ptr("denied")})},
 	{"tags", mfa.MayChangeScope, set(admin.UserChange{Tags: &[]string{"staff", "x"}})},

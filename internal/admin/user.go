@@ -85,7 +85,7 @@ func lockedUntil(c settlement.Count, now time.Time) *time.Time {
 // user converts for the API.
 func (s *Service) user(u mfa.User) User {
 	v := User{ID: u.ID, Login: u.Login, Aliases: list(u.Aliases), Name: u.Name, Email: u.Email, Phone: u.Phone,
-		Directory: u.Directory, Tags: list(u.Tags), State: u.State.String(), Blocked: u.BlockedAt(s.Now()),
+		Directory: u.Directory, Tags: list(u.Tags), Language: u.Language, State: u.State.String(), Blocked: u.BlockedAt(s.Now()),
 		Created: u.Created, Changed: u.Changed}
 	if u.Block != nil {
 		v.Block = &Block{Until: moment(u.Block.Until), Reason: u.Block.Reason, By: u.Block.By, Since: u.Block.Since}
@@ -198,6 +198,7 @@ func (s *Service) applyUser(u *mfa.User, c UserChange) error {
 	set(&bad, "phone", &u.Phone, c.Phone, parsePhone)
 	set(&bad, "directory", &u.Directory, c.Directory, s.parseDirectory)
 	set(&bad, "tags", &u.Tags, c.Tags, each(64, objectName))
+	set(&bad, "language", &u.Language, c.Language, parseLanguage)
 	set(&bad, "state", &u.State, c.State, parseState)
 	if c.Password != nil && c.Password.Len() > maxPassword {
 		bad = invalid("password: longer than %d bytes, which RADIUS cannot carry", maxPassword)
@@ -228,6 +229,18 @@ func parsePhone(s string) (string, error) {
 		return "", fmt.Errorf("%q is not a number in E.164 form (+491701234567)", s)
 	}
 	return n, nil
+}
+
+// parseLanguage takes a language that there are texts in, or none.
+func parseLanguage(s string) (string, error) {
+	if s == "" || mfa.IsLanguage(s) {
+		return s, nil
+	}
+	var ids []string
+	for _, l := range mfa.Languages {
+		ids = append(ids, l.ID)
+	}
+	return "", fmt.Errorf("%q is none of %s", s, strings.Join(ids, ", "))
 }
 
 func parseState(s string) (mfa.State, error) {

@@ -19,6 +19,7 @@ type User struct {
 	Phone     string     `json:"phone"`
 	Directory string     `json:"directory"`
 	Tags      []string   `json:"tags"`
+	Language  string     `json:"language" doc:"of pages and messages; empty: as the browser asks"`
 	State     string     `json:"state" enum:"protected,exempt,denied"`
 	Blocked   bool       `json:"blocked"`
 	Block     *Block     `json:"block,omitempty"`
@@ -68,6 +69,7 @@ type UserChange struct {
 	Phone     *string      `json:"phone,omitempty" maxLength:"32" doc:"E.164, +491701234567"`
 	Directory *string      `json:"directory,omitempty" maxLength:"64" doc:"checks the password; empty: as the application says"`
 	Tags      *[]string    `json:"tags,omitempty" maxItems:"64"`
+	Language  *string      `json:"language,omitempty" enum:",en,de" doc:"of pages and messages; empty: as the browser asks"`
 	State     *string      `json:"state,omitempty" enum:"protected,exempt,denied" doc:"a new user is protected unless told otherwise"`
 	Password  *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"local password; empty removes it"`
 	IfMatch   string       `json:"-"` // change: refuse with mfa.ErrChanged what is not as this ETag says

@@ -34,6 +34,7 @@ type userFlags struct {
 	Alias         []string `help:"Further login name; an empty one clears the list." sep:"none"`
 	Directory     *string  `help:"Directory that checks the password; empty: as the application says."`
 	Tag           []string `help:"Tag, for reply rules; an empty one clears the list."`
+	Language      *string  `help:"Language of pages and messages; empty: as the browser asks." placeholder:"en|de" values:",en,de"`
 	State         *string  `help:"protected, exempt or denied." placeholder:"STATE" values:"protected,exempt,denied"`
 	Password      bool     `help:"Ask for a local password."`
 	PasswordStdin bool     `help:"Read the local password from standard input; an empty line removes it."`
@@ -42,7 +43,7 @@ type userFlags struct {
 
 func (f *userFlags) change(e *env) (c admin.UserChange, err error) {
 	c = admin.UserChange{Name: f.Name, Email: f.Email, Phone: f.Phone, Aliases: many(f.Alias), Directory: f.Directory,
-		Tags: many(f.Tag), State: f.State}
+		Tags: many(f.Tag), Language: f.Language, State: f.State}
 	c.Password, err = e.read(source{what: "password", stdin: f.PasswordStdin, file: f.PasswordFile, ask: f.Password, twice: true})
 	return c, err
 }

@@ -143,6 +143,19 @@ func TestLanguage(t *testing.T) {
 	if p := r.send(req); !strings.Contains(p.text(), "Anmeldename, Name oder E-Mail-Adresse") {
 		t.Error(p.text())
 	}
+	// It is with the account too, so that the next browser has it.
+	u, err := r.Admin.User(t.Context(), "alice")
+	if err != nil || u.Language != "de" {
+		t.Errorf("alice's language is %q, %v", u.Language, err)
+	}
+	if last := r.trail.Recorded()[len(r.trail.Recorded())-1]; last.By != "alice (console)" || last.Verb != "user set" || !strings.Contains(last.Detail, "language") {
+		t.Errorf("recorded as %+v", last)
+	}
+	r.cookie = ""
+	set := r.signInAs("alice").Header.Values("Set-Cookie")
+	if !strings.Contains(strings.Join(set, "\n"), "__Host-language=de") {
+		t.Errorf("the next browser is told %q", set)
+	}
 	r.status(r.post("/language", "language", "xx", "back", "/"), http.StatusUnprocessableEntity)
 	if p := r.post("/language", "language", "de", "back", "https://evil.example/"); p.Header.Get("Location") != "/" {
 		t.Errorf("the choice leads to %s", p.Header.Get("Location"))

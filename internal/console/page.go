@@ -66,15 +66,16 @@ func loadPages(t web.Texts, a web.Assets) (pages, error) {
 // functions are those that pages call.
 func functions(t web.Texts, a web.Assets) template.FuncMap {
 	return template.FuncMap{
-		"t":       t.Say,
-		"n":       t.Count,
-		"asset":   func(name string) string { return a.Names[name] },
-		"iso":     func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-		"utc":     t.UTC,
-		"can":     func(v *visitor, p string) bool { return v != nil && v.may(p) },
-		"seconds": t.Seconds,
-		"join":    strings.Join,
-		"deref":   func(n *int) int { return *n },
+		"t":         t.Say,
+		"n":         t.Count,
+		"asset":     func(name string) string { return a.Names[name] },
+		"iso":       func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"utc":       t.UTC,
+		"can":       func(v *visitor, p string) bool { return v != nil && v.may(p) },
+		"seconds":   t.Seconds,
+		"join":      strings.Join,
+		"deref":     func(n *int) int { return *n },
+		"languages": func() []mfa.Language { return mfa.Languages },
 		"states": func() []string {
 			return []string{mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String()}
 		},

@@ -88,5 +88,6 @@ func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.User
 		return err
 	}
 	web.SetCookie(w, cookieName, token)
+	c.speak(w, r, user)
 	return nil
 }

@@ -46,6 +46,7 @@ type User struct {
 	Phone     string // E.164
 	Directory string // directory that checks the password; "" = as the application says
 	Tags      []string
+	Language  string // of Languages; "": none was chosen
 	State     State
 	Block     *Block // nil: not blocked
 	Created   time.Time

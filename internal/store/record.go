@@ -62,6 +62,7 @@ type userRecord struct {
 	State     string    `json:"state"`
 	Directory string    `json:"directory,omitempty"`
 	Tags      []string  `json:"tags,omitempty"`
+	Language  string    `json:"language,omitempty"`
 	Block     *block    `json:"block,omitempty"`
 	Created   time.Time `json:"created,omitzero"`
 	Changed   time.Time `json:"changed,omitzero"`
@@ -76,7 +77,7 @@ type block struct {
 }
 
 func (s *Store) sealUser(u mfa.User) (userRecord, error) {
-	r := userRecord{State: u.State.String(), Directory: u.Directory, Tags: u.Tags, Created: u.Created.UTC(), Changed: u.Changed.UTC()}
+	r := userRecord{State: u.State.String(), Directory: u.Directory, Tags: u.Tags, Language: u.Language, Created: u.Created.UTC(), Changed: u.Changed.UTC()}
 	var p packer
 	p.string(u.Login)
 	p.strings(u.Aliases)
@@ -97,7 +98,7 @@ func (s *Store) sealUser(u mfa.User) (userRecord, error) {
 
 // plain returns what is not sealed.
 func (r userRecord) plain(id mfa.UserID) mfa.User {
-	u := mfa.User{ID: id, Directory: r.Directory, Tags: r.Tags, Created: r.Created, Changed: r.Changed}
+	u := mfa.User{ID: id, Directory: r.Directory, Tags: r.Tags, Language: r.Language, Created: r.Created, Changed: r.Changed}
 	u.State, _ = mfa.ParseState(r.State)
 	if b := r.Block; b != nil {
 		u.Block = &mfa.Block{Until: b.Until, By: b.By, Since: b.Since}
@@ -136,6 +137,7 @@ func packUser(r userRecord) string {
 	p.uint(flags)
 	p.string(r.Directory)
 	p.strings(r.Tags)
+	p.string(r.Language)
 	if b := r.Block; b != nil {
 		p.time(b.Until)
 		p.string(b.By)
@@ -150,7 +152,7 @@ func packUser(r userRecord) string {
 func unpackUser(s string) (r userRecord, err error) {
 	p := unpacker{s: s}
 	flags := p.uint()
-	r = userRecord{V: schema, State: mfa.State(flags >> 1).String(), Directory: p.string(), Tags: p.strings()}
+	r = userRecord{V: schema, State: mfa.State(flags >> 1).String(), Directory: p.string(), Tags: p.strings(), Language: p.string()}
 	if flags&1 != 0 {
 		r.Block = &block{Until: p.time(), By: p.string(), Since: p.time()}
 	}

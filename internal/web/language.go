@@ -2,21 +2,18 @@ package web
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/text/language"
+
+	"countersign/internal/mfa"
 )
 
 // Offer is a language that a page can be read in.
 type Offer struct {
-	ID   string // the catalogue's name: "en"
-	Name string // that it has itself
-	Now  bool   // the page is in it
+	mfa.Language
+	Now bool // the page is in it
 }
-
-// offers are all of them. The first is for whoever asks for none.
-var offers = []Offer{{ID: "en", Name: "English"}, {ID: "de", Name: "Deutsch"}}
 
 // languageCookie keeps what somebody chose. It names nobody, and is there before a sign-in.
 const languageCookie = "__Host-language"
@@ -28,23 +25,12 @@ const languageKept = 400 * 24 * time.Hour
 var matcher = newMatcher()
 
 func newMatcher() language.Matcher {
-	tags := make([]language.Tag, len(offers))
-	for i, l := range offers {
+	tags := make([]language.Tag, len(mfa.Languages))
+	for i, l := range mfa.Languages {
 		tags[i] = language.Make(l.ID)
 	}
 	return language.NewMatcher(tags)
 }
-
-// LanguageIDs are the names of all catalogues, the one for whoever asks for none first.
-func LanguageIDs() (ids []string) {
-	for _, l := range offers {
-		ids = append(ids, l.ID)
-	}
-	return ids
-}
-
-// IsLanguage reports whether there is a catalogue of that name.
-func IsLanguage(id string) bool { return slices.Contains(LanguageIDs(), id) }
 
 // maxAsked bounds what is read of the languages that a browser asks for, in bytes.
 const maxAsked = 1024
@@ -52,26 +38,26 @@ const maxAsked = 1024
 // LanguageOf returns the language to answer a request in: what was chosen, or else what the
 // browser asks for.
 func LanguageOf(r *http.Request) string {
-	if k, err := r.Cookie(languageCookie); err == nil && IsLanguage(k.Value) {
+	if k, err := r.Cookie(languageCookie); err == nil && mfa.IsLanguage(k.Value) {
 		return k.Value
 	}
 	asked := r.Header.Get("Accept-Language")
 	if len(asked) > maxAsked {
-		return offers[0].ID
+		return mfa.Languages[0].ID
 	}
 	tags, _, err := language.ParseAcceptLanguage(asked)
 	if err != nil {
-		return offers[0].ID
+		return mfa.Languages[0].ID
 	}
 	_, i, _ := matcher.Match(tags...)
-	return offers[i].ID
+	return mfa.Languages[i].ID
 }
 
 // Languages are those that a page can be read in, with the one that it is in marked.
 func Languages(r *http.Request) []Offer {
-	all, now := slices.Clone(offers), LanguageOf(r)
-	for i := range all {
-		all[i].Now = all[i].ID == now
+	all, now := make([]Offer, len(mfa.Languages)), LanguageOf(r)
+	for i, l := range mfa.Languages {
+		all[i] = Offer{l, l.ID == now}
 	}
 	return all
 }

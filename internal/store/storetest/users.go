@@ -17,7 +17,7 @@ import (
 func userLife(t *testing.T, r *rig) {
 	ctx := t.Context()
 	in := mfa.User{Login: "Alice", Aliases: []string{"CORP\\Alice", "alice@corp.example", "alice"}, Name: "Alice Ä", Email: "alice@mail.example", Phone: "+4912345",
-		Tags: []string{"vpn"}, State: mfa.StateProtected, Block: &mfa.Block{Until: noon, Reason: "lost her phone", By: "root", Since: noon}}
+		Tags: []string{"vpn"}, Language: "de", State: mfa.StateProtected, Block: &mfa.Block{Until: noon, Reason: "lost her phone", By: "root", Since: noon}}
 	cred := totp()
 	cred.Label, cred.Why, cred.Scope, cred.Uses, cred.Counter, cred.Expires = "phone", "because", []string{"vpn"}, 3, 1<<63, noon
 	u, err := r.CreateUser(ctx, in, []mfa.Credential{cred})

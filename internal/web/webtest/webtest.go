@@ -9,6 +9,7 @@ import (
 	"testing"
 	"text/template/parse"
 
+	"countersign/internal/mfa"
 	"countersign/internal/web"
 )
 
@@ -19,24 +20,24 @@ var placeholder = regexp.MustCompile(`%[sdv%]`)
 // same placeholders, and none says nothing.
 func Catalogues(t *testing.T, files fs.FS) {
 	t.Helper()
-	ids := web.LanguageIDs()
-	first := load(t, files, ids[0])
-	for _, id := range ids[1:] {
-		other := load(t, files, id)
+	origin := mfa.Languages[0].ID
+	first := load(t, files, origin)
+	for _, l := range mfa.Languages[1:] {
+		id, other := l.ID, load(t, files, l.ID)
 		for key, text := range first {
 			said, ok := other[key]
 			switch {
 			case !ok:
 				t.Errorf("%s lacks %s = %s", id, key, text)
 			case said == "" || text == "":
-				t.Errorf("%s says nothing in %s or %s", key, ids[0], id)
+				t.Errorf("%s says nothing in %s or %s", key, origin, id)
 			case !slices.Equal(placeholder.FindAllString(text, -1), placeholder.FindAllString(said, -1)):
 				t.Errorf("%s has other placeholders in %s: %q, %q", key, id, text, said)
 			}
 		}
 		for key := range other {
 			if _, ok := first[key]; !ok {
-				t.Errorf("%s has %s, which %s lacks", id, key, ids[0])
+				t.Errorf("%s has %s, which %s lacks", id, key, origin)
 			}
 		}
 	}
