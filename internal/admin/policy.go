@@ -21,7 +21,7 @@ func (s *Service) Policy(context.Context) (Policy, error) {
 }
 
 func shownPolicy(p policy.Settings) Policy {
-	p.Domains = list(p.Domains)
+	p.Domains, p.SelfService = list(p.Domains), list(p.SelfService)
 	return Policy{p, sentences(p.Warnings())}
 }
 
@@ -34,7 +34,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 		if err := unchanged(ifMatch, shownPolicy(before).ETag()); err != nil {
 			return err
 		}
-		p.Domains = slices.Clone(p.Domains) // decoding writes into it, and others hold it
+		p.Domains, p.SelfService = slices.Clone(p.Domains), slices.Clone(p.SelfService) // decoding writes into it, and others hold it
 		d := json.NewDecoder(bytes.NewReader(object))
 		d.DisallowUnknownFields()
 		if err := d.Decode(p); err != nil {

@@ -49,7 +49,7 @@ func newRig(t *testing.T) *rig {
 	now := func() time.Time { return noon }
 	r.node = &admintest.Node{Now: now}
 	a := admintest.Admin(r.db, r.trail, r.node, admintest.Engine(func(mfa.Request) mfa.Decision { return mfa.Decision{} }))
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Trail: r.trail, Now: now}
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Trail: r.trail, Now: now}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.api = New(a, e, "test", log)
 	r.socket = filepath.Join(t.TempDir(), "admin.sock")

@@ -26,7 +26,7 @@ func (policyShow) Run(ctx context.Context, e *env) error {
 }
 
 type policySet struct {
-	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example."`
+	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery."`
 }
 
 func (v *policySet) Run(ctx context.Context, e *env) error {
@@ -46,8 +46,11 @@ func (v *policySet) Run(ctx context.Context, e *env) error {
 	return change[admin.Policy](ctx, e, http.MethodPatch, "/policy", in)
 }
 
-// settingValue makes JSON of what was typed: a number, or domains.
+// settingValue makes JSON of what was typed: a number, words or domains.
 func settingValue(name, value string) (json.RawMessage, error) {
+	if name == "self_service" {
+		return json.Marshal(*many(strings.Split(value, ",")))
+	}
 	if name != "login_domains" {
 		if _, err := strconv.ParseInt(value, 10, 32); err != nil {
 			return nil, fmt.Errorf("%s=%s: want a number", name, value)

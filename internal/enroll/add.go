@@ -21,6 +21,11 @@ const maxCredentials = 32
 
 // Add gives a user a credential.
 func (s *Service) Add(ctx context.Context, by, login string, r Request) (Created, error) {
+	return s.add(ctx, by, login, r, mfa.ReasonNone)
+}
+
+// add is Add of one that is held at first.
+func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa.Reason) (Created, error) {
 	a, err := s.account(ctx, login)
 	if err != nil {
 		return Created{}, err
@@ -32,7 +37,7 @@ func (s *Service) Add(ctx context.Context, by, login string, r Request) (Created
 		return Created{}, err
 	}
 	c := mfa.Credential{ID: mfa.CredentialID(mfa.NewID(rand.Reader)), User: a.User.ID, Method: r.Method, Label: r.Label,
-		Created: s.Now(), By: by}
+		Created: s.Now(), By: by, Hold: hold}
 	var out Created
 	switch r.Method {
 	case mfa.MethodTOTP, mfa.MethodHOTP:

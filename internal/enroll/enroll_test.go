@@ -64,7 +64,7 @@ func newRig(t testing.TB) *rig {
 			t.Fatal(err)
 		}
 	}
-	return &rig{&enroll.Service{Server: "nyc1", Issuer: "Acme: Inc", Store: db, Applications: db, Resolve: a.Resolve, Passcodes: codes{}, Trail: trail, Now: now}, db, trail, u.ID}
+	return &rig{&enroll.Service{Server: "nyc1", Issuer: "Acme: Inc", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: codes{}, Trail: trail, Now: now}, db, trail, u.ID}
 }
 
 // code is the passcode of seed, steps of 30 s after noon.

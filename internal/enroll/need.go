@@ -21,6 +21,9 @@ type Store interface {
 	AddCredential(ctx context.Context, c mfa.Credential) error
 	UpdateCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID, change func(*mfa.Credential) error) (mfa.Credential, error)
 	RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error
+	// RemoveCredentialIf is RemoveCredential if may, which gets all that the user has when it is
+	// written, returns nil.
+	RemoveCredentialIf(ctx context.Context, user mfa.UserID, id mfa.CredentialID, may func([]mfa.Credential) error) error
 	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
 }
 

@@ -14,7 +14,7 @@ func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (C
 	if len(r.Codes) != 1 {
 		return Credential{}, invalid("want one code")
 	}
-	return s.prove(ctx, by, "credential confirm", login, id, false, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+	return s.prove(ctx, by, "credential confirm", login, id, mfa.CredentialUnproven, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
 		return s.Passcodes.Verify(ctx, c, f, r.Codes[0].Text)
 	})
 }
@@ -24,22 +24,34 @@ func (s *Service) Resync(ctx context.Context, by, login, id string, r Codes) (Cr
 	if len(r.Codes) != 2 {
 		return Credential{}, invalid("want two consecutive codes")
 	}
-	return s.prove(ctx, by, "credential resync", login, id, true, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+	return s.prove(ctx, by, "credential resync", login, id, mfa.ReasonNone, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
 		return s.Passcodes.Resync(c, f, r.Codes[0].Text, r.Codes[1].Text, s.Now())
 	})
 }
 
 // prove checks codes against the floor in the very write that raises it, so that a code
-// proves once, and marks the credential as proven. With release it is held no longer.
-func (s *Service) prove(ctx context.Context, by, verb, login, id string, release bool, check func(mfa.Credential, mfa.Floor) (mfa.Floor, error)) (Credential, error) {
+// proves once, and marks the credential as proven. One that was held for the reason releases
+// (mfa.ReasonNone: whatever it is) is held no longer. Wrong codes are counted as those of a
+// sign-in are, and lock the user as these do; a right one forgets none of them.
+func (s *Service) prove(ctx context.Context, by, verb, login, id string, releases mfa.Reason, check func(mfa.Credential, mfa.Floor) (mfa.Floor, error)) (Credential, error) {
 	a, c, err := s.find(ctx, login, id)
 	if err != nil {
 		return Credential{}, err
 	}
 	var floor mfa.Floor
+	var wrong mfa.Reason
 	err = s.Store.UpdateRecord(ctx, a.User.ID, func(r *settlement.Record) error {
+		wrong = mfa.ReasonNone
+		if r.Fails.LockedAt(s.Now()) {
+			return mfa.Locked
+		}
 		f, err := check(c, r.Floors[c.ID])
-		if err != nil {
+		if errors.As(err, &wrong) {
+			if wrong != mfa.ReplayedCode { // which is no guess
+				*r = r.Miss(s.Now(), s.Settings().Second())
+			}
+			return nil
+		} else if err != nil {
 			return err
 		}
 		*r = r.Raise(c.ID, f)
@@ -47,12 +59,15 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		return nil
 	})
 	var why mfa.Reason
-	if errors.As(err, &why) {
-		return Credential{}, invalid("%s %s of %s: %s", c.Method, c.ID, a.User.Login, why)
-	} else if err != nil {
+	switch {
+	case errors.As(err, &why):
+		return Credential{}, refusal(c, a.User, why)
+	case err != nil:
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", c.ID, a.User.Login, err)
+	case wrong != mfa.ReasonNone:
+		return Credential{}, errors.Join(refusal(c, a.User, wrong), s.record(ctx, by, verb, a.User, describe(c)+", refused: "+wrong.String()))
 	}
-	release = release && c.Hold != mfa.ReasonNone
+	release := c.Hold != mfa.ReasonNone && (releases == mfa.ReasonNone || releases == c.Hold)
 	held := c.Hold
 	if c.Confirmed.IsZero() || release {
 		if c, err = s.Store.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error {
@@ -72,4 +87,13 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		detail += fmt.Sprintf(", hold %s -> none", held)
 	}
 	return view(c, floor), s.record(ctx, by, verb, a.User, detail)
+}
+
+// refusal says why codes did not prove a credential. It wraps mfa.ErrInvalid and the reason.
+func refusal(c mfa.Credential, u mfa.User, why mfa.Reason) error {
+	next := ""
+	if why == mfa.Locked {
+		next = " after too many wrong codes: wait, or have the user unlocked (user unlock)"
+	}
+	return fmt.Errorf("%w: %s %s of %s: %w%s", mfa.ErrInvalid, c.Method, c.ID, u.Login, why, next)
 }

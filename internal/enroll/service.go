@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 )
 
 // Service carries out what is asked for on credentials. All fields but Sessions must be set; it is
@@ -18,6 +19,7 @@ type Service struct {
 	Resolve      func(ctx context.Context, login string) (mfa.User, error) // admin.Service.Resolve
 	Passcodes    Passcodes
 	Trail        Recorder
+	Settings     func() policy.Settings
 	Now          func() time.Time
 	Sessions     Sessions // nil: there are none
 }

@@ -75,7 +75,7 @@ const (
 	SpendCapReached                         // every gateway has sent as much as it may in a day or month
 	TooManyMessages                         // the user, the number or its country has been sent too many
 	MessageUndelivered                      // the gateway took the message and says that it never arrived
-	CredentialUnproven                      // nobody has proven yet that the number or address is the user's
+	CredentialUnproven                      // nobody has proven yet that the token, number or address is the user's
 	AnotherCodeAsked                        // the user asked for the code to be sent again
 	OtherMethodAsked                        // the user asked for another way
 	reasonEnd

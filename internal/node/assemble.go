@@ -62,7 +62,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Decider: decider{s}, Digests: s.ring, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
-		Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
+		Settings: s.store.Settings, Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
 	s.assembleWeb()
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},

@@ -5,6 +5,8 @@ package policy
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/login"
@@ -24,6 +26,8 @@ type Settings struct {
 	Attempt        Seconds        `json:"attempt_seconds" doc:"time-out of one leg"`
 	SourceFailures int            `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
 	Retain         int            `json:"trail_days" doc:"days that the trail is kept"`
+	FraudBlock     Seconds        `json:"fraud_block_seconds" doc:"how long a user is kept out who says that a sign-in was not theirs; at least as long as a challenge may be open"`
+	SelfService    []string       `json:"self_service" doc:"what users may do for themselves in the portal: totp, recovery, password, phone; remove_last: take away their last second factor"`
 	Domains        []login.Domain `json:"login_domains" doc:"domains that are ours: CORP=corp.example"`
 }
 
@@ -36,7 +40,8 @@ func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Secon
 // Defaults returns the settings of a new group.
 func Defaults() Settings {
 	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
-		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365}
+		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, FraudBlock: 86400,
+		SelfService: []string{SelfTOTP, SelfRecovery, SelfPassword, SelfPhone}}
 }
 
 // Check reports the first setting that is out of bounds.
@@ -50,10 +55,30 @@ func (s Settings) Check() error {
 		{"challenge_seconds", int(s.Handle), 10, 900}, {"totp_window", s.Skew, 0, 10}, {"hotp_window", s.Ahead, 1, 100},
 		{"directory_seconds", int(s.Directory), 1, 60}, {"attempt_seconds", int(s.Attempt), 1, 120},
 		{"source_failures_per_minute", s.SourceFailures, 1, 100000}, {"trail_days", s.Retain, 1, 36500},
+		{"fraud_block_seconds", int(s.FraudBlock), 0, 315360000},
 	} {
 		if b.got < b.min || b.got > b.max {
 			return fmt.Errorf("policy %s = %d: must be between %d and %d", b.name, b.got, b.min, b.max)
 		}
 	}
+	for _, w := range s.SelfService {
+		if !slices.Contains(selfService, w) {
+			return fmt.Errorf("policy self_service: %q is none of %s", w, strings.Join(selfService, ", "))
+		}
+	}
 	return nil
 }
+
+// What users may do for themselves in the portal.
+const (
+	SelfTOTP       = "totp"        // enrol and remove tokens
+	SelfRecovery   = "recovery"    // make recovery codes
+	SelfPassword   = "password"    // change the local password
+	SelfPhone      = "phone"       // change the phone number
+	SelfRemoveLast = "remove_last" // remove the last second factor
+)
+
+var selfService = []string{SelfTOTP, SelfRecovery, SelfPassword, SelfPhone, SelfRemoveLast}
+
+// Self reports whether users may do that for themselves.
+func (s Settings) Self(what string) bool { return slices.Contains(s.SelfService, what) }

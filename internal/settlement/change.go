@@ -112,6 +112,15 @@ func (r Record) Unlock() Record {
 	return n
 }
 
+// Miss returns r with one more wrong second factor, of no sign-in: a code that was to prove a
+// token or to bring it back into step.
+func (r Record) Miss(now time.Time, second Limits) Record {
+	n := r.Clone()
+	n.sweep(now)
+	n.Fails.fail(now, second)
+	return n
+}
+
 // Merge returns the record after a ledger entry that it may or may not hold already, and
 // whether that changed it. A leg that it holds changes nothing, so merging twice is merging once:
 // floors take the higher, spent codes and nonces are united, failures that have not

@@ -103,6 +103,12 @@ func changed(old, c mfa.Credential) string {
 // RemoveCredential deletes the credential, and its floor from the settlement record; the
 // seed keeps it. The user is told by a notice in the same write.
 func (s *Store) RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error {
+	return s.RemoveCredentialIf(ctx, user, id, func([]mfa.Credential) error { return nil })
+}
+
+// RemoveCredentialIf is RemoveCredential if may, which gets all credentials that the user has
+// when it is written and may be called more than once, returns nil.
+func (s *Store) RemoveCredentialIf(ctx context.Context, user mfa.UserID, id mfa.CredentialID, may func([]mfa.Credential) error) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		c, err := t.cred(ctx, user, id)
 		if err != nil {
@@ -115,7 +121,13 @@ func (s *Store) RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.Cr
 				return err
 			}
 			*r = r.Forget(func(other mfa.CredentialID) bool { return other != id })
-			return nil
+			// The record was read before them, and each change of a credential gives it a new revision:
+			// if one of them is changed meanwhile, this write fails and is made again.
+			a, err := s.Account(ctx, user, true)
+			if err != nil {
+				return err
+			}
+			return may(a.Credentials)
 		})
 	})
 	if err != nil {

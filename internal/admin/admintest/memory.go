@@ -258,8 +258,16 @@ func (m *Memory) UpdateCredential(_ context.Context, user mfa.UserID, id mfa.Cre
 }
 
 // RemoveCredential implements admin.Credentials.
-func (m *Memory) RemoveCredential(_ context.Context, user mfa.UserID, id mfa.CredentialID) error {
+func (m *Memory) RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error {
+	return m.RemoveCredentialIf(ctx, user, id, func([]mfa.Credential) error { return nil })
+}
+
+// RemoveCredentialIf implements enroll.Store.
+func (m *Memory) RemoveCredentialIf(_ context.Context, user mfa.UserID, id mfa.CredentialID, may func([]mfa.Credential) error) error {
 	return m.update(user, func(a *settlement.Account) error {
+		if err := may(slices.Clone(a.Credentials)); err != nil {
+			return err
+		}
 		n := len(a.Credentials)
 		a.Credentials = slices.DeleteFunc(a.Credentials, func(c mfa.Credential) bool { return c.ID == id })
 		if len(a.Credentials) == n {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -225,5 +226,38 @@ func credentials(t *testing.T, r *rig) {
 	is(t, "carry it twice", r.RemoveNotice(ctx, notices[0].ID), nil)
 	if left, err := r.Notices(ctx, 1); err != nil || len(left) != 1 || left[0].ID == notices[0].ID {
 		t.Errorf("notices left: %+v, %v", left, err)
+	}
+}
+
+// oneStays removes two credentials at once, each only if the other one is there: one stays.
+func oneStays(t *testing.T, r *rig) {
+	for round := range 20 {
+		u := r.user(t, fmt.Sprintf("careful%d", round))
+		var errs [2]error
+		var ids [2]mfa.CredentialID
+		for i := range ids {
+			c := totp()
+			c.User, c.Secret = u.ID, secret.FromString(fmt.Sprintf("a seed of twenty %02d-%d", round, i))
+			ids[i] = c.ID
+			is(t, "add", r.AddCredential(t.Context(), c), nil)
+		}
+		a, err := r.Account(t.Context(), u.ID, true)
+		is(t, "account", err, nil)
+		before := len(a.Credentials)
+		var wg sync.WaitGroup
+		for i, id := range ids {
+			wg.Go(func() {
+				errs[i] = r.RemoveCredentialIf(t.Context(), u.ID, id, func(all []mfa.Credential) error {
+					if len(all) < before {
+						return mfa.ErrForbidden
+					}
+					return nil
+				})
+			})
+		}
+		wg.Wait()
+		if a, err := r.Account(t.Context(), u.ID, true); err != nil || len(a.Credentials) != before-1 {
+			t.Fatalf("%d of %d credentials are left (%v; %v)", len(a.Credentials), before, errs, err)
+		}
 	}
 }

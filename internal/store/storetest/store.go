@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"a removed user leaves nothing":             userRemoveRace,
 		"many users at once":                        bulk,
 		"an attempt is settled once":                settleOnce,
+		"of two credentials one stays":              oneStays,
 		"a settlement holds on to what it was made": settleConditions,
 		"a settlement record changes conditionally": recordChanges,
 		"credentials come, change and go":           credentials,

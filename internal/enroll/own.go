@@ -1,0 +1,195 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+)
+
+// MaxLabel is the longest name of a credential, in bytes.
+const MaxLabel = 64
+
+// ErrLast says that a second factor is the last one, which users do not take away themselves.
+var ErrLast = fmt.Errorf("the last second factor stays: enrol another one first, or have an administrator remove it: %w", mfa.ErrForbidden)
+
+// Own is what somebody may do with credentials of their own, as far as the group's policy
+// lets them. By is how the trail names them. Credentials are named by their whole id; another
+// user's is not found.
+type Own struct {
+	s    *Service
+	user mfa.UserID
+	by   string
+}
+
+// Own returns what a user may do with their own credentials.
+func (s *Service) Own(user mfa.UserID, by string) Own { return Own{s, user, by} }
+
+// may refuses what the policy does not let users do.
+func (o Own) may(what string) error {
+	if o.s.Settings().Self(what) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: users do not do this themselves here (policy self_service lacks %s)", o.by, mfa.ErrForbidden, what)
+}
+
+// mine returns the user's credential of that id.
+func (o Own) mine(ctx context.Context, id string) (mfa.Credential, error) {
+	_, c, err := o.s.find(ctx, string(o.user), id)
+	if err == nil && string(c.ID) != id || errors.Is(err, mfa.ErrInvalid) {
+		err = fmt.Errorf("credential %q: %w", id, mfa.ErrNotFound)
+	}
+	return c, err
+}
+
+// List returns the user's second factors, oldest first.
+func (o Own) List(ctx context.Context) (CredentialList, error) { return o.s.List(ctx, string(o.user)) }
+
+// Begin makes a totp token that serves nobody until Prove has seen a code of it. One that was
+// begun before, and not proven, goes.
+func (o Own) Begin(ctx context.Context, label string) (Created, error) {
+	if err := o.may(policy.SelfTOTP); err != nil {
+		return Created{}, err
+	}
+	label, err := cleanLabel(label)
+	if err != nil {
+		return Created{}, err
+	}
+	all, err := o.List(ctx)
+	if err != nil {
+		return Created{}, err
+	}
+	for _, c := range all.Credentials {
+		if c.Hold == mfa.CredentialUnproven.String() {
+			if err := o.s.Remove(ctx, o.by, string(o.user), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+				return Created{}, err
+			}
+		}
+	}
+	return o.s.add(ctx, o.by, string(o.user), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
+}
+
+// Prove has a token serve after one right code, which is spent by that. For wrong codes see
+// Service.Confirm.
+func (o Own) Prove(ctx context.Context, id string, code secret.Text) (Credential, error) {
+	if err := o.may(policy.SelfTOTP); err != nil {
+		return Credential{}, err
+	}
+	c, err := o.mine(ctx, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP {
+		return Credential{}, invalid("a %s is not proven by a code", c.Method)
+	}
+	return o.s.Confirm(ctx, o.by, string(o.user), id, Codes{Codes: []secret.Wire{{Text: code}}})
+}
+
+// Rename gives a credential another label.
+func (o Own) Rename(ctx context.Context, id, label string) error {
+	if err := o.may(policy.SelfTOTP); err != nil {
+		return err
+	}
+	label, err := cleanLabel(label)
+	if err != nil {
+		return err
+	}
+	c, err := o.mine(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c, err = o.s.Store.UpdateCredential(ctx, o.user, c.ID, func(c *mfa.Credential) error {
+		c.Label = label
+		return nil
+	}); err != nil {
+		return fmt.Errorf("credential %s of user %s: %w", id, o.user, err)
+	}
+	return o.recorded(ctx, "credential rename", describe(c))
+}
+
+// recorded puts an act of the user on themselves into the trail.
+func (o Own) recorded(ctx context.Context, verb, detail string) error {
+	u, err := o.s.Resolve(ctx, string(o.user))
+	if err != nil {
+		return err
+	}
+	return o.s.record(ctx, o.by, verb, u, detail)
+}
+
+// cleanLabel returns a label as it is kept.
+func cleanLabel(label string) (string, error) {
+	label = strings.TrimSpace(label)
+	if len(label) > MaxLabel || !utf8.ValidString(label) || strings.IndexFunc(label, unicode.IsControl) >= 0 {
+		return "", invalid("name: want one short line of text, at most %d bytes", MaxLabel)
+	}
+	return label, nil
+}
+
+// Remove deletes a credential. The last second factor stays (ErrLast), unless the policy lets
+// users remove it: recovery codes and passes are none that anybody could live on.
+func (o Own) Remove(ctx context.Context, id string) error {
+	c, err := o.mine(ctx, id)
+	if err != nil {
+		return err
+	}
+	what := policy.SelfTOTP
+	if c.Method == mfa.MethodRecovery {
+		what = policy.SelfRecovery
+	}
+	if err := o.may(what); err != nil {
+		return err
+	}
+	err = o.s.Store.RemoveCredentialIf(ctx, o.user, c.ID, func(all []mfa.Credential) error {
+		if !stands(c) || o.s.Settings().Self(policy.SelfRemoveLast) {
+			return nil
+		}
+		for _, other := range all {
+			if other.ID != c.ID && stands(other) {
+				return nil
+			}
+		}
+		return ErrLast
+	})
+	if err != nil {
+		return fmt.Errorf("credential %s of user %s: %w", c.ID, o.user, err)
+	}
+	return o.recorded(ctx, "credential remove", describe(c))
+}
+
+// stands reports whether somebody can sign in with a credential for good.
+func stands(c mfa.Credential) bool {
+	switch c.Method {
+	case mfa.MethodPassword, mfa.MethodRecovery, mfa.MethodTAP:
+		return false
+	}
+	return !c.Disabled && c.Hold == mfa.ReasonNone && c.Expires.IsZero()
+}
+
+// Recovery makes recovery codes, in place of any that there were.
+func (o Own) Recovery(ctx context.Context) (Created, error) {
+	if err := o.may(policy.SelfRecovery); err != nil {
+		return Created{}, err
+	}
+	before, err := o.List(ctx)
+	if err != nil {
+		return Created{}, err
+	}
+	made, err := o.s.Add(ctx, o.by, string(o.user), Request{Method: mfa.MethodRecovery})
+	if err != nil {
+		return Created{}, err
+	}
+	for _, c := range before.Credentials {
+		if c.Method == mfa.MethodRecovery {
+			if err := o.s.Remove(ctx, o.by, string(o.user), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+				return Created{}, err
+			}
+		}
+	}
+	return made, nil
+}
