@@ -557,13 +557,13 @@ func (f *field) tell(plan []mishap) {
 }
 
 // TestFaults lets random faults befall groups of several sizes under load. FAULTS_SERVERS
-// lists the sizes ("2w": two and a witness), FAULTS_ROUNDS says how many rounds of each, from FAULTS_SEED on, and
+// lists the sizes ("2w": two and a witness), FAULTS_ROUNDS says how many rounds of each, from FAULTS_SEED on (1), and
 // FAULTS_EVENTS how many faults a round has. Rounds that FAULTS_LOG knows are not run again. To
 // look into something, FAULTS_KINDS lists the kinds of faults, and FAULTS_KEEP names a folder
 // in which the history of each round is kept.
 func TestFaults(t *testing.T) {
 	rounds, events := setting(t, "FAULTS_ROUNDS", 1), setting(t, "FAULTS_EVENTS", 3)
-	first := setting(t, "FAULTS_SEED", 1+rand.IntN(1_000_000))
+	first := setting(t, "FAULTS_SEED", 1) // make test: the same faults each time
 	record := os.Getenv("FAULTS_LOG")
 	for _, text := range strings.Split(cmp.Or(os.Getenv("FAULTS_SERVERS"), "1,2,3"), ",") {
 		z, err := parseSize(text)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +190,17 @@ func registers(changes []change) (faults []string) {
 		},
 		DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v", in) },
 	}
+	writes, read := map[[2]string]int{}, map[[2]string]int64{} // by key and value: how often, and the end of the first read
+	for _, c := range changes {
+		switch at := [2]string{c.Key, c.Value}; {
+		case c.Kind == "write":
+			writes[at]++
+		case c.Kind == "read" && c.Fate != "refused" && c.Fate != "open":
+			if end, ok := read[at]; !ok || c.To.UnixNano() < end {
+				read[at] = c.To.UnixNano()
+			}
+		}
+	}
 	byKey := map[string][]porcupine.Operation{}
 	for _, c := range changes {
 		if c.Kind != "write" && c.Kind != "read" || c.Fate == "refused" || c.Kind == "read" && c.Fate == "open" {
@@ -196,7 +208,18 @@ func registers(changes []change) (faults []string) {
 		}
 		op := porcupine.Operation{ClientId: c.Server, Input: c, Call: c.From.UnixNano(), Output: seen{c.Value}, Return: c.To.UnixNano()}
 		if c.Fate == "open" {
-			op.Return = math.MaxInt64
+			// The search doubles with each write that may happen until the end of time. One
+			// that nobody read explains nothing, and one that was read happened before that.
+			at := [2]string{c.Key, c.Value}
+			end, ok := read[at]
+			switch {
+			case !ok:
+				continue
+			case writes[at] == 1:
+				op.Return = max(op.Call, end)
+			default:
+				op.Return = math.MaxInt64
+			}
 		}
 		byKey[c.Key] = append(byKey[c.Key], op)
 	}
@@ -324,11 +347,20 @@ func TestHistory(t *testing.T) {
 		{"lost", []change{op("write", "a", 1, 2, "done"), op("write", "b", 3, 4, "done"), op("read", "a", 5, 6, "done")}, "no order"},
 		{"open, happened late", []change{op("write", "a", 1, 2, "open"), op("write", "b", 3, 4, "done"), op("read", "a", 5, 6, "done")}, ""},
 		{"open, never happened", []change{op("write", "a", 1, 2, "open"), op("read", "", 5, 6, "done")}, ""},
+		{"open, read before it began", []change{op("read", "a", 1, 2, "done"), op("write", "a", 3, 4, "open")}, "no order"},
+		{"open, seen and gone", []change{op("write", "a", 1, 2, "open"), op("write", "b", 3, 4, "done"), op("read", "a", 5, 6, "done"), op("read", "b", 7, 8, "done")}, "no order"},
+		{"one of two alike", []change{op("write", "a", 1, 2, "open"), op("write", "b", 3, 4, "done"), op("write", "a", 5, 6, "open"), op("read", "b", 7, 8, "done"), op("read", "a", 9, 10, "done")}, ""},
 		{"refused, but happened", []change{op("write", "a", 1, 2, "refused"), op("read", "a", 5, 6, "done")}, "no order"},
 		{"back and forth", []change{op("write", "a", 1, 9, "open"), op("read", "a", 2, 3, "done"), op("read", "", 5, 6, "done")}, "no order"},
 	} {
 		check(t, c.name, registers(c.ops), c.want)
 	}
+	many := []change{op("write", "a", 1, 2, "done")}
+	for i := range 40 { // an outage: nobody knows which of them happened
+		many = append(many, op("write", strconv.Itoa(i), 3+i, 4+i, "open"))
+	}
+	check(t, "many open writes", registers(append(many, op("read", "17", 60, 61, "done"), op("read", "17", 62, 63, "done"))), "")
+	check(t, "many open writes, one lost", registers(append(many, op("read", "17", 60, 61, "done"), op("read", "a", 62, 63, "done"))), "no order")
 	stale := []change{op("write", "a", 1, 2, "done"), op("write", "b", 3, 4, "done"), op("look", "a", 5, 6, "done")}
 	check(t, "an older value than one's own", ownWrites(stale), "after it had acknowledged")
 	check(t, "nothing of one's own", ownWrites([]change{op("write", "a", 1, 2, "done"), op("look", "", 5, 6, "done")}), "after it had acknowledged")
