@@ -136,21 +136,21 @@ func (s *server) settled(n int) {
 	})
 }
 
-// master returns the server that is the master, and the others.
+// master returns the server that is the master, once there is one, and the others.
 func master(t testing.TB, all []*server) (m *server, others []*server) {
 	t.Helper()
-	for _, s := range all {
-		var st admin.Status
-		s.answer(&st, "status")
-		if st.Role == "master" {
-			m = s
-		} else {
-			others = append(others, s)
+	await(t, "one master", func() bool {
+		m, others = nil, nil
+		for _, s := range all {
+			var st admin.Status
+			if s.answer(&st, "status"); st.Role == "master" && m == nil {
+				m = s
+			} else {
+				others = append(others, s)
+			}
 		}
-	}
-	if m == nil {
-		t.Fatal("no master")
-	}
+		return m != nil
+	})
 	return m, others
 }
 
