@@ -283,6 +283,39 @@ func TestListUsersInPages(t *testing.T) {
 	}
 }
 
+func TestListUsersByFactor(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	now := r.Now()
+	for login, c := range map[string]*mfa.Credential{"anna": nil, "ben": {Method: mfa.MethodTOTP}, "cleo": {Method: mfa.MethodTOTP, Disabled: true},
+		"dan": {Method: mfa.MethodTAP, Expires: now}, "eva": {Method: mfa.MethodTAP, Expires: now.Add(time.Hour)}, "finn": {Method: mfa.MethodPassword}} {
+		u := r.add(t, login)
+		if c == nil {
+			continue
+		}
+		c.ID, c.User = mfa.CredentialID(mfa.NewID(nil)), u.ID
+		if err := r.db.AddCredential(ctx, *c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for factor, want := range map[string]string{admin.NoFactor: "anna cleo dan finn", "totp": "ben", "tap": "eva", "hotp": ""} {
+		page, err := r.ListUsers(ctx, admin.UserQuery{Factor: factor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, u := range page.Users {
+			got = append(got, u.Login)
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("with factor %s: got %v, want %s", factor, got, want)
+		}
+	}
+	if _, err := r.ListUsers(ctx, admin.UserQuery{Factor: "nonsense"}); !errors.Is(err, mfa.ErrInvalid) {
+		t.Errorf("a factor that is none: %v", err)
+	}
+}
+
 // TestUnrecordedActIsAnError: no trail, no quiet success.
 func TestUnrecordedActIsAnError(t *testing.T) {
 	r := newRig(t)

@@ -25,9 +25,12 @@ type Users interface {
 	UserByForm(ctx context.Context, form string) (mfa.UserID, error)
 	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
 	ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error
-	// SearchUsers is ListUsers of those in whose login, aliases, name or mail address text is
-	// found, whatever the case.
-	SearchUsers(ctx context.Context, text string, after mfa.UserID, yield func(mfa.User) bool) error
+	// FindUsers is ListUsers of those in whose login, aliases, name or mail address text is
+	// found, whatever the case ("": everybody), and whom keep (nil: everybody) takes by what is
+	// not sealed of them. First come those of whom one of these begins with text.
+	FindUsers(ctx context.Context, text string, keep func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error
+	// Outlines yields everybody without what is sealed: no names, no secrets.
+	Outlines(ctx context.Context, yield func(settlement.Account) bool) error
 	CountUsers() int
 	// Sync waits until reads here show everything that was acknowledged before, on any server.
 	Sync(ctx context.Context) error

@@ -18,32 +18,43 @@ import (
 // maxPassword is the longest local password, in bytes: what RADIUS carries.
 const maxPassword = 128
 
-// ListUsers returns one page of users in the order of their ids.
+// ListUsers returns one page of users: in the order of their ids, those first, if a text is
+// looked for, of whom a name begins with it.
 func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) {
 	limit, err := page(q.Limit)
 	if err != nil {
 		return UserList{}, err
 	}
-	list := s.Users.ListUsers
-	if q.Search != "" {
-		list = func(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error {
-			return s.Users.SearchUsers(ctx, q.Search, after, yield)
-		}
+	keep, err := s.keeps(q)
+	if err != nil {
+		return UserList{}, err
 	}
 	out := UserList{Users: []User{}}
-	var last mfa.UserID
-	err = list(ctx, mfa.UserID(q.After), func(u mfa.User) bool {
+	err = s.Users.FindUsers(ctx, q.Search, keep, mfa.UserID(q.After), func(u mfa.User) bool {
 		if len(out.Users) == limit {
-			out.Next = string(last)
+			out.Next = string(out.Users[limit-1].ID)
 			return false
 		}
-		last = u.ID
-		if (q.within == nil || q.within(u)) && (q.State == "" || q.State == u.State.String()) {
-			out.Users = append(out.Users, s.user(u))
-		}
+		out.Users = append(out.Users, s.user(u))
 		return true
 	})
 	return out, err
+}
+
+// keeps returns what decides, by what is not sealed, whether a query selects a user; nil if it
+// selects everybody.
+func (s *Service) keeps(q UserQuery) (func(settlement.Account) bool, error) {
+	if q.within == nil && q.State == "" && q.Factor == "" {
+		return nil, nil
+	}
+	if q.Factor != "" && q.Factor != NoFactor && !slices.Contains(Factors(), q.Factor) {
+		return nil, invalid("factor %q: want %s or one of %s", q.Factor, NoFactor, strings.Join(Factors(), ", "))
+	}
+	now := s.Now()
+	return func(a settlement.Account) bool {
+		return (q.within == nil || q.within(a.User)) && (q.State == "" || q.State == a.User.State.String()) &&
+			(q.Factor == "" || hasFactor(a.Credentials, q.Factor, now))
+	}, nil
 }
 
 func page(limit int) (int, error) {

@@ -54,6 +54,7 @@ type UserQuery struct {
 	Limit  int // 1 to MaxPage; 0 is MaxPage
 	State  string
 	Search string
+	Factor string              // second factor that serves them: a method, or NoFactor
 	within func(mfa.User) bool // nil: everybody
 }
 

@@ -27,10 +27,11 @@ func (a *API) users() {
 	type listInput struct {
 		Paging
 		State  string `query:"state" enum:"protected,exempt,denied"`
-		Search string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address"`
+		Search string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address; who has it at the beginning of one comes first"`
+		Factor string `query:"factor" enum:"none,totp,hotp,recovery,tap" doc:"only those whom such a second factor serves; none: none at all"`
 	}
 	route(a, readUsers, http.MethodGet, "/users", "List users", func(ctx context.Context, d desk, in *listInput) (admin.UserList, error) {
-		return d.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search})
+		return d.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search, Factor: in.Factor})
 	})
 	route(a, needs(mfa.MayAddUser), http.MethodPost, "/users", "Add a user", func(ctx context.Context, d desk, in *struct{ Body admin.UserChange }) (admin.User, error) {
 		return d.AddUser(ctx, in.Body)

@@ -28,6 +28,7 @@ func TestRelay(t *testing.T) {
 	put := func(rev int64, value string) peer.Operation {
 		return peer.Operation{Commit: true, If: map[string]int64{"x/test/a": rev}, Puts: map[string][]byte{"x/test/a": []byte(value)}}
 	}
+	await(t, "this server is on record", func() bool { _, ok := s.peers.allow(s.peers.digest()); return ok })
 	made, err := ask(put(0, "one"))
 	if err != nil || !made.OK || made.Revision == 0 {
 		t.Fatalf("a write: %+v, %v", made, err)

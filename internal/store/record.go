@@ -199,13 +199,22 @@ func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 	return r, err
 }
 
-func (r credRecord) open(ring *keyring.Ring, user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
+// plain returns what is not sealed.
+func (r credRecord) plain(user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
 	c := mfa.Credential{ID: id, User: user, Method: mfa.MethodID(r.Method), Algorithm: r.Algorithm, Digits: r.Digits, Period: r.Period,
 		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Drawn: r.Drawn, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
 	if r.Hold != "" {
 		if err := c.Hold.UnmarshalText([]byte(r.Hold)); err != nil {
 			return mfa.Credential{}, fmt.Errorf("record %s: hold: %w", credKey(user, id), err)
 		}
+	}
+	return c, nil
+}
+
+func (r credRecord) open(ring *keyring.Ring, user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
+	c, err := r.plain(user, id)
+	if err != nil {
+		return mfa.Credential{}, err
 	}
 	key := credKey(user, id)
 	plain, err := ring.Open("credential", string(user), key, r.Sealed)

@@ -1,114 +1,161 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
-	"sync"
 
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 )
 
-// finder remembers what a search looks at of each user: opening the sealed parts of a hundred
-// thousand profiles takes a second, looking through them in memory some milliseconds. It is
-// filled by searches alone, and holds nothing on a server where nobody searches.
-type finder struct {
-	mu   sync.RWMutex
-	text map[rawID]findable
-}
-
-// findable is one user's lower-case names, as of a revision of the profile.
-type findable struct {
-	rev  int64
-	text string
-}
-
-// findableOf joins what can be searched for.
-func findableOf(u mfa.User) string {
-	return strings.ToLower(strings.Join(slices.Concat([]string{u.Login, u.Name, u.Email}, u.Aliases), "\n"))
-}
-
-// SearchUsers is ListUsers of those in whose login, aliases, name or mail address text is
-// found, whatever the case.
-func (s *Store) SearchUsers(ctx context.Context, text string, after mfa.UserID, yield func(mfa.User) bool) error {
-	text = strings.ToLower(text)
-	ids, err := s.idsAfter(after)
-	if err != nil || strings.Contains(text, "\n") { // names are of one line
-		return err
+// FindUsers yields, as ListUsers does, those in whose login, aliases, name or mail address
+// text is found, whatever the case ("": everybody), and whom keep (nil: everybody) takes by
+// what is not sealed of them. First come those of whom one of these begins with text. after
+// is the last user of the page before, of the same search.
+func (s *Store) FindUsers(ctx context.Context, text string, keep func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
+	var behind rawID
+	if after != "" {
+		var ok bool
+		if behind, ok = parseID(after); !ok {
+			return badID("user", string(after))
+		}
 	}
 	var bad error
-	for chunk := range slices.Chunk(ids, 256) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		users, err := s.searchSome(chunk, text)
+	show := func(id rawID) bool {
+		u, ok, err := s.shown(id, keep)
 		if bad == nil {
 			bad = err
 		}
-		for _, u := range users {
-			if !yield(s.overlay.showUser(u)) {
-				return bad
-			}
-		}
+		return !ok || yield(s.overlay.showUser(u))
 	}
-	s.find.sweep(len(ids), after == "")
-	return bad
+	if strings.Contains(text, fieldEnd) { // names are of one line
+		return nil
+	}
+	err := s.walk(ctx, strings.ToLower(text), behind, after != "", show)
+	if err == nil {
+		err = bad
+	}
+	return err
 }
 
-// searchSome returns those of some users that are found. One that cannot be opened is an
-// error, and does not keep the others from being found.
-func (s *Store) searchSome(ids []rawID, text string) (found []mfa.User, bad error) {
-	news := map[rawID]findable{}
-	s.find.mu.RLock()
-	for _, id := range ids {
-		e, err := s.view.entryOf(id)
-		if err != nil {
-			s.find.mu.RUnlock()
-			return found, err
-		}
-		known, ok := s.find.text[id]
-		ok = ok && known.rev == e.profile.rev
-		if e.profile.rev == 0 || ok && !strings.Contains(known.text, text) {
-			continue // removed since, or not it
-		}
-		u, err := s.openUser(mfa.UserID(id.String()), e.profile.data)
-		if err != nil {
-			bad = err
-			continue
-		}
-		if !ok {
-			known = findable{e.profile.rev, findableOf(u)}
-			news[id] = known
-		}
-		if strings.Contains(known.text, text) {
-			found = append(found, u)
+// shown opens a user whom keep takes; ok is false for the others.
+func (s *Store) shown(id rawID, keep func(settlement.Account) bool) (u mfa.User, ok bool, err error) {
+	if keep != nil {
+		a, ok, err := s.outline(id)
+		if !ok || err != nil || !keep(a) {
+			return u, false, err
 		}
 	}
-	s.find.mu.RUnlock()
-	s.find.add(news)
-	return found, bad
+	e, err := s.view.entryOf(id)
+	if err != nil || e.profile.rev == 0 {
+		return u, false, err // removed since
+	}
+	u, err = s.openUser(mfa.UserID(id.String()), e.profile.data)
+	return u, err == nil, err
 }
 
-func (f *finder) add(news map[rawID]findable) {
-	if len(news) == 0 {
-		return
+// walk yields the ids of a search.
+func (s *Store) walk(ctx context.Context, text string, after rawID, later bool, yield func(rawID) bool) error {
+	if text == "" {
+		s.find.want() // who looks at the list may search next
+		from := mfa.UserID("")
+		if later {
+			from = mfa.UserID(after.String())
+		}
+		ids, err := s.idsAfter(from)
+		return each(ctx, ids, err, yield)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.text == nil {
-		f.text = map[rawID]findable{}
+	all, bad := s.searchable(context.WithoutCancel(ctx)) // who types on gives this search up, and needs it with the next
+	if all == nil {
+		return bad
 	}
-	for id, one := range news {
-		f.text[id] = one
+	first := true // those come whom a name begins with text
+	if known, ok := all.textOf(after); later && ok {
+		first = strings.Contains(known, fieldEnd+text)
+	}
+	begin, start := fieldEnd+text, after
+	if !first {
+		begin = ""
+	}
+	for {
+		more, err := all.search(ctx, text, begin, start, later, yield)
+		if !more || err != nil || begin == "" {
+			return firstOf(err, bad)
+		}
+		begin, later = "", false
 	}
 }
 
-// sweep forgets everything once most of it is of users who are gone. all says that users are
-// as many as there are.
-func (f *finder) sweep(users int, all bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if all && len(f.text) > 2*users+1024 {
-		f.text = nil
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
 	}
+	return b
+}
+
+// each yields ids until ctx ends.
+func each(ctx context.Context, ids []rawID, err error, yield func(rawID) bool) error {
+	if err != nil {
+		return err
+	}
+	for i, id := range ids {
+		if err := ctx.Err(); i%256 == 0 && err != nil {
+			return err
+		}
+		if !yield(id) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// fieldEnd stands before, between and behind the names of a user.
+const fieldEnd = "\n"
+
+// findable joins what can be searched for of a user, in lower case.
+func findable(u mfa.User) string {
+	return fieldEnd + strings.ToLower(strings.Join(slices.Concat([]string{u.Login, u.Name, u.Email}, u.Aliases), fieldEnd)) + fieldEnd
+}
+
+// texts are what can be searched for of many users, one behind the other in the order of
+// their ids: one sweep through some megabytes takes milliseconds. It is never changed.
+type texts struct {
+	ids  []rawID
+	revs []int64  // of the profiles that the texts were made from
+	at   []uint32 // where the text of each begins, and at the end where the last one ends
+	text []byte
+}
+
+func (t *texts) add(id rawID, rev int64, text string) {
+	if len(t.at) == 0 {
+		t.at = append(t.at, 0)
+	}
+	t.ids, t.revs, t.text = append(t.ids, id), append(t.revs, rev), append(t.text, text...)
+	t.at = append(t.at, uint32(len(t.text))) //nolint:gosec // four gigabytes of names are forty million users
+}
+
+func (t *texts) of(i int) []byte { return t.text[t.at[i]:t.at[i+1]] }
+
+func (t *texts) find(id rawID) (int, bool) { return slices.BinarySearchFunc(t.ids, id, compareIDs) }
+
+// next returns the first user from i on in whose text needle is found; len(t.ids): none.
+func (t *texts) next(i int, needle []byte) int {
+	if i >= len(t.ids) {
+		return len(t.ids)
+	}
+	hit := bytes.Index(t.text[t.at[i]:], needle)
+	if hit < 0 {
+		return len(t.ids)
+	}
+	at := t.at[i] + uint32(hit) //nolint:gosec // within text
+	if at < t.at[i+1] {
+		return i
+	}
+	j, exact := slices.BinarySearch(t.at[i+1:], at)
+	if exact {
+		return i + 1 + j
+	}
+	return i + j
 }

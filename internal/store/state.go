@@ -13,6 +13,8 @@ type state struct {
 	small map[string]item // applications, directories, tokens, RADIUS clients, settings, keysets, sessions
 	count int             // users with a profile
 	order []rawID         // ids of these in order; nil: not sorted since the last change
+
+	touched map[rawID]struct{} // profiles that changed since somebody searched; nil: nobody has
 }
 
 type val struct {
@@ -118,6 +120,9 @@ func packed(c change, data string) val {
 func (s *state) setProfile(id rawID, c change) {
 	e := s.entry(id)
 	if c.rev > e.profile.rev {
+		if s.touched != nil {
+			s.touched[id] = struct{}{}
+		}
 		had := e.profile.rev != 0
 		e.profile = packed(c, packProfile(c))
 		if has := e.profile.rev != 0; has != had {

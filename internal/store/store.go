@@ -71,6 +71,7 @@ func Open(_ context.Context, kv KV, ring *keyring.Ring, o Options) (*Store, erro
 		return nil, fmt.Errorf("store: a server has a keyset, a witness none: %w", mfa.ErrInvalid)
 	}
 	s := &Store{kv: kv, ring: ring, o: o, view: newView(), overlay: newOverlay()}
+	s.find.wanted = make(chan struct{}, 1)
 	s.view.decode = s.decodeSmall
 	s.view.keyset = s.follow
 	s.view.ksKey = prefixKeyset + o.Server
@@ -83,12 +84,12 @@ func Open(_ context.Context, kv KV, ring *keyring.Ring, o Options) (*Store, erro
 // Run feeds the view until ctx is done. It starts over if the database's watch fails. In a
 // group it also keeps an eye on the master, and merges what was settled without one.
 func (s *Store) Run(ctx context.Context) error {
-	if s.o.Group == nil {
-		return s.feed(ctx)
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { s.keepInTouch(ctx) })
+	wg.Go(func() { s.keepFindable(ctx) })
+	if s.o.Group != nil {
+		wg.Go(func() { s.keepInTouch(ctx) })
+	}
 	return s.feed(ctx)
 }
 

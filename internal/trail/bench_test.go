@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -119,6 +120,66 @@ func BenchmarkIndex(b *testing.B) {
 	if err := errors.Join(<-done, <-done); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkReport asks for a year by days, for two days by quarter-hours, and for those who
+// passed without a second factor, of a million attempts within a year.
+func BenchmarkReport(b *testing.B) {
+	const attempts, year = 1_000_000, 365 * 24 * time.Hour
+	o := onDisk(b)
+	o.MaxSegment, o.fill = 0, 0
+	tr, _ := run(b, o)
+	r := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // a benchmark
+	at, batch := start, make([]mfa.Record, 0, 1000)
+	for n := range attempts {
+		at = start.Add(time.Duration(n) * (year / attempts))
+		if batch = append(batch, anyAttempt(r, at)); len(batch) == cap(batch) {
+			if err := tr.Append(b.Context(), batch...); err != nil {
+				b.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	x, err := OpenIndex(tr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	go func() { done <- x.Run(ctx) }()
+	b.Cleanup(func() { cancel(); <-done })
+	if _, _, err := x.Attempts(ctx, Filter{}); err != nil { // waits for the index
+		b.Fatal(err)
+	}
+	edges := func(from time.Time, step time.Duration, n int) (all []time.Time) {
+		for i := range n + 1 {
+			all = append(all, from.Add(time.Duration(i)*step))
+		}
+		return all
+	}
+	for _, q := range []struct {
+		name  string
+		edges []time.Time
+	}{
+		{"year/hours", edges(start.Truncate(time.Hour), 24*time.Hour, 365)},
+		{"year/quarters", edges(start.Truncate(time.Hour).Add(30*time.Minute), 24*time.Hour, 365)},
+		{"two-days", edges(at.Truncate(time.Hour).Add(-48*time.Hour), TallyStep, 192)},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := x.Tally(ctx, q.edges, ""); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("people", func(b *testing.B) {
+		for b.Loop() {
+			if _, _, err := x.People(ctx, []mfa.Reason{mfa.ExemptNetwork, mfa.ExemptUser}, "tap", Filter{Since: start}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func bigOptions(m FS) Options {

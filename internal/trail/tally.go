@@ -21,7 +21,7 @@ const (
 	fine, coarse = int64(900), int64(3600) // seconds
 	maxSpans     = 800
 	maxPeople    = 500
-	maxNotable   = 100_000 // records that People looks at for each reason
+	maxNotable   = 20_000 // records that People looks at for each reason
 )
 
 // Count is how many attempts there were of one kind in one span of time.
@@ -191,7 +191,7 @@ type Person struct {
 
 // People tells whose attempts ended for one of the reasons, or for OK by a method, most often
 // first; at most 500. f selects by User, Application, Since and Until. It looks at
-// the newest 100 000 attempts of each, and says so with all = false.
+// the newest 20 000 attempts of each, and says so with all = false.
 func (x *Index) People(ctx context.Context, reasons []mfa.Reason, method string, f Filter) (people []Person, all bool, err error) {
 	db, err := x.current(ctx)
 	if err != nil {

@@ -107,12 +107,23 @@ func (m *Memory) ListUsers(_ context.Context, after mfa.UserID, yield func(mfa.U
 	return nil
 }
 
-// SearchUsers implements admin.Users.
-func (m *Memory) SearchUsers(ctx context.Context, text string, after mfa.UserID, yield func(mfa.User) bool) error {
+// FindUsers implements admin.Users, but for the order.
+func (m *Memory) FindUsers(ctx context.Context, text string, keep func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
 	text = strings.ToLower(text)
 	return m.ListUsers(ctx, after, func(u mfa.User) bool {
 		all := strings.ToLower(strings.Join(append([]string{u.Login, u.Name, u.Email}, u.Aliases...), "\n"))
+		if a, err := m.Account(ctx, u.ID, false); keep != nil && (err != nil || !keep(a)) {
+			return true
+		}
 		return !strings.Contains(all, text) || yield(u)
+	})
+}
+
+// Outlines implements admin.Users.
+func (m *Memory) Outlines(ctx context.Context, yield func(settlement.Account) bool) error {
+	return m.ListUsers(ctx, "", func(u mfa.User) bool {
+		a, err := m.Account(ctx, u.ID, false)
+		return err != nil || yield(a)
 	})
 }
 

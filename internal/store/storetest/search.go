@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 )
 
 func search(t *testing.T, r *rig) {
 	ctx := t.Context()
 	found := func(text string, after mfa.UserID) (logins []string) {
 		t.Helper()
-		if err := r.SearchUsers(ctx, text, after, func(u mfa.User) bool {
+		if err := r.FindUsers(ctx, text, nil, after, func(u mfa.User) bool {
 			logins = append(logins, u.Login)
 			return len(logins) < 2
 		}); err != nil {
@@ -40,7 +41,7 @@ func search(t *testing.T, r *rig) {
 	}
 	same(t, "behind the first", found("", first.ID), []string{last.Login})
 	same(t, "behind the last", found("", last.ID), []string(nil))
-	is(t, "a bad id", r.SearchUsers(ctx, "x", "x", nil), mfa.ErrInvalid)
+	is(t, "a bad id", r.FindUsers(ctx, "x", nil, "x", nil), mfa.ErrInvalid)
 
 	if _, err := r.UpdateUser(ctx, ada.ID, func(u *mfa.User) error { u.Name = "Augusta King"; return nil }); err != nil {
 		t.Fatal(err)
@@ -49,4 +50,21 @@ func search(t *testing.T, r *rig) {
 	same(t, "by the name now", found("king", ""), []string{"ada"})
 	is(t, "remove", r.RemoveUser(ctx, ada.ID), nil)
 	same(t, "who is gone", found("king", ""), []string(nil))
+
+	seen := 0
+	is(t, "outlines", r.Outlines(ctx, func(a settlement.Account) bool {
+		seen++
+		if a.User.ID != bob.ID || a.User.State != bob.State || a.User.Login != "" || len(a.Credentials) != 1 || a.Credentials[0].Method != mfa.MethodTOTP || !a.Credentials[0].Secret.Empty() {
+			t.Errorf("an outline: %+v", a)
+		}
+		return true
+	}), nil)
+	if seen != 1 {
+		t.Errorf("%d outlines of one user", seen)
+	}
+	is(t, "whom a filter takes", r.FindUsers(ctx, "b", func(a settlement.Account) bool { return len(a.Credentials) == 1 }, "", func(u mfa.User) bool { seen++; return u.Login == "bob" }), nil)
+	is(t, "whom it does not", r.FindUsers(ctx, "b", func(a settlement.Account) bool { return len(a.Credentials) > 1 }, "", func(mfa.User) bool { seen += 10; return true }), nil)
+	if seen != 2 {
+		t.Errorf("the filters took %d users, want one", seen-1)
+	}
 }
