@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"countersign/internal/admin"
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/web"
 	"countersign/internal/web/webtest"
 )
@@ -48,14 +50,14 @@ func TestTexts(t *testing.T) {
 	pages, _ := fs.Glob(os.DirFS("."), "page/*.html")
 	code, _ := fs.Glob(os.DirFS("."), "*.go")
 	for _, f := range pages {
-		look(f, `\bt "([a-z0-9.]+)"`, `\bn "([a-z0-9.]+)"`)
+		look(f, `\bt "([a-z0-9.-]+)"`, `\bn "([a-z0-9.]+)"`)
 		if name := strings.TrimSuffix(strings.TrimPrefix(f, "page/"), ".html"); name != "layout" && !strings.HasPrefix(name, "part-") {
 			named["title."+name] = true
 		}
 	}
 	for _, f := range code {
 		if !strings.HasSuffix(f, "_test.go") {
-			look(f, `say\(r, "([a-z0-9.]+)"`, `texts\.Count\("([a-z0-9.]+)"`, `Title: "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`)
+			look(f, `say\(r, "([a-z0-9.]+)"`, `texts\.Count\("([a-z0-9.]+)"`, `(?:Title:|title =|title :=) "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`)
 		}
 	}
 	for _, p := range profiles {
@@ -63,6 +65,15 @@ func TestTexts(t *testing.T) {
 		if p.Name == "" {
 			named["profile."+p.ID+".name"] = true
 		}
+	}
+	for _, n := range append(numbers(policy.Defaults()), setting{Name: "login_domains"}) {
+		named["setting."+n.Name] = true
+	}
+	for _, p := range mfa.HelpDeskPermissions() {
+		named["permission."+p.String()] = true
+	}
+	for _, s := range admin.Scopes() {
+		named["scope."+s] = true
 	}
 	for _, s := range []mfa.State{mfa.StateDenied, mfa.StateProtected, mfa.StateExempt} {
 		named["state."+s.String()] = true

@@ -20,6 +20,7 @@ var pageFiles embed.FS
 type view struct {
 	Title   string // key of a text
 	Nav     string // the part of the console that is marked as open
+	Sub     string // the part of the settings that is
 	Group   string
 	Server  string
 	Version string
@@ -82,6 +83,7 @@ func functions(t web.Texts, a web.Assets) template.FuncMap {
 		"state":       func(s string) string { return t.Say("state." + s) },
 		"role":        func(s string) string { return t.Known("role."+s, s) },
 		"gives":       func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
+		"word":        func(kind, name string) string { return t.Known(kind+"."+name, name) },
 		"product":     func(p profile) string { return t.Known("profile."+p.ID+".name", p.Name) },
 		"profiletext": func(id string) string { return "profile." + id },
 	}

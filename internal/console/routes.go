@@ -23,7 +23,8 @@ func (c *Console) routes() []route {
 	routes = append(routes, c.groupRoutes()...)
 	routes = append(routes, c.userRoutes()...)
 	routes = append(routes, c.applicationRoutes()...)
-	return append(routes, c.recordRoutes()...)
+	routes = append(routes, c.recordRoutes()...)
+	return append(routes, c.settingsRoutes()...)
 }
 
 // groupRoutes are those about groups and their servers, as a coordinator sees them.

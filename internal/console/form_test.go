@@ -1,0 +1,270 @@
+package console
+
+import (
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"countersign/internal/admin"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// form is one form of a page as it would be sent untouched.
+type form struct {
+	method, action string
+	fields         url.Values
+	names          []string // of all fields, in order
+}
+
+var (
+	formTag   = regexp.MustCompile(`(?s)<form([^>]*)>(.*?)</form>`)
+	fieldTag  = regexp.MustCompile(`(?s)<(input|textarea|select|button)\b([^>]*)>(.*?)(?:</textarea>|</select>|</button>|$|<)`)
+	attribute = regexp.MustCompile(`([a-z_-]+)="([^"]*)"`)
+	chosen    = regexp.MustCompile(`<option(?: value="([^"]*)")?[^>]*\bselected\b`)
+)
+
+func attributes(s string) map[string]string {
+	all := map[string]string{}
+	for _, m := range attribute.FindAllStringSubmatch(s, -1) {
+		all[m[1]] = html.UnescapeString(m[2])
+	}
+	return all
+}
+
+// forms are those of a page, but for signing out and choosing a language.
+func (p page) forms() (all []form) {
+	for _, m := range formTag.FindAllStringSubmatch(p.body, -1) {
+		a := attributes(m[1])
+		f := form{method: a["method"], action: a["action"], fields: url.Values{}}
+		if f.action == "/sign-out" || f.action == "/language" {
+			continue
+		}
+		for _, m := range fieldTag.FindAllStringSubmatch(m[2], -1) {
+			a := attributes(m[2])
+			name, value := a["name"], a["value"]
+			if name == "" || m[1] == "button" {
+				continue
+			}
+			if !slices.Contains(f.names, name) {
+				f.names = append(f.names, name)
+			}
+			off := (a["type"] == "checkbox" || a["type"] == "radio") && !strings.Contains(m[2], " checked")
+			if m[1] == "textarea" {
+				value = html.UnescapeString(m[3])
+			}
+			if !off && m[1] != "select" {
+				f.fields.Add(name, value)
+			}
+		}
+		for _, s := range regexp.MustCompile(`(?s)<select([^>]*)>(.*?)</select>`).FindAllStringSubmatch(m[2], -1) {
+			if c := chosen.FindStringSubmatch(s[2]); c != nil {
+				f.fields.Set(attributes(s[1])["name"], html.UnescapeString(c[1]))
+			}
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// values are a form's, as names and values in turn, with one of them replaced.
+func (f form) values(name, value string) (all []string) {
+	for n, vs := range f.fields {
+		if n != name && len(vs) > 0 {
+			all = append(all, n, vs[0])
+		}
+	}
+	return append(all, name, value)
+}
+
+// furnished is a rig with one object of every kind, where an owner is signed in.
+func furnished(t *testing.T) (*rig, map[string]string) {
+	t.Helper()
+	r := signedInAs(t, mfa.RoleOwner)
+	ctx := t.Context()
+	bob, desk := r.person("bob", mfa.RoleNone), r.person("helen", mfa.RoleHelpDesk)
+	name, kind, base := "corp", "ldap", "dc=corp"
+	api, vpn, radius, kindAPI := "shop", "vpn", mfa.KindRADIUS, mfa.KindAPI
+	for _, err := range []error{
+		second(r.Admin.AddDirectory(ctx, "test", admin.DirectoryChange{Name: &name, Kind: &kind, URLs: &[]string{"ldaps://dc1.corp.example"}, BaseDN: &base})),
+		second(r.Admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &vpn, Kind: &radius, Addresses: &[]string{"10.0.0.5"}, Secret: secret.NewWire("long enough")})),
+		second(r.Admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &api, Kind: &kindAPI})),
+		second(r.Admin.CreateAPIToken(ctx, "test", admin.APITokenRequest{Name: "reader", Scopes: []string{admin.ScopeRead}, Seconds: 3600})),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, map[string]string{"/users/{id}": "/users/" + string(bob), "/administrators/{id}": "/administrators/" + string(desk),
+		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic"}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// pagesOf are the paths of all pages, with what furnished made.
+func pagesOf(t *testing.T, c *Console, made map[string]string) (all []string) {
+	t.Helper()
+	for _, one := range c.routes() {
+		method, path, _ := strings.Cut(one.pattern, " ")
+		if method != http.MethodGet {
+			continue
+		}
+		path = strings.TrimSuffix(path, "{$}")
+		if strings.Contains(path, "{") {
+			if made[path] == "" {
+				t.Errorf("furnished makes nothing for %s", path)
+			}
+			path = made[path]
+		}
+		all = append(all, path)
+	}
+	return all
+}
+
+// What people type into any field of any form is text wherever it is shown, and no header.
+func TestEveryFieldIsText(t *testing.T) {
+	r, made := furnished(t)
+	evils := []string{`"><script>alert(1)</script><img src=x onerror=alert(1)>'{{.}}`, "x\r\nSet-Cookie: evil=1\r\n\r\n<script>"}
+	pages := pagesOf(t, r.Console, made)
+	fields := 0
+	for _, path := range pages {
+		for _, f := range r.get(path).forms() {
+			for _, name := range f.names {
+				for _, evil := range evils {
+					fields++
+					var p page
+					if f.method == "post" {
+						p = r.post(f.action, f.values(name, evil)...)
+					} else {
+						p = r.get(f.action + "?" + url.Values{name: {evil}}.Encode())
+					}
+					what := path + " " + f.action + " " + name
+					r.innocent(what, p)
+					if to := p.Header.Get("Location"); to != "" && (!strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//")) {
+						t.Errorf("%s leads to %q", what, to)
+					}
+					if p.StatusCode == http.StatusInternalServerError {
+						t.Errorf("%s: %s", what, p.text())
+					}
+				}
+			}
+		}
+	}
+	if fields < 100 {
+		t.Errorf("%d fields were tried; the forms are not found", fields)
+	}
+	for _, path := range pages {
+		r.innocent(path, r.get(path))
+	}
+}
+
+// A form that is opened and sent as it is changes nothing that its page shows: what a page
+// shows and what it sends are the same.
+func TestFormsSendWhatTheyShow(t *testing.T) {
+	r, made := furnished(t)
+	for _, page := range []string{made["/users/{id}"], made["/directories/{name}"], made["/administrators/{id}"], made["/applications/{name}"], "/policy"} {
+		for _, f := range r.get(page).forms() {
+			if !strings.HasSuffix(f.action, "/edit") {
+				continue
+			}
+			before := f.fields
+			p := r.post(f.action, f.values("untouched", "")...)
+			if r.status(p, http.StatusSeeOther); p.StatusCode != http.StatusSeeOther {
+				continue
+			}
+			for _, again := range r.get(page).forms() {
+				if again.action != f.action {
+					continue
+				}
+				before.Del("etag")
+				again.fields.Del("etag")
+				if before.Encode() != again.fields.Encode() {
+					t.Errorf("%s: was %v, is %v", page, before, again.fields)
+				}
+			}
+		}
+	}
+}
+
+// Of two who edit one thing the second is told, and overwrites nothing.
+func TestTwoTabsOfEveryForm(t *testing.T) {
+	r, made := furnished(t)
+	for page, change := range map[string][2]string{
+		made["/users/{id}"]:          {"name", "of the "},
+		made["/directories/{name}"]:  {"base_dn", "dc="},
+		made["/administrators/{id}"]: {"tags", "tag"},
+		made["/applications/{name}"]: {"addresses", "10.0.0."},
+		"/policy":                    {"tries", "1"},
+	} {
+		edit := func(p openPage) form {
+			for _, f := range p.forms() {
+				if strings.HasSuffix(f.action, "/edit") {
+					return f
+				}
+			}
+			t.Fatalf("%s has no form", page)
+			return form{}
+		}
+		one, two := edit(r.get(page)), edit(r.get(page))
+		if strings.HasPrefix(page, "/administrators") {
+			one.fields.Set("reach", "some")
+			two.fields.Set("reach", "some")
+		}
+		r.now = r.now.Add(1e9)
+		r.status(r.post(one.action, one.values(change[0], change[1]+"1")...), http.StatusSeeOther)
+		p := r.post(two.action, two.values(change[0], change[1]+"2")...)
+		if r.status(p, http.StatusConflict); edit(p).fields.Get(change[0]) != change[1]+"1" {
+			t.Errorf("%s: the second tab sees %v", page, edit(p).fields)
+		}
+		if now := edit(r.get(page)).fields.Get(change[0]); now != change[1]+"1" {
+			t.Errorf("%s: the second tab wrote %q", page, now)
+		}
+	}
+}
+
+// openPage is a page, where that name is taken.
+type openPage = page
+
+// Whoever is beyond a help desk's reach is not there for it, whatever the path and however
+// much it may do to others.
+func TestHelpDeskFindsNobodyElse(t *testing.T) {
+	r := newRig(t)
+	r.person("desk", mfa.RoleNone)
+	login, role, tags, perms := "desk", "help-desk", []string{"east"}, mfa.SetOf(mfa.HelpDeskPermissions()...).Names()
+	if _, err := r.Admin.AddAdministrator(t.Context(), "test", admin.AdministratorChange{Login: &login, Role: &role, Tags: &tags, Permissions: &perms}); err != nil {
+		t.Fatal(err)
+	}
+	west := r.person("west", mfa.RoleNone)
+	r.status(r.signInAs("desk"), http.StatusSeeOther)
+	before := len(r.trail.Recorded())
+	tried := 0
+	for _, one := range r.routes() {
+		method, path, _ := strings.Cut(one.pattern, " ")
+		if !strings.HasPrefix(path, "/users/{id}") {
+			continue
+		}
+		tried++
+		for _, id := range []string{string(west), "west"} {
+			path := strings.ReplaceAll(path, "{id}", id)
+			var p page
+			if method == http.MethodGet {
+				p = r.get(path)
+			} else {
+				p = r.post(path, "login", "west", "state", "exempt", "password", "a password", "credential", "totp", "code", "123456", "application", "console")
+			}
+			if p.StatusCode != http.StatusNotFound && p.StatusCode != http.StatusForbidden {
+				t.Errorf("%s: %s %s", one.pattern, p.Status, p.text())
+			}
+			if v := r.user(west); v.State != "protected" || v.HasPassword || v.Blocked {
+				t.Fatalf("%s was done: %+v", one.pattern, v)
+			}
+		}
+	}
+	if after := len(r.trail.Recorded()); tried < 10 || after != before {
+		t.Errorf("%d routes tried, %d acts recorded", tried, after-before)
+	}
+}

@@ -1,0 +1,35 @@
+package console
+
+import "countersign/internal/mfa"
+
+// settingsRoutes are the pages about the group itself and its acts.
+func (c *Console) settingsRoutes() []route {
+	var (
+		see    = one(mfa.MayReadSettings)
+		change = one(mfa.MayChangeSettings)
+		own    = one(mfa.MayOwn)
+	)
+	return []route{
+		{"GET /policy", see, false, policyPage},
+		{"POST /policy/edit", change, true, editPolicy},
+
+		{"GET /directories", see, false, directoriesPage},
+		{"GET /new-directory", change, false, newDirectoryPage},
+		{"POST /new-directory/create", change, true, createDirectory},
+		{"GET /directories/{name}", see, false, directoryPage},
+		{"POST /directories/{name}/edit", change, true, editDirectory},
+		{"POST /directories/{name}/test", change, false, testDirectory},
+		{"POST /directories/{name}/remove", change, true, removeDirectory},
+
+		{"GET /administrators", see, false, administratorsPage},
+		{"GET /administrators/new", own, false, newAdministratorPage},
+		{"POST /administrators/new/create", own, true, createAdministrator},
+		{"GET /administrators/{id}", see, false, administratorPage},
+		{"POST /administrators/{id}/edit", own, true, editAdministrator},
+		{"POST /administrators/{id}/remove", own, true, removeAdministrator},
+
+		{"GET /tokens", see, false, tokensPage},
+		{"POST /tokens/create", own, true, createToken},
+		{"POST /tokens/revoke", change, true, revokeToken},
+	}
+}
