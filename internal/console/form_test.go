@@ -100,7 +100,7 @@ func furnished(t *testing.T) (*rig, map[string]string) {
 		}
 	}
 	return r, map[string]string{"/users/{id}": "/users/" + string(bob), "/administrators/{id}": "/administrators/" + string(desk),
-		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic"}
+		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic", "/groups/{group}": "/groups/acme"}
 }
 
 func second[T any](_ T, err error) error { return err }
