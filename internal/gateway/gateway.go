@@ -10,10 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/phone"
 	"countersign/internal/secret"
 )
 
@@ -25,6 +27,7 @@ const (
 
 // Message is one message to one person.
 type Message struct {
+	ID      string // ours: the same for every try
 	Kind    string // mfa.GatewayMail, mfa.GatewaySMS
 	To      string // mail address; number in E.164 form
 	Subject string // mail
@@ -52,21 +55,63 @@ type Carrier struct {
 	Options
 	mu     sync.Mutex
 	health map[string]Health
+	open   map[string]opened // by name
+}
+
+// opened is a transport that keeps connections, for a gateway as it is set up.
+type opened struct {
+	changed time.Time
+	transport
 }
 
 // New returns a Carrier.
-func New(o Options) *Carrier { return &Carrier{Options: o, health: map[string]Health{}} }
+func New(o Options) *Carrier {
+	return &Carrier{Options: o, health: map[string]Health{}, open: map[string]opened{}}
+}
 
 // transport sends by one gateway; ctx ends the try. An error holds the mfa.Reason.
 type transport interface {
 	send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error)
+	close()
 }
 
+// transport returns the way to g, as it is set up now. One that is set up in another way now is
+// closed.
 func (c *Carrier) transport(g mfa.Gateway) (transport, error) {
-	if g.Kind == mfa.GatewayMail && g.Protocol == mfa.GatewaySMTP {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o, ok := c.open[g.Name]; ok && o.changed.Equal(g.Changed) {
+		return o.transport, nil
+	}
+	t, err := c.make(g)
+	if err != nil {
+		return nil, err
+	}
+	if old, ok := c.open[g.Name]; ok {
+		old.close()
+	}
+	c.open[g.Name] = opened{g.Changed, t}
+	return t, nil
+}
+
+func (c *Carrier) make(g mfa.Gateway) (transport, error) {
+	switch {
+	case g.Kind == mfa.GatewayMail && g.Protocol == mfa.GatewaySMTP:
 		return mailer{now: c.Now}, nil
+	case g.Kind == mfa.GatewaySMS && g.Protocol == mfa.GatewayHTTP:
+		return newWeb(g, c.Now)
 	}
 	return nil, fmt.Errorf("%w: %s over %s is nothing that this server can send", mfa.GatewayRefused, g.Kind, g.Protocol)
+}
+
+// Close ends the connections that are kept.
+func (c *Carrier) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.open {
+		o.close()
+	}
+	clear(c.open)
 }
 
 // Send sends m by the first gateway that takes it, within ctx's time. The error holds the
@@ -75,6 +120,10 @@ func (c *Carrier) Send(ctx context.Context, m Message) (Receipt, error) {
 	ways := c.ways(m)
 	if len(ways) == 0 {
 		return Receipt{}, fmt.Errorf("%w: no gateway for %s is set up and switched on (`countersign gateway add`)", mfa.NoGateway, m.Kind)
+	}
+	ways, err := allowed(ways, m)
+	if err != nil {
+		return Receipt{}, err
 	}
 	var failed []error
 	for i, g := range ways {
@@ -90,8 +139,31 @@ func (c *Carrier) Send(ctx context.Context, m Message) (Receipt, error) {
 	return Receipt{}, errors.Join(failed...)
 }
 
+// allowed leaves those of ways that may send to the country of m's number.
+func allowed(ways []mfa.Gateway, m Message) ([]mfa.Gateway, error) {
+	if m.Kind != mfa.GatewaySMS {
+		return ways, nil
+	}
+	country := phone.Country(m.To)
+	may := slices.DeleteFunc(ways, func(g mfa.Gateway) bool { return country == "" || !slices.Contains(g.Countries, country) })
+	if len(may) == 0 {
+		return nil, fmt.Errorf("%w: no gateway may send to %s (`countersign gateway set NAME --country`)", mfa.CountryNotAllowed, or(country, "numbers of no country"))
+	}
+	return may, nil
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
 // SendBy sends m by one gateway, switched on or not.
 func (c *Carrier) SendBy(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error) {
+	if _, err := allowed([]mfa.Gateway{g}, m); err != nil {
+		return Receipt{}, err
+	}
 	return c.try(ctx, g, m, 1)
 }
 

@@ -22,6 +22,8 @@ import (
 // mailer speaks SMTP (RFC 5321) with STARTTLS (RFC 3207) or TLS from the first byte (RFC 8314).
 type mailer struct{ now func() time.Time }
 
+func (mailer) close() {}
+
 func (m mailer) send(ctx context.Context, g mfa.Gateway, msg Message) (Receipt, error) {
 	letter, err := m.letter(g, msg)
 	if err != nil {

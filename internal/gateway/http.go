@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/provider"
+)
+
+// maxAnswer is how much of an answer is read, in bytes.
+const maxAnswer = 64 << 10
+
+// web asks a provider's HTTP API. It follows no redirect, uses no proxy of the environment and
+// keeps no cookies.
+type web struct{ client *http.Client }
+
+func newWeb(g mfa.Gateway, now func() time.Time) (web, error) {
+	config, err := tlsConfig(g, "", now)
+	if err != nil {
+		return web{}, err
+	}
+	dialer := &net.Dialer{}
+	if !g.Private {
+		dialer.Control = publicOnly
+	}
+	return web{&http.Client{
+		Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4,
+			MaxConnsPerHost: 32, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxAnswer},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func (w web) close() { w.client.CloseIdleConnections() }
+
+var errPrivate = errors.New("this is a private address, which private_addresses would have to allow")
+
+// publicOnly refuses to connect to an address that is not of the public Internet. It sees the
+// address that is really used, after the name was looked up.
+func publicOnly(_, address string, _ syscall.RawConn) error {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if !public(a.Addr().Unmap()) {
+		return fmt.Errorf("%w: %s: %w", mfa.GatewayRefused, a.Addr(), errPrivate)
+	}
+	return nil
+}
+
+// notPublic are ranges besides those that netip knows (RFC 6890).
+var notPublic = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16")}
+
+func public(a netip.Addr) bool {
+	for _, p := range notPublic {
+		if p.Contains(a) {
+			return false
+		}
+	}
+	return a.IsGlobalUnicast() && !a.IsPrivate()
+}
+
+func (w web) send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error) {
+	parts, err := partsOf(m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	r, err := provider.Request(g.Address, g.HTTP, provider.Values{Number: m.To, Text: string(m.Text.Expose()), Sender: g.From, Login: g.Login,
+		Password: string(g.Password.Expose()), ID: m.ID})
+	if err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", mfa.GatewayRefused, err)
+	}
+	answer, err := w.client.Do(r.WithContext(ctx))
+	if err != nil {
+		return Receipt{}, stripURL(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return Receipt{}, stripURL(err)
+	}
+	ref, err := provider.Judge(g.HTTP, answer.StatusCode, body)
+	return Receipt{Ref: ref, Parts: parts}, err
+}
+
+// stripURL takes the URL out of an error: number, text and password may stand in it.
+func stripURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
