@@ -59,6 +59,30 @@ func (d Desk) TestDirectory(ctx context.Context, name string, r DirectoryTest) (
 	return allowed(d, mfa.MayChangeSettings, func() (CheckList, error) { return d.s.TestDirectory(ctx, d.by.By, name, r) })
 }
 
+func (d Desk) ListGateways(ctx context.Context) (GatewayList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (GatewayList, error) { return d.s.ListGateways(ctx) })
+}
+func (d Desk) Gateway(ctx context.Context, name string) (Gateway, error) {
+	return allowed(d, mfa.MayReadSettings, func() (Gateway, error) { return d.s.Gateway(ctx, name) })
+}
+func (d Desk) Profiles(ctx context.Context) (ProviderProfileList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (ProviderProfileList, error) { return d.s.Profiles(ctx) })
+}
+func (d Desk) AddGateway(ctx context.Context, c GatewayChange) (Gateway, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Gateway, error) { return d.s.AddGateway(ctx, d.by.By, c) })
+}
+func (d Desk) SetGateway(ctx context.Context, name string, c GatewayChange) (Gateway, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Gateway, error) { return d.s.SetGateway(ctx, d.by.By, name, c) })
+}
+func (d Desk) RemoveGateway(ctx context.Context, name string) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.RemoveGateway(ctx, d.by.By, name)
+}
+func (d Desk) TestGateway(ctx context.Context, name string, r GatewayTest) (CheckList, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (CheckList, error) { return d.s.TestGateway(ctx, d.by.By, name, r) })
+}
 func (d Desk) BlastRADIUS(ctx context.Context) (BlastRADIUS, error) {
 	return allowed(d, mfa.MayReadSettings, func() (BlastRADIUS, error) { return d.s.BlastRADIUS(ctx) })
 }

@@ -21,6 +21,8 @@ type Service struct {
 	Credentials    Credentials
 	Applications   Applications
 	Directories    Directories
+	Gateways       Gateways
+	Messenger      Messenger
 	APITokens      APITokens
 	Administrators Administrators
 	Settings       Settings

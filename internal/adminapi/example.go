@@ -58,6 +58,14 @@ var examples = []example{
 	{"POST /directories/{name}/test", "/directories/corp/test", `{"login":"alice"}`},
 	{"DELETE /directories/{name}", "/directories/corp", ""},
 
+	{"GET /gateway-profiles", "", ""},
+	{"POST /gateways", "", `{"name":"provider","kind":"sms","profile":"twilio","login":"AC0123","password":"auth token","from":"+15005550006","countries":["US","CA"],"cap_day":5000}`},
+	{"GET /gateways", "/gateways?limit=50", ""},
+	{"GET /gateways/{name}", "/gateways/provider", ""},
+	{"PATCH /gateways/{name}", "/gateways/provider", `{"order":1,"timeout_seconds":3}`},
+	{"POST /gateways/{name}/test", "/gateways/provider/test", `{"to":"+12125550100"}`},
+	{"DELETE /gateways/{name}", "/gateways/provider", ""},
+
 	{"POST /administrators", "", `{"login":"alice","role":"help-desk","permissions":["user.block","token.manage"],"tags":["staff"]}`},
 	{"GET /administrators", "/administrators?limit=50", ""},
 	{"GET /administrators/{login}", "/administrators/alice", ""},

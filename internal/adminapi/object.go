@@ -72,6 +72,24 @@ func (a *API) directories() {
 	})
 }
 
+func (a *API) gateways() {
+	set := func(d admin.Desk, ctx context.Context, name string, c admin.GatewayChange, match string) (admin.Gateway, error) {
+		c.IfMatch = match
+		return d.SetGateway(ctx, name, c)
+	}
+	object(a, "/gateways", "gateway", admin.Desk.ListGateways, admin.Desk.Gateway, admin.Desk.AddGateway, set, admin.Desk.RemoveGateway)
+	type test struct {
+		Named
+		Body admin.GatewayTest
+	}
+	route(a, changeSettings, http.MethodPost, "/gateways/{name}/test", "Try a gateway step by step, or send a message by it", func(ctx context.Context, d desk, in *test) (admin.CheckList, error) {
+		return d.TestGateway(ctx, in.Name, in.Body)
+	})
+	route(a, readSettings, http.MethodGet, "/gateway-profiles", "List the providers whose HTTP API is known", func(ctx context.Context, d desk, _ *none) (admin.ProviderProfileList, error) {
+		return d.Profiles(ctx)
+	})
+}
+
 // group registers what belongs to the whole group: policy, keys and API tokens.
 func (a *API) group() {
 	route(a, readSettings, http.MethodGet, "/policy", "Show the defaults", func(ctx context.Context, d desk, _ *none) (admin.Policy, error) {

@@ -97,7 +97,7 @@ func newRig(t testing.TB, dir string, cleanup func(func())) *rig {
 	totp := otp.TOTP{Now: now, Skew: func() int { return 1 }}
 	engine := authn.New(authn.Config{Server: "nyc1", Store: db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}},
 		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
-	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, APITokens: db, Administrators: db, Settings: db,
+	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
 	r.api = adminapi.New(r.admin, e, "1.0", log)

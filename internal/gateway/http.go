@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -99,4 +100,17 @@ func stripURL(err error) error {
 		return u.Err
 	}
 	return err
+}
+
+// hostURL is the part of a template's address that has no placeholders: scheme and host.
+func hostURL(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
+}
+
+// private reports whether s is an address, and none of the public Internet.
+func private(s string) bool {
+	a, err := netip.ParseAddr(s)
+	return err == nil && !public(a.Unmap())
 }

@@ -11,6 +11,7 @@ import (
 	"countersign/internal/challenge"
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
+	"countersign/internal/gateway"
 	"countersign/internal/method/otp"
 	"countersign/internal/pki"
 	"countersign/internal/radiusd"
@@ -47,6 +48,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.metrics = newMetrics()
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
+	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway")})
 	all := methods(s.Now, s.store.Settings)
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
@@ -55,7 +57,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
-		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store, Administrators: s.store,
+		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, Gateways: s.store, Messenger: messenger{s}, APITokens: s.store, Administrators: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
 		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine,

@@ -50,6 +50,11 @@ func (o operator) Doctor(ctx context.Context) admin.CheckList {
 		for _, d := range s.store.Directories() {
 			all = append(all, trial{"directory " + d.Name, func(ctx context.Context) []admin.Check { return checkDirectory(ctx, d) }})
 		}
+		for _, g := range s.store.Gateways() {
+			if !g.Disabled {
+				all = append(all, trial{"gateway " + g.Name, func(ctx context.Context) []admin.Check { return s.checkGateway(ctx, g) }})
+			}
+		}
 		all = append(all, trial{"parked", s.checkParked})
 		all = append(all, trial{"held codes", func(context.Context) []admin.Check { return s.checkHeld() }})
 		all = append(all, trial{"former copies", func(context.Context) []admin.Check { return s.checkFormer() }})

@@ -22,6 +22,7 @@ import (
 	"countersign/internal/coordinator"
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
+	"countersign/internal/gateway"
 	"countersign/internal/group"
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
@@ -85,6 +86,7 @@ type server struct {
 	ledger   *ledger
 	parked   *parkedCopies
 	checker  *directory.Checker
+	carrier  *gateway.Carrier
 	engine   *authn.Engine
 	admin    *admin.Service
 	enroll   *enroll.Service
@@ -287,6 +289,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	if err := s.assemble(starting); err != nil {
 		return err
 	}
+	running.push("close the connections to gateways", func() error { s.carrier.Close(); return nil })
 	s.assembleGroup()
 	services := newStage(ctx, fail)
 	running.stage(services)

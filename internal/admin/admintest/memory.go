@@ -32,6 +32,7 @@ type Memory struct {
 	users          map[mfa.UserID]settlement.Account
 	apps           map[mfa.ApplicationID]mfa.Application
 	dirs           map[string]mfa.Directory
+	gateways       map[string]mfa.Gateway
 	tokens         map[string]mfa.APIToken
 	administrators map[mfa.UserID]mfa.Administrator
 	settings       policy.Settings
@@ -42,7 +43,7 @@ type Memory struct {
 // New returns an empty database with one key and the default settings.
 func New() *Memory {
 	return &Memory{users: map[mfa.UserID]settlement.Account{}, apps: map[mfa.ApplicationID]mfa.Application{},
-		dirs: map[string]mfa.Directory{}, tokens: map[string]mfa.APIToken{}, administrators: map[mfa.UserID]mfa.Administrator{}, settings: policy.Defaults(),
+		dirs: map[string]mfa.Directory{}, gateways: map[string]mfa.Gateway{}, tokens: map[string]mfa.APIToken{}, administrators: map[mfa.UserID]mfa.Administrator{}, settings: policy.Defaults(),
 		keys: []keyring.Info{{ID: 1, Primary: true}}}
 }
 
