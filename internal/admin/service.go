@@ -44,6 +44,10 @@ type Service struct {
 	Sealed   Sealed        // where the link for the first administrator is kept
 	Web      func() string // base URL of this server's pages; "": it serves none
 
+	Portal   func() string     // base URL of the portal's pages; "": this server serves none
+	Notices  Notices           // may be nil
+	Disowned func(mfa.Attempt) // called with a sign-in of which the user says that it was not theirs; may be nil
+
 	mu     sync.Mutex
 	reseal Reseal
 	uses   map[string]time.Time // of tokens, by id; not written yet

@@ -168,6 +168,17 @@ func (s *Service) FinishSetup(ctx context.Context, u User) error {
 	return err
 }
 
+// builtIn is what an application of the server's own begins as.
+func builtIn(name string) ApplicationChange {
+	kind, retries := mfa.KindWeb, 2
+	c := ApplicationChange{Name: &name, Kind: &kind, Retries: &retries}
+	if name == InvitationApplication {
+		none, pass, no := mfa.FirstFactorNone, []string{string(mfa.MethodTAP)}, 0
+		c.FirstFactor, c.Methods, c.Retries = &none, &pass, &no
+	}
+	return c
+}
+
 // BuiltIn returns an application that is the server's own, and makes it if it is not there:
 // every sign-in goes through one, with a policy that an administrator may change.
 func (s *Service) BuiltIn(ctx context.Context, name string) (mfa.Application, error) {
@@ -178,8 +189,7 @@ func (s *Service) BuiltIn(ctx context.Context, name string) (mfa.Application, er
 	if !errors.Is(err, mfa.ErrNotFound) {
 		return a, err
 	}
-	kind, retries := mfa.KindWeb, 2
-	if _, err := s.AddApplication(ctx, "built in", ApplicationChange{Name: &name, Kind: &kind, Retries: &retries}); err != nil && !errors.Is(err, mfa.ErrExists) {
+	if _, err := s.AddApplication(ctx, "built in", builtIn(name)); err != nil && !errors.Is(err, mfa.ErrExists) {
 		return a, fmt.Errorf("application %q: %w", name, err)
 	}
 	return s.Applications.ApplicationByName(name)

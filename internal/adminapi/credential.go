@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
+	"countersign/internal/mfa"
 )
 
 // CredentialPath names one credential of a user by its id, the beginning of it, or its
@@ -16,6 +17,13 @@ type CredentialPath struct {
 }
 
 func (a *API) credentials() {
+	type invite struct {
+		UserPath
+		Body enroll.InviteRequest
+	}
+	route(a, needs(mfa.MayIssuePass), http.MethodPost, "/users/{login}/invitation", "Invite a user into the portal", func(ctx context.Context, d desk, in *invite) (enroll.Invitation, error) {
+		return d.enroll.Invite(ctx, in.Login, in.Body)
+	})
 	const all, one = "/users/{login}/credentials", "/users/{login}/credentials/{id}"
 	route(a, readUsers, http.MethodGet, all, "List a user's credentials", func(ctx context.Context, d desk, in *UserPath) (enroll.CredentialList, error) {
 		return d.enroll.List(ctx, in.Login)

@@ -31,6 +31,8 @@ var examples = []example{
 	{"GET /users/{login}/credentials", "/users/alice/credentials", ""},
 	{"POST /users/{login}/credentials/{id}/confirm", "/users/alice/credentials/totp/confirm", `{"codes":["419551"]}`},
 
+	{"POST /users/{login}/invitation", "/users/alice/invitation", `{"seconds":86400,"why":"first day"}`},
+
 	{"POST /applications", "", `{"name":"shop","kind":"api","first_factor":"local","methods":["totp"]}`},
 	{"GET /applications", "/applications?limit=50", ""},
 	{"GET /applications/{name}", "/applications/shop", ""},

@@ -90,6 +90,7 @@ func newReal(t *testing.T) *real {
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, Engine: engine,
 		Decider: fallible{r, engine}, Digests: ring, Sealed: db, Web: func() string { return "https://nyc1.example.net:8443" }, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
+	a.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, a
 	r.api = New(a, e, "test", log)
 	r.api.Coordinator(func(context.Context) (group.Overview, error) { return group.Overview{}, nil })
 	return r

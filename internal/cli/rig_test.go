@@ -100,6 +100,7 @@ func newRig(t testing.TB, dir string, cleanup func(func())) *rig {
 	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
+	r.admin.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, r.admin
 	r.api = adminapi.New(r.admin, e, "1.0", log)
 	l, err := adminapi.ListenSocket(filepath.Join(dir, "admin.sock"))
 	must(err)

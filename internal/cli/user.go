@@ -22,6 +22,7 @@ type userVerbs struct {
 	Block   userBlock   `cmd:"" help:"Keep a user out, for a while or until it is lifted."`
 	Unblock userUnblock `cmd:"" help:"Lift a block."`
 	Unlock  userUnlock  `cmd:"" help:"Forget a user's wrong codes and passwords."`
+	Invite  userInvite  `cmd:"" help:"Let a user into the portal once, to enrol: by a link, or a code to read out."`
 	Remove  userRemove  `cmd:"" help:"Remove a user with everything that is theirs."`
 	Import  userImport  `cmd:"" help:"Add users from a CSV file."`
 }

@@ -20,28 +20,28 @@ const MaxLabel = 64
 var ErrLast = fmt.Errorf("the last second factor stays: enrol another one first, or have an administrator remove it: %w", mfa.ErrForbidden)
 
 // Own is what somebody may do with credentials of their own, as far as the group's policy
-// lets them. By is how the trail names them. Credentials are named by their whole id; another
+// lets them. Credentials are named by their whole id; another
 // user's is not found.
 type Own struct {
-	s    *Service
-	user mfa.UserID
-	by   string
+	s  *Service
+	by mfa.Caller
 }
 
-// Own returns what a user may do with their own credentials.
-func (s *Service) Own(user mfa.UserID, by string) Own { return Own{s, user, by} }
+// Own returns what by.User may do with their own credentials. by.Session is the one that goes
+// on when others end.
+func (s *Service) Own(by mfa.Caller) Own { return Own{s, by} }
 
 // may refuses what the policy does not let users do.
 func (o Own) may(what string) error {
 	if o.s.Settings().Self(what) {
 		return nil
 	}
-	return fmt.Errorf("%s: %w: users do not do this themselves here (policy self_service lacks %s)", o.by, mfa.ErrForbidden, what)
+	return fmt.Errorf("%s: %w: users do not do this themselves here (policy self_service lacks %s)", o.by.By, mfa.ErrForbidden, what)
 }
 
 // mine returns the user's credential of that id.
 func (o Own) mine(ctx context.Context, id string) (mfa.Credential, error) {
-	_, c, err := o.s.find(ctx, string(o.user), id)
+	_, c, err := o.s.find(ctx, string(o.by.User), id)
 	if err == nil && string(c.ID) != id || errors.Is(err, mfa.ErrInvalid) {
 		err = fmt.Errorf("credential %q: %w", id, mfa.ErrNotFound)
 	}
@@ -49,7 +49,9 @@ func (o Own) mine(ctx context.Context, id string) (mfa.Credential, error) {
 }
 
 // List returns the user's second factors, oldest first.
-func (o Own) List(ctx context.Context) (CredentialList, error) { return o.s.List(ctx, string(o.user)) }
+func (o Own) List(ctx context.Context) (CredentialList, error) {
+	return o.s.List(ctx, string(o.by.User))
+}
 
 // Begin makes a totp token that serves nobody until Prove has seen a code of it. One that was
 // begun before, and not proven, goes.
@@ -67,12 +69,12 @@ func (o Own) Begin(ctx context.Context, label string) (Created, error) {
 	}
 	for _, c := range all.Credentials {
 		if c.Hold == mfa.CredentialUnproven.String() {
-			if err := o.s.Remove(ctx, o.by, string(o.user), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+			if err := o.s.Remove(ctx, o.by.By, string(o.by.User), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
 				return Created{}, err
 			}
 		}
 	}
-	return o.s.add(ctx, o.by, string(o.user), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
+	return o.s.add(ctx, o.by.By, string(o.by.User), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
 }
 
 // Prove has a token serve after one right code, which is spent by that. For wrong codes see
@@ -88,7 +90,7 @@ func (o Own) Prove(ctx context.Context, id string, code secret.Text) (Credential
 	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP {
 		return Credential{}, invalid("a %s is not proven by a code", c.Method)
 	}
-	return o.s.Confirm(ctx, o.by, string(o.user), id, Codes{Codes: []secret.Wire{{Text: code}}})
+	return o.s.Confirm(ctx, o.by.By, string(o.by.User), id, Codes{Codes: []secret.Wire{{Text: code}}})
 }
 
 // Rename gives a credential another label.
@@ -104,22 +106,22 @@ func (o Own) Rename(ctx context.Context, id, label string) error {
 	if err != nil {
 		return err
 	}
-	if c, err = o.s.Store.UpdateCredential(ctx, o.user, c.ID, func(c *mfa.Credential) error {
+	if c, err = o.s.Store.UpdateCredential(ctx, o.by.User, c.ID, func(c *mfa.Credential) error {
 		c.Label = label
 		return nil
 	}); err != nil {
-		return fmt.Errorf("credential %s of user %s: %w", id, o.user, err)
+		return fmt.Errorf("credential %s of user %s: %w", id, o.by.User, err)
 	}
 	return o.recorded(ctx, "credential rename", describe(c))
 }
 
 // recorded puts an act of the user on themselves into the trail.
 func (o Own) recorded(ctx context.Context, verb, detail string) error {
-	u, err := o.s.Resolve(ctx, string(o.user))
+	u, err := o.s.Resolve(ctx, string(o.by.User))
 	if err != nil {
 		return err
 	}
-	return o.s.record(ctx, o.by, verb, u, detail)
+	return o.s.record(ctx, o.by.By, verb, u, detail)
 }
 
 // cleanLabel returns a label as it is kept.
@@ -132,7 +134,8 @@ func cleanLabel(label string) (string, error) {
 }
 
 // Remove deletes a credential. The last second factor stays (ErrLast), unless the policy lets
-// users remove it: recovery codes and passes are none that anybody could live on.
+// users remove it: recovery codes and passes are none that anybody could live on. With a
+// factor that served, the user's other sessions end.
 func (o Own) Remove(ctx context.Context, id string) error {
 	c, err := o.mine(ctx, id)
 	if err != nil {
@@ -145,7 +148,7 @@ func (o Own) Remove(ctx context.Context, id string) error {
 	if err := o.may(what); err != nil {
 		return err
 	}
-	err = o.s.Store.RemoveCredentialIf(ctx, o.user, c.ID, func(all []mfa.Credential) error {
+	err = o.s.Store.RemoveCredentialIf(ctx, o.by.User, c.ID, func(all []mfa.Credential) error {
 		if !stands(c) || o.s.Settings().Self(policy.SelfRemoveLast) {
 			return nil
 		}
@@ -157,9 +160,16 @@ func (o Own) Remove(ctx context.Context, id string) error {
 		return ErrLast
 	})
 	if err != nil {
-		return fmt.Errorf("credential %s of user %s: %w", c.ID, o.user, err)
+		return fmt.Errorf("credential %s of user %s: %w", c.ID, o.by.User, err)
 	}
-	return o.recorded(ctx, "credential remove", describe(c))
+	if err := o.recorded(ctx, "credential remove", describe(c)); err != nil || !stands(c) {
+		return err
+	}
+	u, err := o.s.Resolve(ctx, string(o.by.User))
+	if err != nil {
+		return err
+	}
+	return o.s.signOut(ctx, o.by.By, u, o.by.Session)
 }
 
 // stands reports whether somebody can sign in with a credential for good.
@@ -180,13 +190,13 @@ func (o Own) Recovery(ctx context.Context) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	made, err := o.s.Add(ctx, o.by, string(o.user), Request{Method: mfa.MethodRecovery})
+	made, err := o.s.Add(ctx, o.by.By, string(o.by.User), Request{Method: mfa.MethodRecovery})
 	if err != nil {
 		return Created{}, err
 	}
 	for _, c := range before.Credentials {
 		if c.Method == mfa.MethodRecovery {
-			if err := o.s.Remove(ctx, o.by, string(o.user), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+			if err := o.s.Remove(ctx, o.by.By, string(o.by.User), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
 				return Created{}, err
 			}
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // own is what alice may do herself.
-func (r *rig) own() enroll.Own { return r.Own(r.user, "alice (portal)") }
+func (r *rig) own() enroll.Own { return r.Own(mfa.Caller{By: "alice (portal)", User: r.user}) }
 
 // shows is what an authenticator shows now for what was made.
 func shows(t *testing.T, made enroll.Created) secret.Text {
@@ -226,7 +226,7 @@ func TestOwnIsOwn(t *testing.T) {
 		}
 	}
 	for who, ids := range map[mfa.UserID][]string{bob.ID: append(ids, string(phone.ID)), r.user: ids} {
-		o := r.Own(who, "x (portal)")
+		o := r.Own(mfa.Caller{By: "x (portal)", User: who})
 		for _, id := range ids {
 			if err := o.Rename(t.Context(), id, "mine now"); !errors.Is(err, mfa.ErrNotFound) {
 				t.Errorf("%s renames %q: %v", who, id, err)

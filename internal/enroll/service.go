@@ -9,7 +9,7 @@ import (
 	"countersign/internal/policy"
 )
 
-// Service carries out what is asked for on credentials. All fields but Sessions must be set; it is
+// Service carries out what is asked for on credentials. All fields but Sessions and Portal must be set; it is
 // safe for concurrent use. In its methods by says who asks, login whose credential it is.
 type Service struct {
 	Server       string // this server's name, for the trail
@@ -22,6 +22,7 @@ type Service struct {
 	Settings     func() policy.Settings
 	Now          func() time.Time
 	Sessions     Sessions // nil: there are none
+	Portal       Portal   // nil: there is none
 }
 
 // signOut ends the sessions of a user who has lost a second factor: whoever had it may be in.

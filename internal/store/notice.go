@@ -26,6 +26,14 @@ func (t *tx) notice(user mfa.UserID, what, by string) {
 	t.put(prefixNotice+id, noticeRecord{V: schema, User: user, Time: now, What: what, By: by})
 }
 
+// AddNotice leaves a notice for a user that goes with no other change.
+func (s *Store) AddNotice(ctx context.Context, user mfa.UserID, what, by string) error {
+	return s.write(ctx, func(_ context.Context, t *tx) error {
+		t.notice(user, what, by)
+		return nil
+	})
+}
+
 // Notices returns up to limit waiting notices, oldest first, read at the master. They are
 // not kept in memory.
 func (s *Store) Notices(ctx context.Context, limit int) ([]mfa.Notice, error) {

@@ -1,0 +1,208 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// MinOwnPassword is the shortest local password that users give themselves, in characters.
+const MinOwnPassword = 10
+
+// Own is what somebody may do with their own account, as far as the group's policy lets them;
+// what there is on second factors has package enroll.
+type Own struct {
+	s  *Service
+	by Caller
+}
+
+// Own returns what by.User may do with their own account. by.Session is the one that goes on.
+func (s *Service) Own(by Caller) Own { return Own{s, by} }
+
+func (o Own) id() string { return string(o.by.User) }
+
+// may refuses what the policy does not let users do.
+func (o Own) may(what string) error {
+	if o.s.Settings.Settings().Self(what) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: users do not do this themselves here (policy self_service lacks %s)", o.by.By, mfa.ErrForbidden, what)
+}
+
+// SetPhone changes the user's phone number; "" removes it.
+func (o Own) SetPhone(ctx context.Context, phone string) error {
+	if err := o.may(policy.SelfPhone); err != nil {
+		return err
+	}
+	if _, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{Phone: &phone}); err != nil {
+		return err
+	}
+	return o.s.notice(ctx, o.by.User, "phone number changed", o.by.By)
+}
+
+// SetLanguage changes the language of pages and messages.
+func (o Own) SetLanguage(ctx context.Context, language string) error {
+	_, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{Language: &language})
+	return err
+}
+
+// HasPassword reports whether the portal checks a local password of the user's.
+func (o Own) HasPassword(ctx context.Context) (has bool, local bool, err error) {
+	app, err := o.s.BuiltIn(ctx, PortalApplication)
+	if err != nil {
+		return false, false, err
+	}
+	a, err := o.s.Users.Account(ctx, o.by.User, false)
+	return hasPassword(a), app.FirstFactor == mfa.FirstFactorLocal, err
+}
+
+func hasPassword(a settlement.Account) bool {
+	for _, c := range a.Credentials {
+		if c.Method == mfa.MethodPassword {
+			return true
+		}
+	}
+	return false
+}
+
+// SetPassword replaces the user's local password and ends their other sessions. A password
+// that a directory checks is changed there.
+func (o Own) SetPassword(ctx context.Context, password secret.Text) error {
+	if err := o.may(policy.SelfPassword); err != nil {
+		return err
+	}
+	if _, local, err := o.HasPassword(ctx); err != nil {
+		return err
+	} else if !local {
+		return fmt.Errorf("%s: %w: a directory checks the password; it is changed there", o.by.By, mfa.ErrForbidden)
+	}
+	if utf8.RuneCount(password.Expose()) < MinOwnPassword {
+		return invalid("password: want %d characters or more", MinOwnPassword)
+	}
+	if _, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{Password: &secret.Wire{Text: password}}); err != nil {
+		return err
+	}
+	_, err := o.s.EndSessions(ctx, o.by.By, o.id(), o.by.Session)
+	return err
+}
+
+// Attempts returns the user's latest sign-ins, newest first.
+func (o Own) Attempts(ctx context.Context, limit int) ([]Attempt, error) {
+	found, err := o.s.Attempts(ctx, o.id(), AuditQuery{Limit: limit})
+	return found.Attempts, err
+}
+
+// Disowned is what was done about a sign-in that was not the user's.
+type Disowned struct {
+	Until    time.Time // the user is kept out until then; zero: until that is lifted
+	Sessions int       // ended
+}
+
+const (
+	disownedFor  = 31 * 24 * time.Hour // how old a sign-in may be
+	disownedPage = 200
+	maxDisowned  = 2000 // sign-ins that are looked through
+)
+
+// Disown is what users do about a sign-in of theirs, by its id, that was not them: they are
+// kept out for as long as the policy says, and at least until every challenge that is open
+// now is over; their sessions end; whoever is to be told is told. Another user's sign-in is
+// not found.
+func (o Own) Disown(ctx context.Context, id string) (Disowned, error) {
+	attempt, err := o.attempt(ctx, id)
+	if err != nil {
+		return Disowned{}, err
+	}
+	set, now := o.s.Settings.Settings(), o.s.Now()
+	why := "the user says that sign-in " + attempt.ID.String() + " was not theirs"
+	block := mfa.Block{Reason: why, By: o.by.By, Since: now, Until: now.Add(max(set.FraudBlock.Duration(), set.Handle.Duration()))}
+	var out Disowned
+	u, err := o.s.editUser(ctx, o.by.By, "user block", o.id(), anybody, func(u *mfa.User) string {
+		was := blocked(u.Block)
+		if !u.BlockedAt(now) || block.Stricter(u.Block) {
+			u.Block = &block
+		}
+		out.Until = u.Block.Until
+		return was + " -> " + blocked(u.Block) + ": " + why
+	})
+	if err != nil {
+		return Disowned{}, err
+	}
+	if err := o.s.record(ctx, o.by.By, "sign-in disown", u.Login, fmt.Sprintf("attempt %s at %s on server %s, %s: %s %s, from %s",
+		attempt.ID, attempt.Time.UTC().Format(time.RFC3339), attempt.Server, attempt.Application, attempt.Verdict, attempt.Reason, or(attempt.Source, attempt.Peer))); err != nil {
+		return Disowned{}, err
+	}
+	if o.s.Disowned != nil {
+		o.s.Disowned(attempt)
+	}
+	if out.Sessions, err = o.s.EndSessions(ctx, o.by.By, o.id(), ""); err != nil {
+		return Disowned{}, err
+	}
+	return out, o.tell(ctx, attempt)
+}
+
+// attempt finds a sign-in of the user's.
+func (o Own) attempt(ctx context.Context, id string) (mfa.Attempt, error) {
+	none := fmt.Errorf("sign-in %.32q: %w", id, mfa.ErrNotFound)
+	var want mfa.AttemptID
+	if want.UnmarshalText([]byte(id)) != nil || want == (mfa.AttemptID{}) {
+		return mfa.Attempt{}, none
+	}
+	q := AuditQuery{User: o.by.User, Since: o.s.Now().Add(-disownedFor), Limit: disownedPage}
+	for range maxDisowned / disownedPage {
+		found, next, err := o.s.Audit.Attempts(ctx, q)
+		if err != nil {
+			return mfa.Attempt{}, err
+		}
+		for _, a := range found {
+			if a.ID == want && a.User == o.by.User {
+				return a, nil
+			}
+		}
+		if q.After = next; next == "" {
+			break
+		}
+	}
+	return mfa.Attempt{}, none
+}
+
+// tell leaves notices for the user, by whatever channel they have, and for the administrators
+// who want them of this user. Without a master there are none: the trail and the alarm have
+// it.
+func (o Own) tell(ctx context.Context, a mfa.Attempt) error {
+	u, err := o.s.Resolve(ctx, o.id())
+	if err != nil {
+		return err
+	}
+	to := []mfa.UserID{u.ID}
+	for _, admin := range o.s.Administrators.Administrators() {
+		if c := admin.Caller(""); c.Can(mfa.MayReceiveNotices) && c.Reach.Includes(u) && admin.User != u.ID {
+			to = append(to, admin.User)
+		}
+	}
+	for _, id := range to {
+		if err := o.s.notice(ctx, id, fmt.Sprintf("user %s says that sign-in %s was not theirs, and is kept out", u.ID, a.ID), o.by.By); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notice leaves a notice for a user; not without a master.
+func (s *Service) notice(ctx context.Context, to mfa.UserID, what, by string) error {
+	if s.Notices == nil {
+		return nil
+	}
+	err := s.Notices.AddNotice(ctx, to, what, by)
+	if errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrReadOnly) {
+		return nil
+	}
+	return err
+}
