@@ -23,7 +23,7 @@ type form struct {
 
 var (
 	formTag   = regexp.MustCompile(`(?s)<form([^>]*)>(.*?)</form>`)
-	fieldTag  = regexp.MustCompile(`(?s)<(input|textarea|select|button)\b([^>]*)>(.*?)(?:</textarea>|</select>|</button>|$|<)`)
+	fieldTag  = regexp.MustCompile(`(?s)<(input|select)\b([^>]*)>|<(textarea)\b([^>]*)>(.*?)</textarea>`)
 	attribute = regexp.MustCompile(`([a-z_-]+)="([^"]*)"`)
 	chosen    = regexp.MustCompile(`<option(?: value="([^"]*)")?[^>]*\bselected\b`)
 )
@@ -45,17 +45,17 @@ func (p page) forms() (all []form) {
 			continue
 		}
 		for _, m := range fieldTag.FindAllStringSubmatch(m[2], -1) {
-			a := attributes(m[2])
+			a := attributes(m[2] + m[4])
 			name, value := a["name"], a["value"]
-			if name == "" || m[1] == "button" {
+			if name == "" {
 				continue
 			}
 			if !slices.Contains(f.names, name) {
 				f.names = append(f.names, name)
 			}
 			off := (a["type"] == "checkbox" || a["type"] == "radio") && !strings.Contains(m[2], " checked")
-			if m[1] == "textarea" {
-				value = html.UnescapeString(m[3])
+			if m[3] == "textarea" {
+				value = html.UnescapeString(m[5])
 			}
 			if !off && m[1] != "select" {
 				f.fields.Add(name, value)

@@ -75,6 +75,9 @@ func TestTexts(t *testing.T) {
 	for _, s := range admin.Scopes() {
 		named["scope."+s] = true
 	}
+	for _, key := range []string{"parked.added", "parked.changed", "parked.removed", "standing.waits", "standing.conflict", "standing.done"} {
+		named[key] = true
+	}
 	for _, s := range []mfa.State{mfa.StateDenied, mfa.StateProtected, mfa.StateExempt} {
 		named["state."+s.String()] = true
 	}

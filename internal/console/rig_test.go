@@ -144,6 +144,8 @@ type rig struct {
 	t      *testing.T
 	db     *admintest.Memory
 	trail  *admintest.Trail
+	node   *admintest.Node
+	parked *admintest.Parked
 	eng    *engine
 	kept   *sessionDB
 	now    time.Time
@@ -156,7 +158,9 @@ func newRig(t *testing.T) *rig {
 		kept: &sessionDB{all: map[mfa.SessionID]mfa.Session{}}}
 	now := func() time.Time { return r.now }
 	r.eng = &engine{db: r.db}
-	a := admintest.Admin(r.db, r.trail, &admintest.Node{Now: now}, r.eng)
+	r.node, r.parked = &admintest.Node{Now: now}, &admintest.Parked{}
+	a := admintest.Admin(r.db, r.trail, r.node, r.eng)
+	a.Parked = r.parked
 	a.Sealed, a.Web = &admintest.Sealed{}, func() string { return "https://nyc1.example" }
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	keeper := &session.Keeper{Server: "nyc1", Store: r.kept, Now: now, Log: log}

@@ -10,6 +10,15 @@ func (c *Console) settingsRoutes() []route {
 		own    = one(mfa.MayOwn)
 	)
 	return []route{
+		{"GET /offer", one(mfa.MayReadStatus), false, offerPart},
+		{"GET /promotion", own, false, promotionPage},
+		{"POST /promotion/move", own, true, moveMaster},
+		{"GET /promotion/disaster", own, false, disasterPage},
+		{"POST /promotion/disaster/begin", own, true, beginEpoch},
+		{"GET /parked", see, false, parkedPage},
+		{"POST /parked/do", own, true, doParked},
+		{"POST /parked/release", own, true, releaseHold},
+
 		{"GET /policy", see, false, policyPage},
 		{"POST /policy/edit", change, true, editPolicy},
 

@@ -22,6 +22,7 @@ type state struct {
 	Alive    int
 	Users    int
 	Servers  []serverState
+	Offer    offer
 	By       string // the server that saw it
 	Time     time.Time
 }
@@ -85,8 +86,9 @@ func told(alarms []admin.Alarm, warning string) bool {
 }
 
 func statusPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
-	page := view{Nav: "status", Who: v, Data: c.state(r)}
-	c.show(w, r, http.StatusOK, "status", page)
+	s := c.state(r)
+	s.Offer = c.offer(r, v)
+	c.show(w, r, http.StatusOK, "status", view{Nav: "status", Who: v, Data: s})
 	return nil
 }
 

@@ -87,10 +87,12 @@ func (g groupAdmin) PromoteDisaster(ctx context.Context, by, confirm string, for
 	if s.peers == nil {
 		return mfa.DisasterPromotion{}, fmt.Errorf("%w: this server has no others beside it, so there is no master to be lost: %s", mfa.ErrInvalid, notGroupedAdvice)
 	}
-	if !s.promoting.TryLock() {
-		return mfa.DisasterPromotion{}, fmt.Errorf("%w: another promotion is on its way on this server", mfa.ErrExists)
+	if !dry { // a look is in nobody's way
+		if !s.promoting.TryLock() {
+			return mfa.DisasterPromotion{}, fmt.Errorf("%w: another promotion is on its way on this server", mfa.ErrExists)
+		}
+		defer s.promoting.Unlock()
 	}
-	defer s.promoting.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disasterTimeout) // who hangs up stops nothing half-way
 	defer cancel()
 	scene, err := s.scene(ctx)

@@ -118,6 +118,9 @@ type Node struct {
 	Checks []admin.Check
 	Break  bool // Backup ends in the middle
 	Stuck  bool // the old master keeps its vote after a promotion
+	Lost   bool // no master answers
+	Alone  bool // there is no other server
+	Behind bool // another server is fresher, so that only force begins an epoch here
 
 	mu       sync.Mutex
 	levels   []string
@@ -130,6 +133,11 @@ type Node struct {
 func (n *Node) Status(context.Context) (admin.Status, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.Lost {
+		return admin.Status{Name: "nyc1", Group: "acme", Role: "replica", Epoch: 1 + n.epochs, Degraded: true, Since: n.Now(), Revision: 7, Version: "1.0",
+			Alarms:  []admin.Alarm{{Name: "no_master", Server: "nyc2", Detail: "nyc2 does not answer", NextStep: "start nyc2", Since: n.Now()}},
+			Members: []admin.Member{{Name: "nyc1", Role: "replica", Reachable: true, Revision: 7, Version: "1.0"}, {Name: "nyc2", Role: "master", Voter: true}}}, nil
+	}
 	return admin.Status{Name: "nyc1", Group: "acme", Role: "master", Epoch: 1 + n.epochs, Master: "nyc1", Since: n.Now(), Revision: 7, Version: "1.0",
 		Members: []admin.Member{{Name: "nyc1", Role: "master", Voter: true, Reachable: true, Revision: 7, Version: "1.0"}},
 		Fronts:  []admin.FrontEnd{{Kind: "radius", Address: "127.0.0.1:1812", OK: true}}}, nil
@@ -161,6 +169,12 @@ func (n *Node) Forget(_ context.Context, _, name string) error {
 
 // Promote implements admin.Group: nyc1 has the only vote, and nyc2 can take over.
 func (n *Node) Promote(_ context.Context, _, to string, dry bool) (mfa.Promotion, error) {
+	switch {
+	case n.Lost:
+		return mfa.Promotion{}, fmt.Errorf("no master answers that could hand over: %w", mfa.ErrUnavailable)
+	case n.Alone:
+		return mfa.Promotion{}, fmt.Errorf("%w: nyc1 is the only server of the group, so nobody can take over", mfa.ErrInvalid)
+	}
 	p := mfa.Promotion{Group: "acme", Epoch: 1, OldMaster: "nyc1", NewMaster: cmp.Or(to, "nyc2"), LastRevisionHeard: 7, DryRun: dry, Swap: true}
 	switch {
 	case to == "nyc1":
@@ -182,6 +196,9 @@ func (n *Node) PromoteDisaster(_ context.Context, _, confirm string, force, dry 
 	risk := int64(2)
 	p := mfa.DisasterPromotion{Group: "acme", Epoch: 1, NewEpoch: 2, OldMaster: "nyc2", NewMaster: "nyc1", WritesAtRisk: &risk, Confirm: "acme/1", Unconfirmed: true, DryRun: dry,
 		Known: []string{"server nyc3 answers"}, NotKnown: []string{"what nyc2 wrote"}, Awaits: []string{"nyc2"}}
+	if n.Behind && !force {
+		return p, fmt.Errorf("%w: not promoted, nothing was changed: server nyc3 is fresher: promote that one", mfa.ErrInvalid)
+	}
 	if !dry && confirm != p.Confirm {
 		return p, fmt.Errorf("confirmed was %q, but what ends is acme/1: nothing was changed: %w", confirm, mfa.ErrInvalid)
 	}

@@ -79,3 +79,18 @@ document.addEventListener("submit", (e) => {
 window.addEventListener("pageshow", () => { for (const b of document.querySelectorAll("button:disabled")) b.disabled = false; });
 
 localTimes(document);
+
+// data-away: a link to a server that starts over; the page goes there when it answers again.
+for (const link of document.querySelectorAll("a[data-away]")) {
+  let away = false;
+  const look = async () => {
+    try {
+      await fetch(link.dataset.away, { redirect: "manual", headers: { "Countersign-Poll": "1" }, credentials: "omit" });
+      if (away) return location.assign(link.href);
+    } catch {
+      away = true;
+    }
+    setTimeout(look, 500);
+  };
+  setTimeout(look, 500);
+}

@@ -14,7 +14,7 @@ import (
 )
 
 // placeholder is where a value comes into a text.
-var placeholder = regexp.MustCompile(`%[sdv%]`)
+var placeholder = regexp.MustCompile(`%[sdv%]|%\.0f`)
 
 // Catalogues fails unless the catalogues of all languages have the same keys, each with the
 // same placeholders, and none says nothing.
