@@ -36,6 +36,11 @@ func check(name, target, layer string, err error, detail, next string) admin.Che
 // Doctor implements admin.Node: every connection that this server needs, tried now.
 func (o operator) Doctor(ctx context.Context) admin.CheckList {
 	s := o.s
+	if s.parted.Load() != nil {
+		ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+		defer cancel()
+		return s.joiningDoctor(ctx)
+	}
 	one := func(name string, f func(context.Context) admin.Check) trial {
 		return trial{name, func(ctx context.Context) []admin.Check { return []admin.Check{f(ctx)} }}
 	}
@@ -141,7 +146,7 @@ func (s *server) checkTrail(ctx context.Context) admin.Check {
 	}
 	var head trail.Position
 	var err error
-	if _, contact := s.store.Contact(); contact && !s.witness && s.aside.Load() == nil { // a witness has none there; without a master none can be had
+	if _, contact := s.store.Contact(); contact && !s.witness && s.aside.Load() == nil && s.parted.Load() == nil { // a witness has none there; without a master none can be had
 		head, err = s.loadHead(ctx)
 	}
 	if err == nil {

@@ -141,6 +141,8 @@ func judgeReport(r *reach.Result, m mfa.Member, err error, report group.Report, 
 		fail(reach.HTTP, "look at the log of "+m.Name+", and compare the versions", err)
 	case report.Name != m.Name:
 		fail(reach.Authorisation, "correct advertise.peer of "+m.Name, fmt.Errorf("the server that answers there is %s, not %s", report.Name, m.Name))
+	case epoch == 0: // this server has nothing to compare with
+		r.Detail += fmt.Sprintf(", %s, epoch %d", report.Role, report.Epoch)
 	case report.Epoch > 0 && report.Epoch < epoch:
 		fail(reach.Epoch, "restart "+m.Name+": it joins the later epoch by itself; its log says why if it does not", fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
 	case report.Epoch > epoch:

@@ -216,6 +216,9 @@ func (g groupAdmin) Servers(context.Context) ([]admin.Member, error) { return g.
 
 func (s *server) servers() ([]admin.Member, error) {
 	st, err := s.node.Status()
+	if s.parted.Load() != nil {
+		st, err = cluster.Status{Role: "joining"}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -224,9 +227,11 @@ func (s *server) servers() ([]admin.Member, error) {
 		return []admin.Member{self}, nil
 	}
 	self.Peer = s.peers.address
-	nodes, err := groupCluster{s.node}.Nodes()
-	if err != nil {
-		return nil, err
+	var nodes []group.Node
+	if s.parted.Load() == nil {
+		if nodes, err = (groupCluster{s.node}).Nodes(); err != nil {
+			return nil, err
+		}
 	}
 	var all []admin.Member
 	listed := false
@@ -250,6 +255,8 @@ func (s *server) servers() ([]admin.Member, error) {
 		if r, ok := s.heard.Heard(m.Name); ok {
 			one.Reachable, one.Revision, one.Version, one.Lag = true, r.Revision, r.Version, max(st.Revision-r.Revision, 0)
 			switch {
+			case s.parted.Load() != nil:
+				one.Role, one.Voter = votesOnly(r.Role, m.Role), r.Voter
 			case r.Role == "joining", r.Role == "removed":
 				one.Role = r.Role
 			case id != "" && r.MemberID != id: // of an earlier membership, which has ended

@@ -204,7 +204,7 @@ func (s *server) report() group.Report {
 		r.Expires = s.peers.cert.Load().Leaf.NotAfter
 		n, records = s.peers.live.Load(), s.peers.records.Load()
 	}
-	if n == nil || s.parted.Load() {
+	if n == nil || s.parted.Load() != nil {
 		return r
 	}
 	st, err := n.Status()

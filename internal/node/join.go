@@ -49,12 +49,16 @@ func (s *server) join(ctx context.Context, patience time.Duration) (*cluster.Nod
 	began := time.Now()
 	list := s.peers.roster.Load()
 	s.own.Info("joining the group", "group", list.Group, "server", s.Config.Name, "peer", s.peers.address)
+	defer s.openRoom(ctx)()
 	last := ""
 	for {
 		if hasLeft(s.Config.DataDir) { // its operator has given it up meanwhile
 			return nil, errForgotten
 		}
 		n, err := s.joinOnce(ctx, list.Group)
+		if err != nil {
+			s.inVain.Store(&err)
+		}
 		switch {
 		case err == nil:
 			return n, nil

@@ -22,9 +22,8 @@ type operator struct{ s *server }
 func (o operator) Status(context.Context) (admin.Status, error) {
 	s := o.s
 	st, err := s.node.Status()
-	if s.parted.Load() {
-		return admin.Status{Name: s.Config.Name, Group: s.node.Group(), Role: "joining", Epoch: s.node.Epoch(), Degraded: true, Since: s.started, Version: s.Version,
-			Warnings: []string{"this server fetches the group's database anew; sign-ins are decided by the other servers meanwhile"}}, nil
+	if since := s.parted.Load(); since != nil {
+		return s.partedStatus(*since)
 	}
 	if err != nil {
 		return admin.Status{}, err
@@ -122,6 +121,8 @@ func (o operator) Backup(ctx context.Context, passphrase secret.Text, w io.Write
 func (s *server) ready() error {
 	st, err := s.node.Status()
 	switch aside := s.aside.Load(); {
+	case s.parted.Load() != nil:
+		return nil // others decide
 	case err != nil:
 		return err
 	case aside != nil:
@@ -146,7 +147,7 @@ func (s *server) reasons() []string {
 
 // alive says whether the process still does its work; without a master it does.
 func (s *server) alive() error {
-	if s.parted.Load() {
+	if s.parted.Load() != nil {
 		return nil
 	}
 	_, err := s.node.Status()
@@ -156,6 +157,9 @@ func (s *server) alive() error {
 // warnings says what needs somebody's care.
 func (s *server) warnings() []string {
 	w := s.clock.warnings()
+	if err := s.joining(); err != nil {
+		return append(w, err.Error())
+	}
 	if s.certs != nil {
 		w = append(w, s.certs.warnings()...)
 	}

@@ -22,7 +22,8 @@ func (s *server) rejoin(ctx context.Context) {
 		return
 	}
 	s.own.Info("this server's membership has ended; it joins again, and other servers decide meanwhile")
-	s.parted.Store(true)
+	since := s.Now()
+	s.parted.Store(&since)
 	s.node.Close()
 	n, err := s.join(ctx, followPatience)
 	if err != nil {
@@ -39,7 +40,7 @@ type decider struct{ s *server }
 
 // Authenticate implements mfa.Authenticator.
 func (d decider) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision, error) {
-	if !d.s.parted.Load() {
+	if d.s.parted.Load() == nil {
 		if d.s.store.Behind() && d.s.aside.Load() == nil {
 			if err := d.s.store.Merge(ctx); err != nil { // the master does not know yet what was used here
 				return mfa.Decision{}, fmt.Errorf("the copy here is behind, so that the master decides, and it was not told what this server settled alone: %w", err)
@@ -83,9 +84,4 @@ func (d decider) atMaster(ctx context.Context, r mfa.Request) (mfa.Decision, err
 	return mfa.Decision{}, fmt.Errorf("the copy here is behind, and the master %s at %s did not decide: %w", master.Name, master.Peer, err)
 }
 
-func (d decider) ready() error {
-	if d.s.parted.Load() {
-		return nil
-	}
-	return d.s.ready()
-}
+func (d decider) ready() error { return d.s.ready() }

@@ -82,7 +82,10 @@ func (r relay) Commit(ctx context.Context, ifRev map[string]int64, puts map[stri
 
 // either asks the copy, or the master if the copy is behind.
 func (r relay) either(ctx context.Context, here func() error, there func(master mfa.Member) error) error {
-	var err error
+	err := r.s.joining()
+	if err != nil {
+		return err
+	}
 	if r.s.store == nil || !r.s.store.Behind() {
 		if err = here(); err == nil || !errors.Is(err, mfa.ErrUnavailable) || ctx.Err() != nil || !r.contact() || !r.s.masterAnswers(ctx) {
 			return err

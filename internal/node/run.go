@@ -111,24 +111,25 @@ type server struct {
 	kept        kept // what the run before this one has heard
 	group       *group.Service
 	coordinator http.Handler
-	admission   http.Handler           // what of that this server answers as the master
-	link        *coordinator.Link      // to the group's independent coordinator; nil: it is its own
-	founding    *outside               // the coordinator of a group that is being founded
-	formerly    []string               // URLs of that of a group that is being restored
-	was         atomic.Pointer[string] // the membership that has just ended: join anew; "": none
-	removed     atomic.Bool            // the database ended because this server was removed
-	aside       atomic.Pointer[aside]  // why this server decides nothing; nil: it does
-	joined      *cluster.Node          // the database, if the run before this one has joined anew
-	next        *cluster.Node          // the same, for the next run
-	parted      atomic.Bool            // the database is closed and fetched anew: other servers decide
-	again       atomic.Bool            // this run ends because the next one is of a later epoch
-	ahead       chan string            // servers that know a later epoch
-	testified   chan told              // what servers of a later epoch have said, as others passed it on
-	testimony   testimony              // the same, to be passed on
-	absurd      rate.Sometimes         // says that one tells an epoch that cannot be
-	promoting   sync.Mutex             // held while a new epoch is begun
-	fail        func(error)            // ends this run
-	colleagues  *registry.Colleagues   // the coordinators, if this is one of them; nil: it is a server
+	admission   http.Handler              // what of that this server answers as the master
+	link        *coordinator.Link         // to the group's independent coordinator; nil: it is its own
+	founding    *outside                  // the coordinator of a group that is being founded
+	formerly    []string                  // URLs of that of a group that is being restored
+	was         atomic.Pointer[string]    // the membership that has just ended: join anew; "": none
+	removed     atomic.Bool               // the database ended because this server was removed
+	aside       atomic.Pointer[aside]     // why this server decides nothing; nil: it does
+	joined      *cluster.Node             // the database, if the run before this one has joined anew
+	next        *cluster.Node             // the same, for the next run
+	parted      atomic.Pointer[time.Time] // since when the database is closed and fetched anew, while other servers decide; nil: it is there
+	inVain      atomic.Pointer[error]     // why the last try to join came to nothing
+	again       atomic.Bool               // this run ends because the next one is of a later epoch
+	ahead       chan string               // servers that know a later epoch
+	testified   chan told                 // what servers of a later epoch have said, as others passed it on
+	testimony   testimony                 // the same, to be passed on
+	absurd      rate.Sometimes            // says that one tells an epoch that cannot be
+	promoting   sync.Mutex                // held while a new epoch is begun
+	fail        func(error)               // ends this run
+	colleagues  *registry.Colleagues      // the coordinators, if this is one of them; nil: it is a server
 }
 
 // Run runs a server until ctx is done. Every goroutine has ended when it returns. An error
@@ -145,6 +146,9 @@ func Run(ctx context.Context, o Options) error {
 		err := s.run(ctx, nil)
 		if s.joined != nil { // what comes before the database was in the way
 			s.joined.Close()
+		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) && s.joins() {
+			err = nil // whoever stops a server that joins does not ask whether it could have
 		}
 		if last = s; s.next != nil && ctx.Err() == nil && !errors.Is(err, errStuck) {
 			continue
@@ -196,6 +200,11 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 		s.noteRemoval()
 		stopped := running.unwind(s.patience())
 		switch cause := context.Cause(ctx); {
+		case outer.Err() != nil && s.removed.Load() && err == nil && !errors.Is(stopped, errStuck):
+			if stopped != nil { // the membership's end, which is over with the stop
+				s.own.Info("stopped while this server was joining its group again", "had_ended", stopped)
+				return
+			}
 		case err != nil || stopped != nil:
 			err = errors.Join(err, stopped)
 		case cause != nil && !errors.Is(cause, context.Canceled):
@@ -216,7 +225,11 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	}
 	<-ctx.Done()
 	s.rejoin(outer)
-	s.own.Info("stopping", "cause", context.Cause(ctx))
+	cause := context.Cause(ctx)
+	if outer.Err() != nil {
+		cause = context.Cause(outer)
+	}
+	s.own.Info("stopping", "cause", cause)
 	return nil
 }
 

@@ -192,7 +192,7 @@ func (s *server) adminAPI() http.Handler {
 	if s.witness {
 		return adminapi.Only(api, witnessOperations, errNoKeys)
 	}
-	return api
+	return adminapi.While(api, s.joining)
 }
 
 // recorder is where acts of this server go.
