@@ -181,6 +181,10 @@ func (s *Service) Preview(ctx context.Context, r Request) (Proven, error) {
 // admits returns the code of r if it admits r as things are.
 func (s *Service) admits(ctx context.Context, r *Request) (Code, error) {
 	code, err := s.Store.JoinCode(ctx, r.Code)
+	used := errors.Is(err, mfa.ErrNotFound)
+	if used {
+		code, err = s.Store.UsedCode(ctx, r.Code)
+	}
 	if errors.Is(err, mfa.ErrNotFound) {
 		return Code{}, s.errUsed()
 	}
@@ -193,7 +197,15 @@ func (s *Service) admits(ctx context.Context, r *Request) (Code, error) {
 			before = &m
 		}
 	}
+	if used && !(before != nil && before.Same(s.memberOf(r))) {
+		return Code{}, s.errUsed()
+	}
 	return code, s.admissible(r, code, before)
+}
+
+// memberOf is the record of the server that asks with r.
+func (s *Service) memberOf(r *Request) mfa.Member {
+	return r.member(pki.KeyDigest(r.PublicKey), "activation "+r.Code)
 }
 
 func (s *Service) preview(c Code) Preview {
@@ -233,7 +245,7 @@ func (s *Service) Activate(ctx context.Context, r Request) (Proven, error) {
 	if err != nil {
 		return Proven{}, err
 	}
-	m := r.member(pki.KeyDigest(r.PublicKey), "activation "+r.Code)
+	m := s.memberOf(&r)
 	m.Joined = s.Now().UTC().Truncate(time.Second)
 	var used Code
 	err = s.Store.Admit(ctx, r.Code, m, func(c Code, before *mfa.Member) error {

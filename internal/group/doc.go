@@ -28,6 +28,8 @@ type Store interface {
 	Members() []mfa.Member
 	CreateJoinCode(ctx context.Context, c Code) error
 	JoinCode(ctx context.Context, id string) (Code, error)
+	// UsedCode is JoinCode for a code that has admitted a server, and has not expired long ago.
+	UsedCode(ctx context.Context, id string) (Code, error)
 	Admit(ctx context.Context, id string, m mfa.Member, check func(Code, *mfa.Member) error) error
 	UpdateMember(ctx context.Context, name string, change func(*mfa.Member) error) error
 	RemoveMember(ctx context.Context, name string) error

@@ -133,6 +133,7 @@ func (s worldStore) Members() []mfa.Member                        { return s.mem
 func (worldStore) CountUsers() int                                { return 0 }
 func (worldStore) CreateJoinCode(context.Context, Code) error     { return nil }
 func (worldStore) JoinCode(context.Context, string) (Code, error) { return Code{}, mfa.ErrNotFound }
+func (worldStore) UsedCode(context.Context, string) (Code, error) { return Code{}, mfa.ErrNotFound }
 func (worldStore) RemoveMember(context.Context, string) error     { return nil }
 func (s worldStore) UpdateMember(context.Context, string, func(*mfa.Member) error) error {
 	return nil

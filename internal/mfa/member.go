@@ -1,6 +1,9 @@
 package mfa
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // The roles of a server in its group.
 const (
@@ -25,4 +28,10 @@ type Member struct {
 	Schema      int       `json:"schema,omitempty"`  // newest of records that its program knows; 0: 1
 	Version     string    `json:"version,omitempty"` // of the program, as last told
 	By          string    `json:"by,omitempty"`      // who admitted it
+}
+
+// Same reports whether o, which asks for admission, is the server of this record: with the same
+// keys, by the same code, and not in the database yet.
+func (m Member) Same(o Member) bool {
+	return m.Name == o.Name && m.Role == o.Role && m.Key == o.Key && m.Key != "" && m.Wrap == o.Wrap && bytes.Equal(m.Sign, o.Sign) && m.By == o.By && m.MemberID == ""
 }

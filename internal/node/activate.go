@@ -13,7 +13,6 @@ import (
 	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
-	"countersign/internal/store"
 )
 
 // Activate admits this machine to the group that an activation code names: it makes this
@@ -45,47 +44,25 @@ func Activate(ctx context.Context, o Options, code string, confirm func(group.Pr
 			return err
 		}
 	}
-	undo, err := s.vacate()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			undo()
-		}
-	}()
-	spki, err := makePeerKey(o.Config.DataDir)
-	if err != nil {
-		return err
-	}
-	r := group.Request{Code: a.ID, Name: o.Config.Name, Role: a.Role, Peer: peerAddress, HTTPS: https, Coordinator: coordinatorAddress,
-		PublicKey: spki, Sign: s.id.public(), Wrap: s.recipient(), Version: o.Version, Schema: store.Schema}
-	r.Prove(a.Secret)
-	ask := coordinator.NewClient(a)
-	preview, err := ask.Preview(ctx, r)
-	if err != nil {
-		return err
-	}
-	if preview.Group != a.Group || preview.Role != a.Role {
-		return fmt.Errorf("the code is for group %s, but the coordinator is of group %s", a.Group, preview.Group)
-	}
-	if err = confirm(preview); err != nil {
-		return err
-	}
-	grant, err := ask.Activate(ctx, r)
-	if err != nil {
-		return err
-	}
-	if a.Role == group.RoleFounder {
-		err = s.foundAt(ctx, grant, ask.CertificatePEM())
-	} else {
-		err = s.accept(grant, ask.CertificatePEM())
-	}
-	if err != nil {
-		return err
-	}
-	s.noteCoordinators(coordinator.URLs(grant.Coordinators))
-	return nil
+	r := group.Request{Role: a.Role, Peer: peerAddress, HTTPS: https, Coordinator: coordinatorAddress}
+	return s.apply(ctx, admission{code: a, request: r, confirm: confirm,
+		fits: func(p group.Preview) error {
+			if p.Group != a.Group || p.Role != a.Role {
+				return fmt.Errorf("the code is for group %s, but the coordinator is of group %s", a.Group, p.Group)
+			}
+			return nil
+		},
+		take: func(g group.Grant, ca []byte) error {
+			if a.Role == group.RoleFounder {
+				err = s.foundAt(ctx, g, ca)
+			} else {
+				err = s.accept(g, ca)
+			}
+			if err == nil {
+				s.noteCoordinators(coordinator.URLs(g.Coordinators))
+			}
+			return err
+		}})
 }
 
 // foundAt founds the group whose first server a coordinator has just made this one. The

@@ -40,6 +40,11 @@ func (g groupStore) JoinCode(ctx context.Context, id string) (group.Code, error)
 	return group.Code(c), err
 }
 
+func (g groupStore) UsedCode(ctx context.Context, id string) (group.Code, error) {
+	c, err := g.Store.UsedCode(ctx, id)
+	return group.Code(c), err
+}
+
 func (g groupStore) Admit(ctx context.Context, id string, m mfa.Member, check func(group.Code, *mfa.Member) error) error {
 	return g.Store.Admit(ctx, id, m, func(c store.JoinCode, before *mfa.Member) error { return check(group.Code(c), before) })
 }

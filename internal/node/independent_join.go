@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"countersign/internal/coordinator"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
-	"countersign/internal/store"
 )
 
 // JoinCoordinator admits this machine as another coordinator, by a code that one of them has
@@ -38,50 +36,13 @@ func JoinCoordinator(ctx context.Context, o Options, code string, confirm func(g
 	if err != nil {
 		return err
 	}
-	undo, err := s.vacate()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			undo()
-		}
-	}()
-	spki, err := makePeerKey(o.Config.DataDir)
-	if err != nil {
-		return err
-	}
-	r := group.Request{Code: a.ID, Name: o.Config.Name, Role: a.Role, Peer: peerAddress, Coordinator: coordinatorAddress,
-		PublicKey: spki, Sign: s.id.public(), Wrap: s.id.wrap.Recipient(), Version: o.Version, Schema: store.Schema}
-	r.Prove(a.Secret)
-	ask := coordinator.NewClient(a)
-	preview, err := ask.Preview(ctx, r)
-	if err != nil {
-		return err
-	}
-	if preview.Group != coordinatorGroup || preview.Role != a.Role {
-		return fmt.Errorf("%s answers for group %s: they are no coordinators", strings.Join(a.Coordinators, ", "), preview.Group)
-	}
-	if err = confirm(preview); err != nil {
-		return err
-	}
-	grant, err := ask.Activate(ctx, r)
-	if err != nil {
-		return err
-	}
-	return s.accept(grant, ask.CertificatePEM())
-}
-
-// vacate prepares the data folder for a machine that is admitted, and moves away what it had
-// where it was before.
-func (s *server) vacate() (undo func(), err error) {
-	if err := s.Config.PrepareDataDir(); err != nil {
-		return nil, err
-	}
-	if hasLeft(s.Config.DataDir) {
-		if err := s.clear(); err != nil {
-			return nil, fmt.Errorf("move away what this machine had before: %w", err)
-		}
-	}
-	return s.claim()
+	r := group.Request{Role: a.Role, Peer: peerAddress, Coordinator: coordinatorAddress}
+	return s.apply(ctx, admission{code: a, request: r, confirm: confirm,
+		fits: func(p group.Preview) error {
+			if p.Group != coordinatorGroup || p.Role != a.Role {
+				return fmt.Errorf("%s answers for group %s: they are no coordinators", strings.Join(a.Coordinators, ", "), p.Group)
+			}
+			return nil
+		},
+		take: s.accept})
 }

@@ -71,8 +71,8 @@ func (s *server) foundDatabase(ctx context.Context, group, verb, detail string) 
 }
 
 // claim makes sure that the folder is empty, makes this server's keys in it, and returns
-// what takes everything away again that was made since.
-func (s *server) claim() (undo func(), err error) {
+// what takes everything away again that was made since, but for what is to be kept.
+func (s *server) claim() (undo func(keep ...string), err error) {
 	dir := s.Config.DataDir
 	before, err := os.ReadDir(dir)
 	if err != nil {
@@ -89,10 +89,10 @@ func (s *server) claim() (undo func(), err error) {
 	if s.id, err = makeIdentity(dir); err != nil {
 		return nil, err
 	}
-	return func() {
+	return func(keep ...string) {
 		after, _ := os.ReadDir(dir)
 		for _, e := range after {
-			if !had[e.Name()] && e.Name() != "lock" {
+			if !had[e.Name()] && e.Name() != "lock" && !slices.Contains(keep, e.Name()) {
 				os.RemoveAll(filepath.Join(dir, e.Name()))
 			}
 		}

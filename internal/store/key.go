@@ -29,6 +29,7 @@ const (
 	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
 	prefixMember        = "m/"        // m/NAME: server of the group
 	prefixJoin          = "j/"        // j/ID: joining code that nobody has used yet
+	usedCode            = "used/"     // j/used/ID: one that was, until it expires
 	prefixGroup         = "g/"        // g/NAME: what the group is agreed on
 	prefixSession       = "w/"        // w/DIGEST of its token: browser session
 	prefixKeyset        = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server

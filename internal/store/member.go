@@ -165,6 +165,17 @@ func (s *Store) JoinCode(ctx context.Context, id string) (c JoinCode, err error)
 	return c, err
 }
 
+// UsedCode is JoinCode for a code that has admitted a server. It is kept until it expires, for
+// that server alone, which may not have heard the answer.
+func (s *Store) UsedCode(ctx context.Context, id string) (c JoinCode, err error) {
+	err = s.withKeys(ctx, func() error {
+		c, err = s.joinCode(ctx, s.begin(), usedCode+id)
+		return err
+	})
+	c.ID = id
+	return c, err
+}
+
 func (s *Store) joinCode(ctx context.Context, t *tx, id string) (JoinCode, error) {
 	key := prefixJoin + id
 	b, err := t.get(ctx, key)
@@ -187,13 +198,19 @@ func (s *Store) joinCode(ctx context.Context, t *tx, id string) (JoinCode, error
 
 // Admit makes m a server of the group by a code: in one commit the code is used up, the
 // record of m is written, and the keyset is wrapped to m.Wrap (a witness gets none). check sees the code and
-// what is recorded of a server of that name (nil: nothing), and may run more than once.
+// what is recorded of a server of that name (nil: nothing), and may run more than once. The
+// server that has used a code up, and has not joined yet, may use it again.
 func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(JoinCode, *mfa.Member) error) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		code, err := s.joinCode(ctx, t, id)
+		again := errors.Is(err, mfa.ErrNotFound)
+		if again {
+			code, err = s.joinCode(ctx, t, usedCode+id)
+		}
 		if err != nil {
 			return err
 		}
+		code.ID = id
 		b, err := t.get(ctx, prefixMember+m.Name)
 		if err != nil {
 			return err
@@ -205,6 +222,9 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 				return err
 			}
 			before = &old
+		}
+		if again && !(before != nil && before.Same(m)) {
+			return fmt.Errorf("activation code %s: %w", id, mfa.ErrNotFound)
 		}
 		if err := check(code, before); err != nil {
 			return err
@@ -220,7 +240,14 @@ func (s *Store) Admit(ctx context.Context, id string, m mfa.Member, check func(J
 		if err != nil {
 			return err
 		}
-		t.del(prefixJoin + id)
+		if !again {
+			sealed, err := s.ring.Seal("join", usedCode+id, prefixJoin+usedCode+id, code.Secret.Expose())
+			if err != nil {
+				return err
+			}
+			t.del(prefixJoin + id)
+			t.put(prefixJoin+usedCode+id, joinRecord{schema, code.Role, code.Expires, code.By, sealed})
+		}
 		t.del(ownBlobs(m.Name)...) // of an earlier server of that name, whose trail this one has not got
 		t.put(prefixMember+m.Name, memberRecord{schema, m})
 		return nil

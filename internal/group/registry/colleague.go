@@ -146,6 +146,11 @@ func (c *Colleagues) JoinCode(ctx context.Context, id string) (group.Code, error
 	return code, err
 }
 
+// UsedCode implements group.Store: a code that was used is gone.
+func (c *Colleagues) UsedCode(context.Context, string) (group.Code, error) {
+	return group.Code{}, mfa.ErrNotFound
+}
+
 func (c *Colleagues) code(ctx context.Context, id string) (group.Code, int64, error) {
 	i, rev, err := read(ctx, c.KV, prefixCode+id, (*invitation).version)
 	if err == nil && rev == 0 {
