@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -101,6 +103,9 @@ func (s *server) checkJoining(ctx context.Context) []admin.Check {
 	}
 	if !led {
 		c.NextStep = "no server is in contact with a master, who alone lets this one join: bring the others back, as their checks say; `countersign doctor` on one that runs says what is missing there"
+		if _, err := os.Stat(filepath.Join(s.Config.DataDir, "epoch.json")); err == nil {
+			c.NextStep += "; if they are gone for good, run it here again in half a minute: this server then stands by with its old copy, from which a new epoch can begin"
+		}
 	}
 	return append([]admin.Check{c, s.checkPeerCertificate()}, ports...)
 }

@@ -55,6 +55,10 @@ func (s *server) openRoom(ctx context.Context) (closed func()) {
 
 // missing says what this server is doing.
 func (r room) missing() error {
+	if _, err := os.Stat(filepath.Join(r.Config.DataDir, "epoch.json")); err == nil {
+		return fmt.Errorf("this server is joining its group %s again since %s, and decides nothing meanwhile: `countersign doctor` says what is in the way: %w",
+			r.peers.roster.Load().Group, r.since.UTC().Format(time.RFC3339), mfa.ErrUnavailable)
+	}
 	return fmt.Errorf("this server is joining its group %s since %s and has no data yet: `countersign status` says how far it is, and `countersign doctor` what is in the way: %w",
 		r.peers.roster.Load().Group, r.since.UTC().Format(time.RFC3339), mfa.ErrUnavailable)
 }
