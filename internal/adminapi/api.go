@@ -38,6 +38,7 @@ type API struct {
 
 	examples  []example
 	elsewhere string // what is said of an operation that there is not; set by who makes the API
+	socket    bool   // it is served on a unix socket only, and takes no tokens
 
 	refusals rate.Sometimes // of strangers, for the log
 }
@@ -48,6 +49,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 		"may do everything; over https a token is sent as Authorization: Bearer cs_..., and may do what its scopes say.", version, log)
 	api.admin, api.enroll, api.examples = a, e, examples
 	api.users()
+	api.imports()
 	api.credentials()
 	api.applications()
 	api.directories()

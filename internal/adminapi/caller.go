@@ -53,7 +53,7 @@ func (a *API) identify(r *http.Request) (admin.Caller, error) {
 	if !ok {
 		return admin.Caller{}, fmt.Errorf("an API token is needed: Authorization: Bearer cs_... (`countersign api-token create` on the server makes one)")
 	}
-	if a.admin == nil {
+	if a.socket {
 		return admin.Caller{}, errNoTokens
 	}
 	return a.admin.TokenCaller(secret.FromString(strings.TrimSpace(token)))

@@ -40,5 +40,5 @@ func described() *API {
 }
 
 func describedCoordinator() *API {
-	return NewCoordinator(nil, documentVersion, slog.New(slog.DiscardHandler))
+	return NewCoordinator(nil, nil, nil, documentVersion, slog.New(slog.DiscardHandler))
 }

@@ -3,6 +3,7 @@ package adminapi
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -116,6 +117,17 @@ var coordinatorExamples = []example{
 	{"GET /audit/acts", "/audit/acts?since=2026-11-25T00:00:00Z&limit=50", ""},
 	{"POST /audit/verify", "", ""},
 	{"POST /backup", "", `{"passphrase":"correct horse battery"}`},
+}
+
+// examplesUnder returns those of examples whose paths begin with one of some, in order.
+func examplesUnder(some ...string) (all []example) {
+	for _, x := range examples {
+		_, path, _ := strings.Cut(x.operation, " ")
+		if slices.ContainsFunc(some, func(one string) bool { return strings.HasPrefix(path, one) }) {
+			all = append(all, x)
+		}
+	}
+	return all
 }
 
 // target is the path that the example asks for.

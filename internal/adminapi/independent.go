@@ -6,11 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"countersign/internal/admin"
+	"countersign/internal/enroll"
 	"countersign/internal/group"
 	"countersign/internal/secret"
 )
@@ -33,15 +35,16 @@ type Coordinator interface {
 }
 
 // coordinatorHas is what is said of an operation that only a server has.
-const coordinatorHas = "; this is an independent coordinator: it has the verbs status, doctor, coordinator (status, activation, retire, forget, leave), audit list --acts (what was done at this one; each keeps its own), audit verify, backup create and log level; users, applications and sign-ins are at the servers of the groups"
+const coordinatorHas = "; this is an independent coordinator: it has the verbs status, doctor, coordinator (status, activation, retire, forget, leave), audit list --acts (what was done at this one; each keeps its own), audit verify, backup create and log level; user, credential and administrator are about its own operators, and console link about the first; users of groups, applications and sign-ins are at the servers of the groups"
 
-// errNoTokens: a coordinator has no users and no tokens.
-var errNoTokens = errors.New("a coordinator is cared for on its own machine only, through its unix socket")
+// errNoTokens: programs have nothing to do at a coordinator.
+var errNoTokens = errors.New("a coordinator takes no API tokens: it is cared for through its unix socket, and by people in its management portal")
 
-// NewCoordinator returns the API of an independent coordinator, for its unix socket.
-func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
+// NewCoordinator returns the API of an independent coordinator, for its unix socket. o and e
+// are the use cases on its operators, who sign in to its portal.
+func NewCoordinator(c Coordinator, o *admin.Service, e *enroll.Service, version string, log *slog.Logger) *API {
 	a := blank("Countersign coordinator API", "What the owner of an independent coordinator does with it, on the unix socket in its data folder.", version, log)
-	a.examples = coordinatorExamples
+	a.admin, a.enroll, a.examples = o, e, slices.Concat(coordinatorExamples, examplesUnder("/users", "/administrators", "/console"))
 	route(a, readStatus, http.MethodGet, "/coordinator/status", "Show groups, servers, and the rules that they break", func(ctx context.Context, _ desk, _ *none) (group.Overview, error) {
 		return c.Overview(ctx)
 	})
@@ -62,6 +65,9 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 	})
 	a.elsewhere = coordinatorHas
 	a.care(c)
+	a.users()
+	a.credentials()
+	a.administrators()
 	backup := operation(own, http.MethodPost, "/backup", "Stream one encrypted backup")
 	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {
 		if in.Body.Passphrase == nil {
@@ -80,6 +86,7 @@ func NewCoordinator(c Coordinator, version string, log *slog.Logger) *API {
 
 // withoutTokens has the document say that there are none: who asks is known by the socket.
 func (a *API) withoutTokens() {
+	a.socket = true
 	doc := a.huma.OpenAPI()
 	doc.Components.SecuritySchemes = nil
 	for _, item := range doc.Paths {

@@ -64,6 +64,10 @@ func (a *API) users() {
 	route(a, needs(mfa.MayBlock), http.MethodPost, "/users/{login}/unlock", "Forget a user's failures", func(ctx context.Context, d desk, in *UserPath) (admin.User, error) {
 		return d.UnlockUser(ctx, in.Login)
 	})
+}
+
+// imports registers what makes many users at once.
+func (a *API) imports() {
 	route(a, needs(mfa.MayChangeScope), http.MethodPost, "/import/users", "Import users from CSV", func(ctx context.Context, d desk, in *upload) (admin.ImportReport, error) {
 		return d.ImportUsers(ctx, in.file, in.DryRun)
 	})

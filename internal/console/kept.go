@@ -42,11 +42,11 @@ func (c *Console) carryOut(w http.ResponseWriter, r *http.Request, k web.Kept, t
 	sent.Form, sent.PostForm, sent.MultipartForm, sent.Body = k.Form, k.Form, nil, http.NoBody
 	sent.Header.Del("Cookie")
 	for _, k := range r.Cookies() {
-		if k.Name != cookieName {
+		if k.Name != c.cookieName() {
 			sent.AddCookie(k)
 		}
 	}
-	sent.AddCookie(&http.Cookie{Name: cookieName, Value: string(token.Expose())}) //nolint:gosec // to ourselves
+	sent.AddCookie(&http.Cookie{Name: c.cookieName(), Value: string(token.Expose())}) //nolint:gosec // to ourselves
 	c.mux.ServeHTTP(w, sent)
 }
 
@@ -62,5 +62,5 @@ func (c *Console) tryAgain(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, v, errGone)
 		return
 	}
-	c.carryOut(w, r, k, web.Cookie(r, cookieName))
+	c.carryOut(w, r, k, web.Cookie(r, c.cookieName()))
 }

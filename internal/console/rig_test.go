@@ -202,7 +202,7 @@ func (p page) field(t *testing.T, name string) string {
 func (r *rig) send(req *http.Request) page {
 	r.t.Helper()
 	if r.cookie != "" {
-		req.AddCookie(&http.Cookie{Name: cookieName, Value: r.cookie})
+		req.AddCookie(&http.Cookie{Name: r.Console.cookieName(), Value: r.cookie})
 	}
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, req)
@@ -210,7 +210,7 @@ func (r *rig) send(req *http.Request) page {
 	b, _ := io.ReadAll(res.Body)
 	_ = res.Body.Close()
 	for _, k := range res.Cookies() {
-		if k.Name == cookieName {
+		if k.Name == r.Console.cookieName() {
 			r.cookie = k.Value
 		}
 	}

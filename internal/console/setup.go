@@ -79,7 +79,7 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, nil, err)
 		return
 	}
-	web.SetCookie(w, cookieName, cookie)
+	web.SetCookie(w, c.cookieName(), cookie)
 	c.offerToken(w, r, u.ID, "/setup/code", "/setup/again")
 }
 

@@ -131,13 +131,13 @@ func (c *Console) askAgain(w http.ResponseWriter, r *http.Request, q question, s
 }
 
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
-	if n, err := c.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
+	if n, err := c.Sessions.Check(r.Context(), web.Cookie(r, c.cookieName()), false); err == nil {
 		if err := c.Sessions.End(r.Context(), n.ID); err != nil {
 			c.fail(w, r, nil, err)
 			return
 		}
 	}
-	web.SetCookie(w, cookieName, secret.Text{})
+	web.SetCookie(w, c.cookieName(), secret.Text{})
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
@@ -173,7 +173,7 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, v, err)
 		return
 	}
-	web.SetCookie(w, cookieName, token)
+	web.SetCookie(w, c.cookieName(), token)
 	if q.Kept == "" {
 		http.Redirect(w, r, q.Back, http.StatusSeeOther)
 		return

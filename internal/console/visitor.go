@@ -14,7 +14,6 @@ import (
 const (
 	// application is the name of the application that the console signs people in as.
 	application = admin.ConsoleApplication
-	cookieName  = "__Host-console"
 	// pollHeader is set by the script when it looks for news by itself: that keeps nobody
 	// signed in.
 	pollHeader = "Countersign-Poll"
@@ -22,9 +21,18 @@ const (
 	partHeader = "Countersign-Part"
 )
 
+// cookieName is what the browser keeps its token under. A browser does not tell the ports of a
+// host apart: a coordinator beside a server has a name of its own.
+func (c *Console) cookieName() string {
+	if c.Coordinator != nil {
+		return "__Host-coordinator"
+	}
+	return "__Host-console"
+}
+
 // session returns the session that a request belongs to, or session.ErrNone.
 func (c *Console) session(r *http.Request) (mfa.Session, error) {
-	n, err := c.Sessions.Check(r.Context(), web.Cookie(r, cookieName), r.Header.Get(pollHeader) == "")
+	n, err := c.Sessions.Check(r.Context(), web.Cookie(r, c.cookieName()), r.Header.Get(pollHeader) == "")
 	if err == nil && n.Application != application {
 		err = session.ErrNone
 	}
@@ -78,7 +86,7 @@ func (c *Console) sendToSignIn(w http.ResponseWriter, r *http.Request) {
 // the one that it had: no token outlives a sign-in, and none from before it is worth anything
 // after.
 func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
-	if old, err := c.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
+	if old, err := c.Sessions.Check(r.Context(), web.Cookie(r, c.cookieName()), false); err == nil {
 		if err := c.Sessions.End(r.Context(), old.ID); err != nil {
 			return err
 		}
@@ -87,7 +95,7 @@ func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.User
 	if err != nil {
 		return err
 	}
-	web.SetCookie(w, cookieName, token)
+	web.SetCookie(w, c.cookieName(), token)
 	c.speak(w, r, user)
 	return nil
 }

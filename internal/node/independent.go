@@ -147,6 +147,9 @@ func (c *independent) open(ctx context.Context, data *stage) error {
 	if err := c.colleagues.Ready(ctx); err != nil {
 		return err
 	}
+	if err := c.openOperators(ctx, data); err != nil {
+		return err
+	}
 	c.registry = &registry.Service{Name: c.Config.Name, Addresses: []string{address}, Others: c.others, Leads: c.lead, KV: c.node, Ring: c.ring, CA: ca,
 		Trail: c.trail, Limits: group.DefaultLimits, Now: c.Now, Log: c.log.Logger("coordinator")}
 	return nil
@@ -259,12 +262,17 @@ func (c *independent) start(ctx context.Context, fail func(error), running *stac
 	services := newStage(ctx, fail)
 	running.stage(services)
 	c.runColleagues(services)
+	c.runPortal(services)
 	running.stage(edges)
 	return c.serve(edges)
 }
 
 // serve opens the ports, all or none.
 func (c *independent) serve(edges *stage) error {
+	public, err := c.public()
+	if err != nil {
+		return err
+	}
 	port, err := c.listenTCP("listen.coordinator", c.Config.Listen.Coordinator)
 	if err != nil {
 		return err
@@ -292,9 +300,10 @@ func (c *independent) serve(edges *stage) error {
 	open := c.listeners()
 	c.fronts.Store(&open)
 	edges.run("coordinator", func(ctx context.Context) error {
-		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), c.coordinator, c.log.Logger("coordinator"))
+		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), public, c.log.Logger("coordinator"))
 	})
-	api := adminapi.NewCoordinator(c, c.Version, c.log.Logger("api"))
+	edges.run("first administrator", c.offerSetup)
+	api := adminapi.NewCoordinator(c, c.admin, c.enroll, c.Version, c.log.Logger("api"))
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, socket, api, c.log.Logger("http")) })
 	edges.run("own care", c.care)
 	return nil

@@ -65,6 +65,9 @@ func (s *server) restoreCoordinator(ctx context.Context, m manifest, keyset keyr
 	if err := c.colleagues.RemoveOthers(ctx, c.Config.Name); err != nil {
 		return 0, err
 	}
+	if _, err := c.holdBack(ctx); err != nil { // what operators have used since the backup was made
+		return 0, err
+	}
 	if err := c.registry.SkipEpochs(ctx); err != nil {
 		return 0, err
 	}

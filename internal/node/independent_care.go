@@ -30,10 +30,7 @@ func (c *independent) assembleCare() (err error) {
 	if c.index, err = trail.OpenIndex(c.trail); err != nil {
 		return err
 	}
-	head := func(context.Context) (trail.Position, error) { return trail.Position{}, nil } // the database keeps none
-	lost := func(context.Context) ([]lostHead, error) { return nil, nil }
-	c.admin = &admin.Service{Server: c.Config.Name, Trail: c.trail, Audit: audit{trail: c.trail, index: c.index, dir: c.trailDir(), head: head, lost: lost},
-		Node: coordinatorNode{c}, Now: c.Now}
+	c.assembleOperators()
 	c.metrics = &metrics{registry: prometheus.NewRegistry()}
 	c.gauges()
 	return nil

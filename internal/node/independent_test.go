@@ -105,7 +105,9 @@ func TestCoordinatorsOwner(t *testing.T) {
 	onSocket(t, o.Config.DataDir, "GET", "/audit/acts", "", &acts)
 	var verbs []string
 	for _, a := range acts.Acts {
-		verbs = append(verbs, a.Verb)
+		if a.Verb != "console link" { // for the first administrator, at the start
+			verbs = append(verbs, a.Verb)
+		}
 	}
 	if want := []string{"log level", "activation create", "coordinator init"}; !slices.Equal(verbs, want) {
 		t.Errorf("acts %v, want %v", verbs, want)

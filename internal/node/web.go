@@ -87,8 +87,12 @@ func (s *server) offerSetup(ctx context.Context) error {
 // printSetup prints a new link and reports whether it could. Into the journal it prints how to
 // make one: whoever has the link becomes the owner.
 func (s *server) printSetup(ctx context.Context) bool {
+	what := "group"
+	if s.colleagues != nil {
+		what = "coordinator"
+	}
 	if journaled(s.Stdout, os.Getenv("JOURNAL_STREAM")) {
-		fmt.Fprintf(s.Stdout, "This group has no administrator yet. As root or as the user that this server runs as, make a link for the first one: countersign console link --data %s\n", s.Config.DataDir)
+		fmt.Fprintf(s.Stdout, "This %s has no administrator yet. As root or as the user that this server runs as, make a link for the first one: countersign console link --data %s\n", what, s.Config.DataDir)
 		return true
 	}
 	link, err := s.admin.SetupLink(ctx, "server "+s.Config.Name)
@@ -96,9 +100,9 @@ func (s *server) printSetup(ctx context.Context) bool {
 		s.own.Debug("no link for the first administrator yet", "error", err)
 		return false
 	}
-	fmt.Fprintf(s.Stdout, "This group has no administrator yet. Whoever opens this link first, until %s, becomes its owner:\n\n  %s\n\n"+
-		"The certificate is of the group's own authority, %s/%s. Another link: countersign console link --data %[3]s\n",
-		link.Expires.Local().Format("15:04"), link.Link.Expose(), s.Config.DataDir, caName)
+	fmt.Fprintf(s.Stdout, "This %s has no administrator yet. Whoever opens this link first, until %s, becomes its owner:\n\n  %s\n\n"+
+		"The certificate is of the %[1]s's own authority, %[4]s/%[5]s. Another link: countersign console link --data %[4]s\n",
+		what, link.Expires.Local().Format("15:04"), link.Link.Expose(), s.Config.DataDir, caName)
 	return true
 }
 
