@@ -44,7 +44,7 @@ type Invitation struct {
 	Link     *secret.Wire `json:"link,omitempty" doc:"shown only this once"`
 	Code     *secret.Wire `json:"code,omitempty" doc:"shown only this once; typed at the URL"`
 	URL      string       `json:"url" doc:"of the page that it is for"`
-	Password bool         `json:"asks_password" doc:"the user's password is asked for besides"`
+	Password bool         `json:"first_factor" doc:"the user is asked for their first factor besides"`
 	Expires  time.Time    `json:"expires"`
 }
 
