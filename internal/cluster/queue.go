@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -104,11 +105,27 @@ func (q *queue) withdraw(p *proposal) bool {
 // lane sends batches until nothing waits.
 func (q *queue) lane() {
 	for {
+		q.gather()
 		batch := q.take()
 		if len(batch) == 0 {
 			return
 		}
 		q.run(batch)
+	}
+}
+
+// gather lets those who can run do so first, as long as that brings further commits: one batch
+// then serves more of them. With nobody about it takes no time.
+func (q *queue) gather() {
+	for before := -1; ; {
+		q.mu.Lock()
+		n := len(q.waiting)
+		q.mu.Unlock()
+		if n <= before || n >= q.limit {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 

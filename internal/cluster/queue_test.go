@@ -107,6 +107,38 @@ func enqueue(ctx context.Context, q *queue, p *proposal) chan outcome {
 	}
 }
 
+// Those who can run hand their commits in before the first batch leaves.
+func TestBatchGathers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // or they run beside the lane
+	const rounds, each = 10, 8
+	first := 0
+	for range rounds { // the scheduler may take the lane first once in a while
+		q, sends := heldQueue(t, 64)
+		outs := make(chan outcome, each)
+		for i := range each {
+			p := proposalOf(t, "", fmt.Sprint("k", i))
+			go func() { outs <- q.do(t.Context(), p) }()
+		}
+		for left := each; left > 0; {
+			batch := <-sends
+			n := len(strings.Fields(keysOf(batch.req)))
+			if left == each {
+				first += n
+			}
+			left -= n
+			batch.answer <- nil
+		}
+		for range each {
+			if o := <-outs; !o.ok {
+				t.Fatalf("%+v", o)
+			}
+		}
+	}
+	if first < 3*rounds {
+		t.Errorf("%d commits in the first batches of %d rounds of %d", first, rounds, each)
+	}
+}
+
 func TestBatches(t *testing.T) {
 	q, sends := heldQueue(t, 4)
 	first := make(chan outcome, 1)

@@ -69,7 +69,7 @@ func (t *Trail) poisoned(err error) error {
 // drain writes until nothing is pending.
 func (t *Trail) drain() error {
 	for {
-		runtime.Gosched() // let those who were just answered come back first: one sync serves more
+		t.gather()
 		t.mu.Lock()
 		t.out.batch, t.pending = t.pending, t.out.batch[:0]
 		t.size = 0
@@ -80,6 +80,21 @@ func (t *Trail) drain() error {
 		if err := t.commit(t.out.batch); err != nil {
 			return err
 		}
+	}
+}
+
+// gather lets those who can run do so first, as long as that brings further requests: one sync
+// then serves more of them. With nobody about it takes no time.
+func (t *Trail) gather() {
+	for before := -1; ; {
+		t.mu.Lock()
+		n := len(t.pending)
+		t.mu.Unlock()
+		if n <= before {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 
