@@ -80,15 +80,16 @@ window.addEventListener("pageshow", () => { for (const b of document.querySelect
 
 localTimes(document);
 
-// data-away: a link to a server that starts over; the page goes there when it answers again.
+// data-away: a part of a page that answers 401 when the server has started over, which ends every
+// session; the page then goes where its link leads.
 for (const link of document.querySelectorAll("a[data-away]")) {
-  let away = false;
   const look = async () => {
     try {
-      await fetch(link.dataset.away, { redirect: "manual", headers: { "Countersign-Poll": "1" }, credentials: "omit" });
-      if (away) return location.assign(link.href);
+      const headers = { "Countersign-Part": "1", "Countersign-Poll": "1" };
+      const answer = await fetch(link.dataset.away, { headers, credentials: "same-origin", redirect: "error" });
+      if (answer.status === 401) return location.assign(link.href);
     } catch {
-      away = true;
+      // it is away
     }
     setTimeout(look, 500);
   };
