@@ -51,7 +51,8 @@ type manifest struct {
 	Members []mfa.Member `json:"members,omitempty"` // servers of the group, to be asked before a restore
 	CA      []byte       `json:"ca,omitempty"`      // SHA-256 of the certificate of the group's CA (DER)
 
-	local bool // no backup, but a snapshot that the server itself kept
+	local bool   // no backup, but a snapshot that the server itself kept
+	trail string // folder of the trail that lies beside that
 }
 
 // what is the word for what m is of.

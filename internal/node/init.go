@@ -70,9 +70,9 @@ func (s *server) foundDatabase(ctx context.Context, group, verb, detail string) 
 	return err
 }
 
-// claim makes sure that the folder is empty, makes this server's keys in it, and returns
+// claim makes sure that the folder is empty, but for what may be there, makes this server's keys in it, and returns
 // what takes everything away again that was made since, but for what is to be kept.
-func (s *server) claim() (undo func(keep ...string), err error) {
+func (s *server) claim(may ...string) (undo func(keep ...string), err error) {
 	dir := s.Config.DataDir
 	before, err := os.ReadDir(dir)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *server) claim() (undo func(keep ...string), err error) {
 	for _, e := range before {
 		had[e.Name()] = true
 		// Keys may be there, left by a founding that was interrupted, or laid out before.
-		if !slices.Contains([]string{keysDir, leftDir, "lost+found", "lock"}, e.Name()) {
+		if !slices.Contains([]string{keysDir, leftDir, "lost+found", "lock"}, e.Name()) && !slices.Contains(may, e.Name()) {
 			return nil, s.used()
 		}
 	}

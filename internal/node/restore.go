@@ -22,7 +22,8 @@ import (
 // RestoreBackup fills the empty data folder of this machine from a backup and starts a new
 // epoch in it. The servers that the backup records are asked first: while the group has a
 // master that answers, confirm must be the GROUP/EPOCH that ends with that; otherwise it may
-// be "". What the lost
+// be "". A folder that holds nothing but a trail counts as empty: what that has settled since
+// the backup is merged, and the trail goes on. What the lost
 // server may have accepted after the backup was made is not accepted again: time steps up
 // to now are refused, recovery codes and passes void, counters held until they are
 // resynchronised.
@@ -43,7 +44,7 @@ func restoreFolder(ctx context.Context, o Options, confirm string, read func(s *
 	if err := o.Config.PrepareDataDir(); err != nil {
 		return err
 	}
-	undo, err := s.claim()
+	undo, err := s.claim(trailDir)
 	if err != nil {
 		return err
 	}
@@ -78,8 +79,12 @@ func (s *server) restoreGroup(ctx context.Context, m manifest, keys keyring.Keys
 		return err
 	}
 	var h held
+	var survived survived
 	err = s.restore(ctx, m, epoch, keys, snapshot, func(ctx context.Context) error {
 		if h, err = s.holdBack(ctx); err != nil {
+			return err
+		}
+		if survived, err = s.mergeSurviving(ctx, m, filepath.Dir(snapshot)); err != nil {
 			return err
 		}
 		return s.noteRestore(ctx, m)
@@ -91,6 +96,7 @@ func (s *server) restoreGroup(ctx context.Context, m manifest, keys keyring.Keys
 		"Refused until they are renewed: %d sets of recovery codes and passes; until they are resynchronised: %d counter tokens (`countersign credential resync`).\n"+
 		"Time-based codes up to now, and of as many steps more as totp_window says, are refused (30 to 60 seconds, as a rule); the next ones pass.\n",
 		m.Group, m.what(), m.Created.Format(time.RFC3339), m.Epoch, m.Revision, epoch, h.users, h.void, h.counters)
+	fmt.Fprintln(s.Stdout, survived)
 	if len(s.formerly) > 0 {
 		fmt.Fprintf(s.Stdout, "The group used the coordinator at %s. Restored, it is its own coordinator: that one knows nothing of this machine's keys. Take\n"+
 			"coordinator.urls out of the node file, set listen.coordinator if other servers are to join, and have the coordinator forget the group:\n"+

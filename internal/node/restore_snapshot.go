@@ -69,7 +69,7 @@ func (s *server) readSnapshot(ctx context.Context, file, work string) (m manifes
 		return m, keys, err
 	}
 	m = manifest{V: manifestVersion, Group: was.Group, Server: s.Config.Name, Epoch: max(was.Epoch, was.Highest), Revision: info.Revision,
-		Created: made, CA: ca, Size: info.Size, local: true}
+		Created: made, CA: ca, Size: info.Size, local: true, trail: filepath.Join(old, trailDir)}
 	return m, keys, look.readRecords(ctx, &m, &keys, filepath.Join(work, snapshotName))
 }
 
