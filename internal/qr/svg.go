@@ -35,7 +35,7 @@ func SVG(w io.Writer, text string) error {
 		}
 	}
 	side := size + 2*quiet
-	if _, err := fmt.Fprintf(w, `<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" shape-rendering="crispEdges">`+
+	if _, err := fmt.Fprintf(w, `<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" aria-hidden="true" shape-rendering="crispEdges">`+
 		`<rect width="%d" height="%d" fill="#fff"/><path fill="#000" d="%s"/></svg>`, side, side, side, side, path.String()); err != nil {
 		return fmt.Errorf("write the QR code: %w", err)
 	}

@@ -26,11 +26,53 @@ async function fetchPart(url, active, signal) {
   return answer.text();
 }
 
+// What is wider than its box is scrolled by keyboard too, and says what it is.
+function scrollers(root) {
+  for (const box of root.querySelectorAll(".wide")) {
+    const wide = box.scrollWidth > box.clientWidth;
+    box.tabIndex = wide ? 0 : -1;
+    if (!wide) continue;
+    box.setAttribute("role", "group");
+    const section = box.closest("section");
+    const name = section?.getAttribute("aria-label") ?? section?.querySelector("h2")?.textContent ?? document.querySelector("h1")?.textContent;
+    box.setAttribute("aria-label", name ?? "");
+  }
+}
+
+// data-say: what a screen reader is told of a part, when that has changed. The rest of the part
+// changes in silence.
+function tell(before, target) {
+  const now = what(target);
+  const said = document.getElementById("said");
+  if (said && now && now !== before) said.textContent = now;
+}
+
+function what(target) {
+  return [...target.querySelectorAll("[data-say]")].map((e) => e.textContent.replace(/\s+/g, " ").trim()).join(" ");
+}
+
 function put(target, html) {
+  outdated(target, false);
   if (target.contains(document.activeElement)) return;
+  const before = what(target);
   target.innerHTML = html;
   localTimes(target);
-  target.classList.remove("stale");
+  scrollers(target);
+  tell(before, target);
+}
+
+// What a page shows is old once it could not be fetched: it says so, until it can again.
+function outdated(target, is) {
+  if (target.classList.contains("stale") === is) return;
+  target.classList.toggle("stale", is);
+  const note = document.getElementById("outdated");
+  if (!note) return;
+  note.replaceChildren();
+  if (!document.querySelector(".stale")) return;
+  const p = document.createElement("p");
+  p.className = "note warn";
+  p.textContent = note.dataset.text;
+  note.append(p);
 }
 
 // data-poll: an element whose content is fetched again every data-every milliseconds while
@@ -41,7 +83,7 @@ for (const live of document.querySelectorAll("[data-poll]")) {
       try {
         put(live, await fetchPart(live.dataset.poll, false));
       } catch {
-        live.classList.add("stale");
+        outdated(live, true);
       }
     }
     setTimeout(look, Number(live.dataset.every) || 3000);
@@ -63,7 +105,7 @@ for (const form of document.querySelectorAll("form[data-search]")) {
       put(target, html);
       history.replaceState(null, "", url);
     } catch (e) {
-      if (e.name !== "AbortError") target.classList.add("stale");
+      if (e.name !== "AbortError") outdated(target, true);
     }
   };
   form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 150); });
@@ -79,6 +121,8 @@ document.addEventListener("submit", (e) => {
 window.addEventListener("pageshow", () => { for (const b of document.querySelectorAll("button:disabled")) b.disabled = false; });
 
 localTimes(document);
+scrollers(document);
+window.addEventListener("resize", () => scrollers(document));
 
 // data-away: a part of a page that answers 401 when the server has started over, which ends every
 // session; the page then goes where its link leads.
