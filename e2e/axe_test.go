@@ -67,7 +67,7 @@ func (b *tab) looks(each func(look string)) {
 }
 
 // ids are what tells one page of a kind from another.
-var ids = regexp.MustCompile(`/[a-z2-7]{16}(/|$)`)
+var ids = regexp.MustCompile(`/[a-z2-7]{16}(/|$)|^/protect/[a-z]+$`)
 
 // crawl visits every page that links lead to from a path, one of each kind, and calls each
 // with it open.
@@ -76,7 +76,7 @@ func (b *tab) crawl(base, from string, each func(path string)) {
 	seen := map[string]bool{}
 	for next := []string{from}; len(next) > 0; next = next[1:] {
 		path := next[0]
-		kind := ids.ReplaceAllString(path, "/ID$1")
+		kind := ids.ReplaceAllString(path, "/one$1")
 		if seen[kind] {
 			continue
 		}
