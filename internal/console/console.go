@@ -65,7 +65,7 @@ func New(c Console) (*Console, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
 	})
-	d.handler = web.Guard(mux, d.Log)
+	d.handler = web.Guard(mux, d.Log, importPath)
 	return d, nil
 }
 

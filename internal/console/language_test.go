@@ -72,6 +72,9 @@ func TestTexts(t *testing.T) {
 	for _, p := range mfa.HelpDeskPermissions() {
 		named["permission."+p.String()] = true
 	}
+	for _, a := range bulkActs {
+		named["bulk."+a.Name] = true
+	}
 	for _, s := range admin.Scopes() {
 		named["scope."+s] = true
 	}

@@ -20,11 +20,12 @@ type userList struct {
 	State  string
 	admin.UserList
 	Total int
+	Acts  []bulkAct // that the visitor may do to many at once
 }
 
 func usersPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	q := r.URL.Query()
-	l := userList{Search: q.Get("search"), State: q.Get("state"), Total: c.Admin.Users.CountUsers()}
+	l := userList{Search: q.Get("search"), State: q.Get("state"), Total: c.Admin.Users.CountUsers(), Acts: bulkOf(v)}
 	switch l.State {
 	case "", mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String():
 	default:

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 )
 
 // contentPolicy says what a page may load and do. There is no script and no style in a page itself,
@@ -18,8 +19,9 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 // maxForm bounds a request's body in bytes.
 const maxForm = 256 << 10
 
-// Guard is what every request passes before anything else looks at it.
-func Guard(next http.Handler, log *slog.Logger) http.Handler {
+// Guard is what every request passes before anything else looks at it. To the paths files come,
+// which may be larger than a form.
+func Guard(next http.Handler, log *slog.Logger, files ...string) http.Handler {
 	foreign := http.NewCrossOriginProtection() // by Sec-Fetch-Site and Origin; no token in a form
 	foreign.SetDenyHandler(http.HandlerFunc(refuseForeign))
 	inner := foreign.Handler(next)
@@ -42,7 +44,11 @@ func Guard(next http.Handler, log *slog.Logger) http.Handler {
 				panic(http.ErrAbortHandler) // the connection ends, the server lives
 			}
 		}()
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		limit := int64(maxForm)
+		if slices.Contains(files, r.URL.Path) {
+			limit = keptSize
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		inner.ServeHTTP(w, r)
 	})
 }
