@@ -16,16 +16,28 @@ import (
 // processor time of a busy server with 100 000 users.
 const heapGrowth = 400
 
+// heapFloor is up to where the heap may grow at least, as a part of the memory that there
+// is. A run looks through all that lives, whatever was made since the last one: while that is
+// little beside the machine, fewer runs cost memory that nobody else has asked for.
+const heapFloor = 16
+
 // tuneMemory lets the heap grow, but not to more than half of the memory that there is:
 // near that the collector runs more often. Who sets GOGC or GOMEMLIMIT decides instead.
-func tuneMemory(env func(string) string) {
+// The caller keeps what it returns as long as the server runs.
+func tuneMemory(env func(string) string) (ballast []byte) {
 	total := memory("/")
 	if total == 0 || env("GOGC") != "" || env("GOMEMLIMIT") != "" {
-		return
+		return nil
 	}
 	debug.SetGCPercent(heapGrowth)
 	debug.SetMemoryLimit(total / 2)
+	return make([]byte, ballastSize(total))
 }
+
+// ballastSize returns the bytes that are to live beside all else, so that the heap may grow
+// to total/heapFloor before the collector runs. Nobody touches them: the system gives no
+// memory for them.
+func ballastSize(total int64) int64 { return total / heapFloor * 100 / (heapGrowth + 100) }
 
 // giveBackMemory gives the system what a start has used and the server needs no longer: with
 // 100 000 users most of what it has.

@@ -3,6 +3,9 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 )
 
@@ -39,5 +42,24 @@ func TestMemory(t *testing.T) {
 				t.Errorf("%d bytes, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// A heap in which little lives may grow to its floor all the same.
+func TestHeapFloor(t *testing.T) {
+	const total = 4 << 30
+	defer debug.SetGCPercent(debug.SetGCPercent(heapGrowth))
+	goal := func() int64 {
+		runtime.GC()
+		s := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+		metrics.Read(s)
+		return int64(s[0].Value.Uint64())
+	}
+	without := goal()
+	ballast := make([]byte, ballastSize(total))
+	with := goal()
+	runtime.KeepAlive(ballast)
+	if without >= total/heapFloor || with < total/heapFloor {
+		t.Errorf("the collector runs at %d bytes, with ballast at %d; want below and above %d", without, with, total/heapFloor)
 	}
 }

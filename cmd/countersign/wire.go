@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"countersign/internal/admin"
@@ -126,7 +127,8 @@ func (w wiring) options(c config.Config) node.Options {
 
 // server runs a server, or a demo.
 func (w wiring) server(ctx context.Context, g cli.Globals, demo bool) error {
-	tuneMemory(w.Env)
+	ballast := tuneMemory(w.Env)
+	defer runtime.KeepAlive(ballast)
 	if !demo {
 		c, err := w.load(g)
 		if err != nil {
