@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 )
 
 // The lives of invitations.
@@ -73,7 +73,7 @@ func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest)
 	if err != nil {
 		return Invitation{}, err
 	}
-	why := strings.TrimSuffix("invitation by "+what+": "+strings.TrimSpace(r.Why), ": ")
+	why := strings.TrimSuffix(invitedBy+what+": "+strings.TrimSpace(r.Why), ": ")
 	if len(why) > 256 {
 		return Invitation{}, invalid("why: too long")
 	}
@@ -81,12 +81,8 @@ func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest)
 	if err != nil {
 		return Invitation{}, err
 	}
-	for _, c := range a.Credentials { // those before: none is good beside this one
-		if c.Method == mfa.MethodTAP && slices.Equal(c.Scope, []string{entrance}) && strings.HasPrefix(c.Why, "invitation by ") {
-			if err := s.Remove(ctx, by, string(a.User.ID), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
-				return Invitation{}, fmt.Errorf("the invitation before could not be withdrawn: %w", err)
-			}
-		}
+	if err := s.withdraw(ctx, by, a); err != nil { // those before: none is good beside this one
+		return Invitation{}, err
 	}
 	page := s.Portal.PortalURL() + "/welcome"
 	out := Invitation{Login: a.User.Login, URL: page, Password: password, Expires: *made.Expires}
@@ -96,6 +92,22 @@ func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest)
 		out.Link = secret.NewWire(page + "?" + url.Values{"code": {string(code.Expose())}}.Encode())
 	}
 	return out, nil
+}
+
+// invitedBy is how the reason of a pass begins that is an invitation.
+const invitedBy = "invitation by "
+
+// withdraw removes the invitations that an account has.
+func (s *Service) withdraw(ctx context.Context, by string, a settlement.Account) error {
+	for _, c := range a.Credentials {
+		if c.Method != mfa.MethodTAP || len(c.Scope) != 1 || !strings.HasPrefix(c.Why, invitedBy) {
+			continue
+		}
+		if err := s.Remove(ctx, by, string(a.User.ID), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
+			return fmt.Errorf("invitation %s of %s could not be withdrawn: %w", c.ID, a.User.Login, err)
+		}
+	}
+	return nil
 }
 
 // Invite makes an invitation for a user.

@@ -77,8 +77,8 @@ func (o Own) Begin(ctx context.Context, label string) (Created, error) {
 	return o.s.add(ctx, o.by.By, string(o.by.User), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
 }
 
-// Prove has a token serve after one right code, which is spent by that. For wrong codes see
-// Service.Confirm.
+// Prove has a token serve after one right code, which is spent by that; invitations have served
+// their purpose then. For wrong codes see Service.Confirm.
 func (o Own) Prove(ctx context.Context, id string, code secret.Text) (Credential, error) {
 	if err := o.may(policy.SelfTOTP); err != nil {
 		return Credential{}, err
@@ -90,7 +90,15 @@ func (o Own) Prove(ctx context.Context, id string, code secret.Text) (Credential
 	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP {
 		return Credential{}, invalid("a %s is not proven by a code", c.Method)
 	}
-	return o.s.Confirm(ctx, o.by.By, string(o.by.User), id, Codes{Codes: []secret.Wire{{Text: code}}})
+	proven, err := o.s.Confirm(ctx, o.by.By, string(o.by.User), id, Codes{Codes: []secret.Wire{{Text: code}}})
+	if err != nil {
+		return proven, err
+	}
+	a, err := o.s.account(ctx, string(o.by.User))
+	if err != nil {
+		return proven, err
+	}
+	return proven, o.s.withdraw(ctx, o.by.By, a)
 }
 
 // Rename gives a credential another label.

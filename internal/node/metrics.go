@@ -17,6 +17,7 @@ type metrics struct {
 	registry     *prometheus.Registry
 	radius       []prometheus.Counter // by outcome
 	attempts     *prometheus.CounterVec
+	disowned     prometheus.Counter
 	seconds      *prometheus.HistogramVec
 	verdicts     atomic.Uint64
 	unreplicated atomic.Uint64
@@ -32,7 +33,9 @@ func newMetrics() *metrics {
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "countersign_attempt_seconds", Help: "From the first packet of an attempt to its verdict, waiting for the user included.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}}, []string{"front_end", "verdict"})
-	m.registry.MustRegister(packets, m.attempts, m.seconds)
+	m.disowned = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_sign_ins_disowned_total", Help: "Sign-ins of which the user says that it was not them."})
+	m.registry.MustRegister(packets, m.attempts, m.seconds, m.disowned)
 	for _, o := range radiusd.Outcomes() {
 		m.radius = append(m.radius, packets.WithLabelValues(o.String()))
 	}

@@ -11,6 +11,8 @@ import (
 	"countersign/internal/adminapi"
 	"countersign/internal/console"
 	"countersign/internal/group"
+	"countersign/internal/mfa"
+	"countersign/internal/portal"
 	"countersign/internal/session"
 )
 
@@ -24,7 +26,8 @@ func (g groupView) Overview(ctx context.Context) (group.Overview, error) { retur
 func (s *server) assembleWeb() {
 	s.sessions = &session.Keeper{Server: s.Config.Name, Store: s.store, Now: s.Now, Log: s.log.Logger("session")}
 	s.admin.Sessions, s.admin.Sealed, s.admin.Web = s.sessions, s.store, s.webURL
-	s.enroll.Sessions = s.sessions
+	s.enroll.Sessions, s.enroll.Portal = s.sessions, s.admin
+	s.admin.Portal, s.admin.Notices, s.admin.Disowned = s.portalURL, s.store, s.disowned
 }
 
 // web is everything that is served over https: the API under its prefix, its description
@@ -44,7 +47,31 @@ func (s *server) web(api http.Handler) (http.Handler, error) {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	mux.Handle("/", pages)
+	own, err := portal.New(portal.Portal{
+		Server: s.Config.Name, GroupName: s.node.Group(), Admin: s.admin, Enroll: s.enroll, Engine: decider{s},
+		Sessions: s.sessions, Now: portal.Clock(s.Now), Log: s.log.Logger("portal"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	mux.Handle(portal.Base+"/", own)
+	mux.Handle(portal.Base, own)
 	return mux, nil
+}
+
+// portalURL is where people find the portal; "": nowhere.
+func (s *server) portalURL() string {
+	if base := s.webURL(); base != "" {
+		return base + portal.Base
+	}
+	return ""
+}
+
+// disowned raises the alarm about a sign-in of which its user says that it was not theirs.
+func (s *server) disowned(a mfa.Attempt) {
+	s.metrics.disowned.Inc()
+	s.own.Warn("a user says that a sign-in was not theirs, and is kept out", "user", a.User, "attempt", a.ID, "at", a.Time, "application", a.Application,
+		"verdict", a.Verdict, "source", a.Source, "next", "look at the sign-ins of the user (countersign audit list --user), have the password changed, then countersign user unblock")
 }
 
 // webURL is where people find this server's pages; "": nowhere.

@@ -1,0 +1,22 @@
+package portal
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+)
+
+// Sessions keeps people signed in; package session does. Check returns session.ErrNone for a
+// token that opens nothing.
+type Sessions interface {
+	Begin(ctx context.Context, n mfa.Session) (secret.Text, mfa.Session, error)
+	Check(ctx context.Context, token secret.Text, active bool) (mfa.Session, error)
+	Renew(ctx context.Context, old mfa.Session) (secret.Text, mfa.Session, error)
+	End(ctx context.Context, id mfa.SessionID) error
+	IsFresh(n mfa.Session) bool
+}
+
+// Clock returns the time; time.Now outside tests.
+type Clock func() time.Time

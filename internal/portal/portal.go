@@ -1,0 +1,137 @@
+// Package portal is where users take care of themselves: second factors, recovery codes,
+// password, recent sign-ins. They come in through the engine, with two factors, or once by an
+// invitation. It decides nothing: what users may do with their own account say packages admin
+// and enroll.
+package portal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+
+	"countersign/internal/admin"
+	"countersign/internal/enroll"
+	"countersign/internal/mfa"
+	"countersign/internal/session"
+	"countersign/internal/web"
+)
+
+// Base is the path that all pages lie under.
+const Base = "/portal"
+
+// home is the page that everything leads back to.
+const home = Base + "/"
+
+// Portal serves the pages. All exported fields must be set; call New.
+type Portal struct {
+	Server    string // this server's name
+	GroupName string
+	Admin     *admin.Service
+	Enroll    *enroll.Service
+	Engine    mfa.Authenticator
+	Sessions  Sessions
+	Now       Clock
+	Log       *slog.Logger
+
+	editions  map[string]edition // by language
+	assets    web.Assets
+	strangers *web.Limits
+	handler   http.Handler
+}
+
+// New completes p and returns it.
+func New(p Portal) (*Portal, error) {
+	var err error
+	if p.assets, err = web.LoadAssets(Base + "/assets/"); err != nil {
+		return nil, err
+	}
+	if p.editions, err = loadEditions(p.assets); err != nil {
+		return nil, err
+	}
+	p.strangers = &web.Limits{}
+	d, mux := &p, http.NewServeMux()
+	mux.Handle("GET "+Base+"/assets/{file}", d.assets)
+	mux.Handle("GET "+Base+"/{$}", d.visited(route{do: homePage}))
+	mux.Handle("GET "+Base, http.RedirectHandler(home, http.StatusSeeOther))
+	d.strangersRoutes(mux)
+	for pattern, one := range routes {
+		mux.HandleFunc(pattern, d.visited(one))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		d.fail(w, r, nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
+	})
+	d.handler = web.Guard(mux, d.Log)
+	return d, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// route is one page or act of somebody who is signed in, on nobody but themselves.
+type route struct {
+	fresh bool // both factors must have been proven a moment ago
+	do    func(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error
+}
+
+// routes are all but the start page. A form is sent to the page that it is on, or to a verb
+// behind that.
+var routes = map[string]route{
+	"GET /portal/token":                 {true, tokenPage},
+	"POST /portal/token":                {true, beginToken},
+	"POST /portal/token/prove":          {false, proveToken}, // with a code that only the new key gives
+	"GET /portal/recovery":              {true, recoveryPage},
+	"POST /portal/recovery":             {true, makeRecovery},
+	"GET /portal/factor/{id}":           {true, factorPage},
+	"POST /portal/factor/{id}/rename":   {true, renameFactor},
+	"POST /portal/factor/{id}/remove":   {true, removeFactor},
+	"GET /portal/password":              {true, passwordPage},
+	"POST /portal/password":             {true, changePassword},
+	"GET /portal/phone":                 {true, phonePage},
+	"POST /portal/phone":                {true, changePhone},
+	"GET /portal/sign-ins":              {false, signInsPage},
+	"GET /portal/sign-ins/{id}":         {false, disownPage},
+	"POST /portal/sign-ins/{id}/not-me": {false, disown}, // whoever is in a hurry is right
+}
+
+// visited serves a route to somebody who is signed in.
+func (p *Portal) visited(one route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := p.visitor(r)
+		switch {
+		case errors.Is(err, session.ErrNone):
+			p.sendToSignIn(w, r)
+			return
+		case err != nil:
+			p.fail(w, r, nil, err)
+			return
+		case one.fresh && !v.Fresh:
+			to := r.URL.EscapedPath()
+			if base := path.Base(to); r.Method != http.MethodGet && (base == "rename" || base == "remove") {
+				to = path.Dir(to)
+			}
+			http.Redirect(w, r, Base+"/confirm?"+url.Values{"back": {to}}.Encode(), http.StatusSeeOther)
+			return
+		}
+		if err := one.do(p, w, r, v); err != nil {
+			p.fail(w, r, v, err)
+		}
+	}
+}
+
+// fail shows a page that says, in words for somebody who runs no servers, that something was
+// not done. What exactly is in the log.
+func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
+	status := web.StatusOf(err)
+	if status >= http.StatusInternalServerError {
+		p.Log.Error("portal", "path", r.URL.Path, "error", err)
+	}
+	p.show(w, r, status, "error", view{Who: v, Title: "title.error", Data: fmt.Sprintf("error.%d", status)})
+}
+
+// done is where a form leads that did what it should, with a word about it.
+func done(w http.ResponseWriter, r *http.Request, to, key string) {
+	http.Redirect(w, r, to+"?"+url.Values{"done": {key}}.Encode(), http.StatusSeeOther)
+}

@@ -1,0 +1,200 @@
+package portal
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/web"
+)
+
+// strangersRoutes are those that need no session.
+func (p *Portal) strangersRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+Base+"/sign-in", p.signInPage)
+	mux.HandleFunc("POST "+Base+"/sign-in", p.limited(p.signIn))
+	mux.HandleFunc("GET "+Base+"/welcome", p.welcomePage)
+	mux.HandleFunc("POST "+Base+"/welcome", p.limited(p.welcome))
+	mux.HandleFunc("GET "+Base+"/confirm", p.confirmPage)
+	mux.HandleFunc("POST "+Base+"/confirm", p.limited(p.confirm))
+	mux.HandleFunc("POST "+Base+"/sign-out", p.signOut)
+	mux.HandleFunc("POST "+Base+"/language", p.chooseLanguage)
+}
+
+// limited refuses an address that makes too many requests.
+func (p *Portal) limited(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, address := web.Source(r); !p.strangers.Allow(address, p.Now()) {
+			w.Header().Set("Retry-After", "60")
+			p.fail(w, r, nil, web.ErrTooMany)
+			return
+		}
+		do(w, r)
+	}
+}
+
+// question is what the sign-in pages show: the first asks for the password, the second, with
+// a handle, for the code.
+type question struct {
+	Action string // where the form goes
+	Login  string
+	Fixed  bool   // the login is known and not asked for
+	Handle string // of the challenge, for the browser to bring back
+	Prompt string
+	Code   string // welcome: what the link carries
+	Back   string
+}
+
+// leg is one leg of a sign-in at the application of that name, with what all of them have.
+func (p *Portal) leg(r *http.Request, name, login string) (mfa.Request, error) {
+	app, err := p.Admin.BuiltIn(r.Context(), name)
+	if err == nil && name == application && app.FirstFactor == mfa.FirstFactorNone {
+		err = errors.New("the application portal checks no password, so the portal stays shut: countersign application set portal --first-factor local")
+	}
+	q := mfa.Request{Application: app.ID, FrontEnd: "portal", Login: login, Caps: mfa.CanPrompt}
+	q.Peer, q.Source = web.Source(r)
+	return q, err
+}
+
+// answered makes a leg of what the form holds: a password, or the answer to a challenge.
+func answered(r *http.Request, q mfa.Request) mfa.Request {
+	h := r.PostFormValue("handle")
+	if h == "" {
+		q.Password = secret.FromString(r.PostFormValue("password"))
+		return q
+	}
+	var err error
+	if q.Handle, err = base64.RawURLEncoding.DecodeString(h); err != nil || len(q.Handle) > 255 {
+		q.Handle, q.Refuse = nil, mfa.MalformedRequest
+	}
+	q.Answer = secret.FromString(r.PostFormValue("code"))
+	return q
+}
+
+// proven reports the user if a decision lets somebody in who has proven what there is to be
+// proven: nobody is exempt here.
+func proven(d mfa.Decision) (mfa.UserID, bool) {
+	return d.User, d.Verdict == mfa.Accept && d.Reason == mfa.OK && d.User != ""
+}
+
+// ask has the engine decide what the form holds. It reports the user who has proven both
+// factors; otherwise it has answered with the next question or the refusal.
+func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q question) (mfa.UserID, bool) {
+	leg, err := p.leg(r, application, q.Login)
+	if err != nil {
+		p.fail(w, r, v, err)
+		return "", false
+	}
+	leg = answered(r, leg)
+	d, err := p.Engine.Authenticate(r.Context(), leg)
+	if err != nil {
+		p.fail(w, r, v, errors.Join(mfa.ErrUnavailable, err))
+		return "", false
+	}
+	if user, ok := proven(d); ok {
+		return user, true
+	}
+	p.next(w, r, v, q, d, leg.Handle != nil)
+	return "", false
+}
+
+// next shows what comes after a decision that lets nobody in: the question for the code, again
+// if one was wrong, or the refusal.
+func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q question, d mfa.Decision, wrong bool) {
+	page := view{Who: v, Title: "title.sign-in"}
+	switch {
+	case q.Fixed:
+		page.Title = "title.confirm"
+	case q.Action == welcomePath:
+		page.Title = "title.welcome"
+	}
+	status, name := http.StatusOK, "sign-in"
+	switch {
+	case d.Verdict == mfa.Challenge:
+		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.edition(r).texts.Prompt(d.Message, p.editions[mfa.Languages[0].ID].texts)
+		if wrong {
+			page.Error = p.say(r, "signin.wrong")
+		}
+	case q.Action == welcomePath:
+		status, name, page.Error = http.StatusUnauthorized, "welcome", p.say(r, "welcome.refused", d.Attempt)
+	case d.Verdict == mfa.Accept:
+		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.onefactor", d.Attempt)
+	default:
+		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.refused", d.Attempt)
+	}
+	page.Data = q
+	p.show(w, r, status, name, page)
+}
+
+func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request) {
+	back := localPath(r.URL.Query().Get("back"))
+	if _, err := p.visitor(r); err == nil {
+		http.Redirect(w, r, back, http.StatusSeeOther)
+		return
+	}
+	p.show(w, r, http.StatusOK, "sign-in", view{Data: question{Action: Base + "/sign-in", Back: back}})
+}
+
+// signIn takes one step of signing in.
+func (p *Portal) signIn(w http.ResponseWriter, r *http.Request) {
+	q := question{Action: Base + "/sign-in", Login: r.PostFormValue("login"), Back: localPath(r.PostFormValue("back"))}
+	if user, ok := p.ask(w, r, nil, q); ok {
+		p.enter(w, r, user, q.Back)
+	}
+}
+
+// enter signs a user in and leads to a page.
+func (p *Portal) enter(w http.ResponseWriter, r *http.Request, user mfa.UserID, to string) {
+	if err := p.signedIn(w, r, user); err != nil {
+		p.fail(w, r, nil, err)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) {
+	if n, err := p.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
+		if err := p.Sessions.End(r.Context(), n.ID); err != nil {
+			p.fail(w, r, nil, err)
+			return
+		}
+	}
+	web.SetCookie(w, cookieName, secret.Text{})
+	http.Redirect(w, r, Base+"/sign-in", http.StatusSeeOther)
+}
+
+// confirmPage asks somebody who is signed in for both factors once more.
+func (p *Portal) confirmPage(w http.ResponseWriter, r *http.Request) {
+	v, err := p.visitor(r)
+	if err != nil {
+		p.sendToSignIn(w, r)
+		return
+	}
+	p.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
+		Data: question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.URL.Query().Get("back"))}})
+}
+
+func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {
+	v, err := p.visitor(r)
+	if err != nil {
+		p.sendToSignIn(w, r)
+		return
+	}
+	q := question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.PostFormValue("back"))}
+	user, ok := p.ask(w, r, v, q)
+	switch {
+	case !ok:
+		return
+	case user != v.User: // the login is the session's own, so this is a mistake of ours
+		p.fail(w, r, v, mfa.ErrForbidden)
+		return
+	}
+	token, _, err := p.Sessions.Renew(r.Context(), v.Session)
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	web.SetCookie(w, cookieName, token)
+	http.Redirect(w, r, q.Back, http.StatusSeeOther)
+}

@@ -1,0 +1,88 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"countersign/internal/admin"
+	"countersign/internal/enroll"
+	"countersign/internal/mfa"
+	"countersign/internal/session"
+	"countersign/internal/web"
+)
+
+const (
+	application = admin.PortalApplication
+	cookieName  = "__Host-portal"
+)
+
+// visitor is somebody who is signed in, and all that they may touch: their own account.
+type visitor struct {
+	mfa.Session
+	Person  mfa.User
+	Fresh   bool // what needs a proof of both factors needs no other now
+	account admin.Own
+	factors enroll.Own
+}
+
+// visitor returns who makes a request, looked at anew with each: whoever is blocked, removed
+// or denied is out at once.
+func (p *Portal) visitor(r *http.Request) (*visitor, error) {
+	n, err := p.Sessions.Check(r.Context(), web.Cookie(r, cookieName), true)
+	if err != nil {
+		return nil, err
+	}
+	if n.Application != application || n.Setup {
+		return nil, session.ErrNone
+	}
+	u, err := p.Admin.Resolve(r.Context(), string(n.User))
+	switch {
+	case errors.Is(err, mfa.ErrNotFound):
+		return nil, session.ErrNone
+	case err != nil:
+		return nil, err
+	case u.State == mfa.StateDenied, u.BlockedAt(p.Now()):
+		return nil, session.ErrNone
+	}
+	by := mfa.Caller{By: u.Login + " (portal)", User: u.ID, Session: n.ID}
+	return &visitor{Session: n, Person: u, Fresh: p.Sessions.IsFresh(n), account: p.Admin.Own(by), factors: p.Enroll.Own(by)}, nil
+}
+
+// localPath returns where a form or link wants to go back to, if that is a page of the portal,
+// and its start otherwise.
+func localPath(to string) string {
+	if to = web.LocalPath(to); strings.HasPrefix(to, home) {
+		return to
+	}
+	return home
+}
+
+// sendToSignIn sends a browser to the sign-in page, which leads back to a page, not to an act.
+func (p *Portal) sendToSignIn(w http.ResponseWriter, r *http.Request) {
+	to := Base + "/sign-in"
+	if r.Method == http.MethodGet && r.URL.Path != home {
+		to += "?" + url.Values{"back": {r.URL.RequestURI()}}.Encode()
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// signedIn gives the browser a new session of a user who has proven themselves, and ends the
+// one that it had.
+func (p *Portal) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
+	if old, err := p.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
+		if err := p.Sessions.End(r.Context(), old.ID); err != nil {
+			return err
+		}
+	}
+	token, _, err := p.Sessions.Begin(r.Context(), mfa.Session{User: user, Application: application})
+	if err != nil {
+		return err
+	}
+	web.SetCookie(w, cookieName, token)
+	if u, err := p.Admin.Resolve(r.Context(), string(user)); err == nil && u.Language != "" {
+		web.KeepLanguage(w, u.Language)
+	}
+	return nil
+}
