@@ -40,6 +40,7 @@ type Service struct {
 	Digests        Digests
 	Now            func() time.Time
 
+	Requests Requests // with idempotency keys
 	Sessions Sessions
 	Sealed   Sealed        // where the link for the first administrator is kept
 	Web      func() string // base URL of this server's pages; "": it serves none
@@ -47,6 +48,8 @@ type Service struct {
 	Portal   func() string     // base URL of the portal's pages; "": this server serves none
 	Notices  Notices           // may be nil
 	Disowned func(mfa.Attempt) // called with a sign-in of which the user says that it was not theirs; may be nil
+
+	requests requestCounts
 
 	mu     sync.Mutex
 	reseal Reseal

@@ -43,7 +43,7 @@ type Sealed interface {
 
 // SetupLink leads the first administrator to the console. Whoever has it becomes the owner.
 type SetupLink struct {
-	Link    *secret.Wire `json:"link" doc:"shown only once"`
+	Link    *secret.Wire `json:"link,omitempty" doc:"shown only once"`
 	Expires time.Time    `json:"expires"`
 }
 

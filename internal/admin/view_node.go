@@ -164,7 +164,7 @@ type ActivationRequest struct {
 
 // ActivationCode admits one server, once.
 type ActivationCode struct {
-	Code    *secret.Wire `json:"code" doc:"shown only once"`
+	Code    *secret.Wire `json:"code,omitempty" doc:"shown only once"`
 	Group   string       `json:"group"`
 	Role    string       `json:"role"`
 	Expires time.Time    `json:"expires"`

@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -36,6 +37,7 @@ type API struct {
 	huma   huma.API
 	mux    http.Handler
 
+	creators  map[string]creator // by the pattern of their route
 	examples  []example
 	elsewhere string // what is said of an operation that there is not; set by who makes the API
 	socket    bool   // it is served on a unix socket only, and takes no tokens
@@ -81,7 +83,7 @@ func blank(title, description, version string, log *slog.Logger) *API {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "no operation "+r.Method+" "+r.URL.Path+api.elsewhere)
 	})
-	api.mux = mux
+	api.mux = api.once(mux)
 	return api
 }
 
@@ -146,11 +148,13 @@ func (a *API) desk(ctx context.Context) desk {
 func route[In, Out any](a *API, need rule, method, path, summary string, do func(ctx context.Context, d desk, in *In) (Out, error)) {
 	handle := func(ctx context.Context, in *In) (out Out, err error) {
 		if out, err = do(ctx, a.desk(ctx), in); err != nil {
+			unsure(ctx, err)
 			err = a.problem(ctx, err)
 		}
 		return out, err
 	}
 	op := operation(need, method, path, summary)
+	a.creates(&op, reflect.TypeFor[Out]())
 	if _, ok := any(*new(Out)).(etagged); ok {
 		huma.Register(a.huma, op, func(ctx context.Context, in *In) (*tagged[Out], error) {
 			out, err := handle(ctx, in)

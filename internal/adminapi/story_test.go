@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,8 @@ func (passcodes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text
 type real struct {
 	*rig
 	store *store.Store
-	down  bool // the engine cannot decide
+	down  bool         // the engine cannot decide
+	fault atomic.Value // func(puts, deletes) storetest.Fault: what goes wrong in the database
 }
 
 func newReal(t *testing.T) *real {
@@ -67,7 +69,8 @@ func newReal(t *testing.T) *real {
 	must(err)
 	identity, err := keyring.NewIdentity()
 	must(err)
-	kv, ring := &storetest.Memory{}, keyring.NewRing(keys)
+	r := &real{}
+	kv, ring := &storetest.Memory{Fault: r.goesWrong}, keyring.NewRing(keys)
 	must(store.PutKeyset(ctx, kv, "nyc1", identity.Recipient(), keys))
 	db, err := store.Open(ctx, kv, ring, store.Options{Epoch: 1, Server: "nyc1", Identity: identity, Now: now, Log: log})
 	must(err)
@@ -76,7 +79,7 @@ func newReal(t *testing.T) *real {
 	go func() { ended <- db.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
 	must(db.Sync(ctx))
-	r := &real{rig: &rig{trail: admintest.NewTrail(), node: &admintest.Node{Now: now}}, store: db}
+	r.rig, r.store = &rig{trail: admintest.NewTrail(), node: &admintest.Node{Now: now}}, db
 	totp := otp.TOTP{Now: now, Skew: func() int { return 1 }}
 	checker := directory.New(db, directory.Options{Now: now})
 	engine := authn.New(authn.Config{Server: "nyc1", Store: db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}},
@@ -88,12 +91,19 @@ func newReal(t *testing.T) *real {
 	}
 	a := &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, Engine: engine,
-		Decider: fallible{r, engine}, Digests: ring, Sealed: db, Web: func() string { return "https://nyc1.example.net:8443" }, Now: now}
+		Decider: fallible{r, engine}, Digests: ring, Requests: db, Sealed: db, Web: func() string { return "https://nyc1.example.net:8443" }, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
 	a.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, a
 	r.api = New(a, e, "test", log)
 	r.api.Coordinator(func(context.Context) (group.Overview, error) { return group.Overview{}, nil })
 	return r
+}
+
+func (r *real) goesWrong(puts map[string][]byte, deletes []string) storetest.Fault {
+	if f, ok := r.fault.Load().(func(map[string][]byte, []string) storetest.Fault); ok {
+		return f(puts, deletes)
+	}
+	return storetest.None
 }
 
 // fallible is an engine that can be made to fail.

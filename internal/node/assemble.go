@@ -61,7 +61,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
 		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine,
-		Decider: decider{s}, Digests: s.ring, Now: s.Now,
+		Decider: decider{s}, Digests: s.ring, Requests: s.store, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
 		Settings: s.store.Settings, Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}

@@ -310,6 +310,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("passwords and directories", s.checker.Run)
 	services.run("administration", s.admin.Run)
 	services.run("use of tokens", s.admin.RunUses)
+	services.run("idempotency keys", s.admin.RunRequests)
 	services.run("trail index", s.index.Run)
 	services.run("sessions", s.sessions.Run)
 	if s.aside.Load() == nil {

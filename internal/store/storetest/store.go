@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"a directory is removed or named, not both": directoryRace,
 		"API tokens":                                tokens,
 		"administrators":                            administrators,
+		"requests with a key":                       requests,
 		"users are found by a part of a name":       search,
 		"a session that ended stays ended":          sessions,
 		"settings":                                  settings,
