@@ -142,3 +142,32 @@ func putComponents(c *Config, values []string) {
 		c.Log.Components[name] = level(l)
 	}
 }
+
+// proxy reads the address or network of a reverse proxy.
+func proxy(v string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(v); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	switch {
+	case err != nil || p.Addr().Is4In6():
+		return netip.Prefix{}, errors.New("must be an address or a network, for example 10.0.0.5 or 10.0.0.0/24")
+	case p.Bits() == 0:
+		return netip.Prefix{}, errors.New("is everybody, who could then say to come from anywhere; name the proxies alone")
+	}
+	return p.Masked(), nil
+}
+
+func checkProxy(v string) error {
+	_, err := proxy(v)
+	return err
+}
+
+func putProxies(c *Config, values []string) {
+	for _, v := range values {
+		if p, err := proxy(v); err == nil {
+			c.TrustedProxies = append(c.TrustedProxies, p)
+		}
+	}
+}

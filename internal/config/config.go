@@ -9,7 +9,10 @@
 // settings.go names each.
 package config
 
-import "log/slog"
+import (
+	"log/slog"
+	"net/netip"
+)
 
 // DefaultDataDir is where a server keeps its data unless told otherwise.
 const DefaultDataDir = "/var/lib/countersign"
@@ -28,6 +31,8 @@ type Config struct {
 	Coordinator []string // URLs
 	Log         Log
 	TLS         TLS
+
+	TrustedProxies []netip.Prefix // reverse proxies in front of https, whose X-Forwarded-For is believed
 }
 
 // Listen holds the addresses that this server opens. Port 0 takes any free port.

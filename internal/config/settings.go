@@ -34,6 +34,7 @@ var settings = []setting{
 	{"log.components", "COUNTERSIGN_LOG_COMPONENTS", true, checkComponent, putComponents},
 	{"tls.cert_file", "COUNTERSIGN_TLS_CERT_FILE", false, checkPath, func(c *Config, v []string) { c.TLS.CertFile = v[0] }},
 	{"tls.key_file", "COUNTERSIGN_TLS_KEY_FILE", false, checkPath, func(c *Config, v []string) { c.TLS.KeyFile = v[0] }},
+	{"trusted_proxies", "COUNTERSIGN_TRUSTED_PROXIES", true, checkProxy, putProxies},
 }
 
 // find returns the setting of a dotted key.

@@ -1,8 +1,11 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -198,4 +201,42 @@ func TestOneAddressIsLimited(t *testing.T) {
 	}
 	r.now = r.now.Add(time.Minute)
 	r.status(r.post("/sign-in", "login", "x", "password", "x"), http.StatusUnauthorized)
+}
+
+// Behind a proxy of ours each has an allowance and a source of their own; nobody gets another by
+// saying something.
+func TestBehindAProxy(t *testing.T) {
+	r := newRig(t)
+	h := web.Proxies{netip.MustParsePrefix("10.0.0.0/24")}.Handler(r.Console, r.Log)
+	try := func(peer, said string) int {
+		form := url.Values{"login": {"x"}, "password": {"x"}}
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://nyc1.example/sign-in", strings.NewReader(form.Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("X-Forwarded-For", said)
+		req.RemoteAddr = peer
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		return w.Code
+	}
+	for i := range web.Burst {
+		if code := try("10.0.0.5:1", fmt.Sprintf("198.51.100.%d, 203.0.113.7", i)); code != http.StatusUnauthorized {
+			t.Fatalf("try %d: %d", i, code)
+		}
+	}
+	if got := r.eng.asked[len(r.eng.asked)-1]; got.Source != "203.0.113.7" {
+		t.Errorf("the record will say %q", got.Source)
+	}
+	for name, c := range map[string]struct {
+		peer, said string
+		want       int
+	}{
+		"the same client, who says to be another": {"10.0.0.5:1", "192.0.2.9, 203.0.113.7", http.StatusTooManyRequests},
+		"the same client, directly":               {"203.0.113.7:1", "192.0.2.9", http.StatusTooManyRequests},
+		"another client":                          {"10.0.0.5:1", "203.0.113.8", http.StatusUnauthorized},
+		"the proxy itself":                        {"10.0.0.5:1", "", http.StatusUnauthorized},
+	} {
+		if got := try(c.peer, c.said); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
 }

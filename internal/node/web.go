@@ -14,6 +14,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/portal"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
 
 // groupView is the group as the console shows it.
@@ -56,7 +57,7 @@ func (s *server) web(api http.Handler) (http.Handler, error) {
 	}
 	mux.Handle(portal.Base+"/", own)
 	mux.Handle(portal.Base, own)
-	return mux, nil
+	return web.Proxies(s.Config.TrustedProxies).Handler(mux, s.log.Logger("http")), nil
 }
 
 // portalURL is where people find the portal; "": nowhere.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Limits struct {
 func (l *Limits) Allow(address string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	address = network(address)
 	one, ok := l.all[address]
 	if !ok {
 		if l.all == nil || len(l.all) >= maxStrangers {
@@ -34,6 +36,20 @@ func (l *Limits) Allow(address string, now time.Time) bool {
 		l.all[address] = one
 	}
 	return one.AllowN(now, 1)
+}
+
+// network is what one machine can send from: an IPv4 address, and of IPv6 the half that
+// networks are given out by, within which anybody has as many addresses as they like.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || !a.Is6() || a.Is4In6() {
+		return address
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
 }
 
 // forget drops the addresses that have their whole allowance again, or, if there are none,
