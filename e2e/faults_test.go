@@ -446,7 +446,7 @@ func (f *field) judge() {
 			byID[a.Source] = a
 		}
 		var acts admin.ActList
-		s.json(&acts, "audit", "list", "--acts", "--limit", "0")
+		s.json(&acts, "audit", "list", "--here", "--acts", "--limit", "0")
 		for _, a := range acts.Acts {
 			if a.Verb == "used_on_both_sides" {
 				reported[ids[a.Object]]++

@@ -54,7 +54,7 @@ func TestPartition(t *testing.T) {
 	var acts admin.ActList
 	reported := 0
 	for _, s := range all {
-		s.json(&acts, "audit", "list", "--acts")
+		s.json(&acts, "audit", "list", "--here", "--acts")
 		for _, a := range acts.Acts {
 			if a.Verb == "used_on_both_sides" {
 				reported++

@@ -186,7 +186,7 @@ func TestPromotePair(t *testing.T) {
 	relayed := 0
 	for i, s := range all {
 		var doc struct{ Attempts []struct{ Login string } }
-		s.json(&doc, "audit", "list", "--limit", "0")
+		s.json(&doc, "audit", "list", "--here", "--limit", "0")
 		for _, a := range doc.Attempts {
 			if strings.HasPrefix(a.Login, "u") && !strings.HasPrefix(a.Login, fmt.Sprintf("u%d-", i)) {
 				relayed++

@@ -215,7 +215,7 @@ func document(text string, v any) error {
 func (s *server) attempts(args ...string) []admin.Attempt {
 	s.t.Helper()
 	var doc admin.AttemptList
-	s.json(&doc, append([]string{"audit", "list", "--limit", "0"}, args...)...)
+	s.json(&doc, append([]string{"audit", "list", "--here", "--limit", "0"}, args...)...)
 	return doc.Attempts
 }
 

@@ -14,9 +14,9 @@ func (s *Service) Attempts(ctx context.Context, login string, q AuditQuery) (Att
 	if err := s.auditQuery(ctx, login, &q); err != nil {
 		return AttemptList{}, err
 	}
-	found, next, err := s.Audit.Attempts(ctx, q)
-	out := AttemptList{Attempts: make([]Attempt, len(found)), Next: next}
-	for i, a := range found {
+	found, err := s.Audit.Attempts(ctx, q)
+	out := AttemptList{Attempts: make([]Attempt, len(found.Records)), Next: found.Next, Silent: found.Silent}
+	for i, a := range found.Records {
 		out.Attempts[i] = attempt(a)
 	}
 	return out, err
@@ -59,8 +59,8 @@ func (s *Service) Acts(ctx context.Context, q AuditQuery) (ActList, error) {
 	if err := s.auditQuery(ctx, "", &q); err != nil {
 		return ActList{}, err
 	}
-	acts, next, err := s.Audit.Acts(ctx, q)
-	return ActList{Acts: list(acts), Next: next}, err
+	found, err := s.Audit.Acts(ctx, q)
+	return ActList{Acts: list(found.Records), Next: found.Next, Silent: found.Silent}, err
 }
 
 // TailAttempts yields every attempt from now on until ctx is done or yield returns false.

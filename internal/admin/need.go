@@ -112,11 +112,10 @@ type Recorder interface {
 
 // Audit answers questions about the trail.
 type Audit interface {
-	// Attempts returns at most q.Limit attempts, newest first, and the cursor of the
-	// next page ("" after the last).
-	Attempts(ctx context.Context, q AuditQuery) (attempts []mfa.Attempt, next string, err error)
-	// Acts does the same for administrative acts; of q it heeds Since, After and Limit.
-	Acts(ctx context.Context, q AuditQuery) (acts []mfa.Act, next string, err error)
+	// Attempts returns at most q.Limit attempts, newest first.
+	Attempts(ctx context.Context, q AuditQuery) (AuditPage[mfa.Attempt], error)
+	// Acts does the same for administrative acts; of q it heeds Since, After, Limit and Here.
+	Acts(ctx context.Context, q AuditQuery) (AuditPage[mfa.Act], error)
 	// Tail yields every attempt from now on until ctx is done or yield returns false.
 	Tail(ctx context.Context, yield func(mfa.Attempt) bool) error
 	// Verify reads the whole trail again and reports whether its chain holds.

@@ -157,16 +157,16 @@ func (o Own) attempt(ctx context.Context, id string) (mfa.Attempt, error) {
 	}
 	q := AuditQuery{User: o.by.User, Since: o.s.Now().Add(-disownedFor), Limit: disownedPage}
 	for range maxDisowned / disownedPage {
-		found, next, err := o.s.Audit.Attempts(ctx, q)
+		found, err := o.s.Audit.Attempts(ctx, q)
 		if err != nil {
 			return mfa.Attempt{}, err
 		}
-		for _, a := range found {
+		for _, a := range found.Records {
 			if a.ID == want && a.User == o.by.User {
 				return a, nil
 			}
 		}
-		if q.After = next; next == "" {
+		if q.After = found.Next; found.Next == "" {
 			break
 		}
 	}

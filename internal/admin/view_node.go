@@ -51,6 +51,20 @@ type AuditQuery struct {
 	Reason      string
 	After       string // cursor
 	Limit       int    // 1 to MaxPage
+	Here        bool   // of this server's own trail only
+}
+
+// AuditPage is one page of what the trails of a group's servers hold, merged by time.
+type AuditPage[T any] struct {
+	Records []T
+	Next    string         // cursor of the next page; "" after the last
+	Silent  []SilentServer // whose trails are not in it
+}
+
+// SilentServer is a server whose trail could not be asked.
+type SilentServer struct {
+	Server string `json:"server"`
+	Error  string `json:"error"`
 }
 
 // Attempt is one attempt as the API shows it.
@@ -76,14 +90,16 @@ type Attempt struct {
 
 // AttemptList is one page of attempts, newest first.
 type AttemptList struct {
-	Attempts []Attempt `json:"attempts"`
-	Next     string    `json:"next,omitempty"`
+	Attempts []Attempt      `json:"attempts"`
+	Next     string         `json:"next,omitempty"`
+	Silent   []SilentServer `json:"silent_servers,omitempty" doc:"servers that did not answer: what they recorded is missing here"`
 }
 
 // ActList is one page of administrative acts, newest first.
 type ActList struct {
-	Acts []mfa.Act `json:"acts"`
-	Next string    `json:"next,omitempty"`
+	Acts   []mfa.Act      `json:"acts"`
+	Next   string         `json:"next,omitempty"`
+	Silent []SilentServer `json:"silent_servers,omitempty" doc:"servers that did not answer: what they recorded is missing here"`
 }
 
 // AuditVerification says whether the trail's chain holds.

@@ -20,17 +20,19 @@ func (a *API) audit() {
 		Application string    `query:"application" maxLength:"64"`
 		Since       time.Time `query:"since"`
 		Reason      string    `query:"reason" maxLength:"64"`
+		Here        bool      `query:"here" doc:"only what this server has recorded; else that of all servers of the group"`
 	}
 	route(a, needs(mfa.MayReadAudit, mfa.MayReadUsers), http.MethodGet, "/audit/attempts", "List attempts, newest first", func(ctx context.Context, d desk, in *query) (admin.AttemptList, error) {
 		return d.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Reason: in.Reason,
-			After: in.After, Limit: in.Limit})
+			After: in.After, Limit: in.Limit, Here: in.Here})
 	})
 	type acts struct {
 		Paging
 		Since time.Time `query:"since"`
+		Here  bool      `query:"here" doc:"only what was done at this server; else at all servers of the group"`
 	}
 	route(a, readAudit, http.MethodGet, "/audit/acts", "List administrative acts, newest first", func(ctx context.Context, d desk, in *acts) (admin.ActList, error) {
-		return d.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit})
+		return d.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit, Here: in.Here})
 	})
 	verify := func(ctx context.Context, d desk, _ *slow) (admin.AuditVerification, error) {
 		return d.VerifyAudit(ctx)

@@ -51,12 +51,12 @@ func (r *real) say(t *testing.T, path, body, key string, who admin.Caller) (int,
 // attempts returns the verdict records so far, oldest first.
 func (r *real) attempts(t *testing.T) []mfa.Attempt {
 	t.Helper()
-	all, _, err := r.trail.Attempts(t.Context(), admin.AuditQuery{Limit: admin.MaxPage})
+	all, err := r.trail.Attempts(t.Context(), admin.AuditQuery{Limit: admin.MaxPage})
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Reverse(all)
-	return all
+	slices.Reverse(all.Records)
+	return all.Records
 }
 
 func (r *real) reasons(t *testing.T) (out []string) {

@@ -25,7 +25,8 @@ type auditList struct {
 	Reason      string  `help:"Only those that ended for this reason, for example wrong_code."`
 	Limit       int     `help:"At most so many; 0: all." default:"100"`
 	After       string  `help:"Begin after this cursor (the next of the page before)."`
-	Acts        bool    `help:"List what administrators did instead; heeds --since, --limit and --after."`
+	Here        bool    `help:"Only what this server has recorded, not the others of its group."`
+	Acts        bool    `help:"List what administrators did instead; heeds --since, --limit, --after and --here."`
 }
 
 func (v *auditList) Run(ctx context.Context, e *env) error {
@@ -44,33 +45,49 @@ func (v *auditList) Run(ctx context.Context, e *env) error {
 		return v.acts(ctx, e, from)
 	}
 	doc := admin.AttemptList{Attempts: []admin.Attempt{}}
-	q := query("user", v.User, "application", v.Application, "reason", v.Reason, "since", from)
+	q := query("user", v.User, "application", v.Application, "reason", v.Reason, "since", from, "here", flag(v.Here))
 	doc.Next, err = e.pages(ctx, "/audit/attempts", q, v.After, v.Limit, func() (any, func() (int, string)) {
 		var page admin.AttemptList
 		return &page, func() (int, string) {
-			doc.Attempts = append(doc.Attempts, page.Attempts...)
+			doc.Attempts, doc.Silent = append(doc.Attempts, page.Attempts...), page.Silent
 			return len(page.Attempts), page.Next
 		}
 	})
 	if err != nil {
 		return err
 	}
-	return e.table(doc, doc.Attempts, "time", "login", "application", "verdict", "reason", "method", "source", "duration_ms", "attempt_id")
+	e.silent(doc.Silent)
+	return e.table(doc, doc.Attempts, "time", "login", "application", "verdict", "reason", "method", "source", "server", "duration_ms", "attempt_id")
+}
+
+// silent names the servers whose records are missing in a list.
+func (e *env) silent(all []admin.SilentServer) {
+	for _, s := range all {
+		fmt.Fprintf(e.Stderr, "countersign: warning: what server %s has recorded is missing here: %s\n", printable(s.Server), printable(s.Error))
+	}
+}
+
+func flag(set bool) string {
+	if set {
+		return "true"
+	}
+	return ""
 }
 
 func (v *auditList) acts(ctx context.Context, e *env, since string) error {
 	doc := admin.ActList{Acts: []mfa.Act{}}
 	var err error
-	doc.Next, err = e.pages(ctx, "/audit/acts", query("since", since), v.After, v.Limit, func() (any, func() (int, string)) {
+	doc.Next, err = e.pages(ctx, "/audit/acts", query("since", since, "here", flag(v.Here)), v.After, v.Limit, func() (any, func() (int, string)) {
 		var page admin.ActList
 		return &page, func() (int, string) {
-			doc.Acts = append(doc.Acts, page.Acts...)
+			doc.Acts, doc.Silent = append(doc.Acts, page.Acts...), page.Silent
 			return len(page.Acts), page.Next
 		}
 	})
 	if err != nil {
 		return err
 	}
+	e.silent(doc.Silent)
 	return e.table(doc, doc.Acts, "time", "by", "verb", "object", "detail", "server")
 }
 

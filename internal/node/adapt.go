@@ -3,11 +3,11 @@ package node
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"countersign/internal/admin"
 	"countersign/internal/directory"
 	"countersign/internal/mfa"
+	"countersign/internal/peer"
 	"countersign/internal/secret"
 	"countersign/internal/trail"
 )
@@ -28,51 +28,17 @@ func checks(steps []directory.Step) []admin.Check {
 	return all
 }
 
-// audit is the trail and its index as package admin wants them.
+// audit is the trail and its index as package admin wants them, with those of the group's
+// other servers.
 type audit struct {
-	trail *trail.Trail
-	index *trail.Index
-	dir   string
-	head  func(ctx context.Context) (trail.Position, error) // saved last
-	lost  func(ctx context.Context) ([]lostHead, error)     // saved before it, and missing since
-}
-
-// Attempts implements admin.Audit.
-func (a audit) Attempts(ctx context.Context, q admin.AuditQuery) ([]mfa.Attempt, string, error) {
-	f, err := filter(q)
-	if err != nil {
-		return nil, "", err
-	}
-	entries, next, err := a.index.Attempts(ctx, f)
-	if err != nil {
-		return nil, "", fmt.Errorf("audit: %w", err)
-	}
-	all := make([]mfa.Attempt, 0, len(entries))
-	for _, e := range entries {
-		if e.Record.Attempt != nil {
-			all = append(all, *e.Record.Attempt)
-		}
-	}
-	return all, cursor(next), nil
-}
-
-// Acts implements admin.Audit.
-func (a audit) Acts(ctx context.Context, q admin.AuditQuery) ([]mfa.Act, string, error) {
-	f, err := filter(q)
-	if err != nil {
-		return nil, "", err
-	}
-	entries, next, err := a.index.Acts(ctx, f)
-	if err != nil {
-		return nil, "", fmt.Errorf("audit: %w", err)
-	}
-	all := make([]mfa.Act, 0, len(entries))
-	for _, e := range entries {
-		if e.Record.Act != nil {
-			all = append(all, *e.Record.Act)
-		}
-	}
-	return all, cursor(next), nil
+	server string
+	others func(acts bool) []mfa.Member // whose trails are asked too; nil: there is only this server
+	ask    func(ctx context.Context, m mfa.Member, q peer.TrailQuery) (peer.TrailPage, error)
+	trail  *trail.Trail
+	index  *trail.Index
+	dir    string
+	head   func(ctx context.Context) (trail.Position, error) // saved last
+	lost   func(ctx context.Context) ([]lostHead, error)     // saved before it, and missing since
 }
 
 // Tail implements admin.Audit.
@@ -114,24 +80,4 @@ func (a audit) Verify(ctx context.Context) (admin.AuditVerification, error) {
 		}
 	}
 	return v, nil
-}
-
-// filter is q as the index wants it.
-func filter(q admin.AuditQuery) (trail.Filter, error) {
-	f := trail.Filter{User: q.User, Application: q.Application, Reason: q.Reason, Since: q.Since, Limit: q.Limit}
-	if q.After != "" {
-		seq, err := strconv.ParseUint(q.After, 10, 64)
-		if err != nil {
-			return f, fmt.Errorf("cursor %q: %w", q.After, mfa.ErrInvalid)
-		}
-		f.Before = seq
-	}
-	return f, nil
-}
-
-func cursor(before uint64) string {
-	if before == 0 {
-		return ""
-	}
-	return strconv.FormatUint(before, 10)
 }

@@ -27,6 +27,7 @@ var access = map[string][]string{
 	PathPromote:     keyless,
 	PathDecide:      servers,
 	PathDatabase:    servers,
+	PathTrail:       servers,
 	PathRetire:      {mfa.RoleCoordinator},
 }
 

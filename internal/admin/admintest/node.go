@@ -62,7 +62,7 @@ func (t *Trail) Recorded() []mfa.Act {
 }
 
 // Attempts implements admin.Audit, but for the cursor.
-func (t *Trail) Attempts(_ context.Context, q admin.AuditQuery) ([]mfa.Attempt, string, error) {
+func (t *Trail) Attempts(_ context.Context, q admin.AuditQuery) (admin.AuditPage[mfa.Attempt], error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []mfa.Attempt
@@ -72,18 +72,18 @@ func (t *Trail) Attempts(_ context.Context, q admin.AuditQuery) ([]mfa.Attempt, 
 			out = append(out, a)
 		}
 	}
-	return out, "", nil
+	return admin.AuditPage[mfa.Attempt]{Records: out}, nil
 }
 
 // Acts implements admin.Audit, but for the cursor.
-func (t *Trail) Acts(_ context.Context, q admin.AuditQuery) ([]mfa.Act, string, error) {
+func (t *Trail) Acts(_ context.Context, q admin.AuditQuery) (admin.AuditPage[mfa.Act], error) {
 	var out []mfa.Act
 	for _, a := range slices.Backward(t.Recorded()) {
 		if !a.Time.Before(q.Since) && len(out) < q.Limit {
 			out = append(out, a)
 		}
 	}
-	return out, "", nil
+	return admin.AuditPage[mfa.Act]{Records: out}, nil
 }
 
 // Tail implements admin.Audit.
