@@ -214,6 +214,9 @@ func TestRejoinLosesNothing(t *testing.T) {
 			if o.Credential != nil && listed["user "+string(o.Credential.User)].What == parking.Removed {
 				continue
 			}
+			if o.Administrator != nil && !now[name].Administrator.Created.Equal(o.Administrator.Created) {
+				continue // taken away on both sides, and given anew here
+			}
 			r.Fatalf("lost: %s was removed there, is here and not listed", name)
 		}
 		for name := range was {
