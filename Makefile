@@ -23,7 +23,7 @@ deps:
 
 # Every page of the console, light and dark, wide and narrow.
 screenshots: deps
-	SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -tags screenshots -run 'TestScreenshots$$' ./e2e
+	SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -tags screenshots -run 'TestScreenshots' ./e2e
 
 # The description of the REST API, docs/api/openapi.json and index.html, from the program itself.
 api:

@@ -349,7 +349,7 @@ func TestThisWasNotMe(t *testing.T) {
 	r.leads(r.signIn("/portal/sign-in", "alice", password, d.next()), "/portal/")
 	sign := regexp.MustCompile(`/portal/sign-ins/([a-z2-7]{16})`).FindStringSubmatch(r.get("/portal/").body)[1]
 	p := r.get("/portal/sign-ins/" + sign)
-	if r.status(p, http.StatusOK); !strings.Contains(p.text(), "Your account is blocked") {
+	if r.status(p, http.StatusOK); !strings.Contains(p.text(), "your account is blocked") {
 		t.Error(p.text())
 	}
 	p = r.post("/portal/sign-ins/" + sign + "/not-me")

@@ -1,0 +1,53 @@
+//go:build screenshots
+
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestScreenshotsPortal takes those of the user portal.
+func TestScreenshotsPortal(t *testing.T) {
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		t.Fatal("set SCREENSHOTS to a folder, or run `make screenshots`")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b := newTab(t)
+	s := newServer(t)
+	const password = "adas password"
+	s.cliIn(password, "user", "add", "ada", "--name", "Ada Lovelace", "--email", "ada@corp.example", "--phone", "+491701234501", "--password-stdin")
+	s.application("vpn", "127.0.0.1/32", "--passcode", "append")
+	var invitation struct{ Link string }
+	s.json(&invitation, "user", "invite", "ada")
+	base := "https://" + s.https + "/portal"
+	b.pictures(dir, "portal-welcome", invitation.Link)
+	b.open(invitation.Link)
+	b.fill("/portal/welcome", "login", "ada", "password", password)
+	b.pictures(dir, "portal-begin", base+"/")
+	b.open(base + "/token")
+	b.fill("/portal/token", "label", "My phone")
+	device := b.device()
+	b.pictures(dir, "portal-token", "")
+	b.fill("/portal/token/prove", "code", device.now())
+	used := device.step()
+	b.open(base + "/recovery")
+	b.fill("/portal/recovery")
+	b.pictures(dir, "portal-recovery", "")
+	radclient(t, s.radius, "auth", `User-Name = "ada"`, fmt.Sprintf(`User-Password = "%s%s"`, password, device.after(used)), `Calling-Station-Id = "203.0.113.7"`, "Message-Authenticator = 0x00")
+	radclient(t, s.radius, "auth", `User-Name = "ada"`, `User-Password = "guess123456"`, `Calling-Station-Id = "198.51.100.9"`, "Message-Authenticator = 0x00")
+	b.pictures(dir, "portal-home", base+"/")
+	b.open(base + "/")
+	factor, attempt := b.eval(`document.querySelector('a[href^="/portal/factor/"]').getAttribute('href')`), b.eval(`document.querySelector('tbody a').getAttribute('href')`)
+	for name, path := range map[string]string{"factor": strings.TrimPrefix(factor, "/portal"), "password": "/password", "phone": "/phone", "sign-ins": "/sign-ins", "not-me": strings.TrimPrefix(attempt, "/portal"), "error": "/nowhere"} {
+		b.pictures(dir, "portal-"+name, base+path)
+	}
+	b.open(base + "/")
+	b.fill("/portal/sign-out")
+	b.pictures(dir, "portal-sign-in", base+"/sign-in")
+}
