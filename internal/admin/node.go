@@ -70,5 +70,9 @@ func (s *Service) Backup(ctx context.Context, by string, passphrase secret.Text,
 	if err := s.Node.Backup(ctx, passphrase, w); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
+	// The file is whole; that no master takes the note of it makes it no worse. The trail has it.
+	_ = s.noteBackup(ctx, func(l *BackupList) {
+		l.Backups = append([]MadeBackup{{Time: s.Now(), By: by, Server: s.Server}}, l.Backups...)
+	})
 	return nil
 }

@@ -88,6 +88,8 @@ var examples = []example{
 	{"POST /doctor", "", ""},
 	{"POST /log-level", "", `{"component":"radius","level":"debug","seconds":900}`},
 	{"POST /backup", "", `{"passphrase":"correct horse battery"}`},
+	{"POST /backups/verified", "", `{"group":"acme","server":"nyc1","epoch":1,"revision":7,"created":"2026-11-25T00:00:00Z","records":9,"users":3}`},
+	{"GET /backups", "", ""},
 	{"GET /group/members", "", ""},
 	{"POST /group/activations", "", `{"role":"server","seconds":600}`},
 	{"POST /group/promote", "", `{"to":"nyc2","dry_run":true}`},

@@ -58,6 +58,12 @@ func (a *API) node() {
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) { a.backup(ctx, c, in.Body, a.desk(ctx).Backup) }}, nil
 	})
+	route(a, readSettings, http.MethodGet, "/backups", "List the backups that were made, and those that a restore has verified", func(ctx context.Context, d desk, _ *none) (admin.BackupList, error) {
+		return d.ListBackups(ctx)
+	})
+	route(a, own, http.MethodPost, "/backups/verified", "Note that a backup was restored from and opened", func(ctx context.Context, d desk, in *struct{ Body admin.VerifiedBackup }) (admin.VerifiedBackup, error) {
+		return d.NoteVerified(ctx, in.Body)
+	})
 	document := operation(needs(mfa.MayKnow), http.MethodGet, "/openapi.json", "Show this description")
 	huma.Register(a.huma, document, func(context.Context, *none) (*answer[json.RawMessage], error) {
 		doc, err := a.OpenAPI()

@@ -82,6 +82,9 @@ func (v *backupCreate) Run(ctx context.Context, e *env) (err error) {
 	if err := os.Rename(f.Name(), v.File); err != nil {
 		return err
 	}
+	if done.BackupInfo != nil {
+		e.noteVerified(ctx, *done.BackupInfo)
+	}
 	return e.show(done)
 }
 
@@ -125,7 +128,17 @@ func (v *backupVerify) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.File, err)
 	}
+	e.noteVerified(ctx, info)
 	return e.show(info)
+}
+
+// noteVerified tells the group, if it can be reached from here, that a backup was restored from
+// and opened. A backup may be verified anywhere, so that it cannot is no failure.
+func (e *env) noteVerified(ctx context.Context, b BackupInfo) {
+	in := admin.VerifiedBackup{Group: b.Group, Server: b.Server, Epoch: b.Epoch, Revision: b.Revision, Created: b.Created, Records: b.Records, Users: b.Users}
+	if err := e.call(ctx, http.MethodPost, "/backups/verified", nil, in, nil); err != nil {
+		e.say("Not noted in the group, which is about its console only: %v", err)
+	}
 }
 
 type backupRestore struct {

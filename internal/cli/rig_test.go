@@ -98,7 +98,7 @@ func newRig(t testing.TB, dir string, cleanup func(func())) *rig {
 	engine := authn.New(authn.Config{Server: "nyc1", Store: db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}},
 		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
 	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
-		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
+		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Sealed: db, Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
 	r.admin.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, r.admin
 	r.api = adminapi.New(r.admin, e, "1.0", log)
@@ -129,7 +129,7 @@ func deps() cli.Deps {
 			if string(b) != "a backup" || string(p.Expose()) != "correct horse battery" {
 				err = errors.New("the passphrase does not open it")
 			}
-			return cli.BackupInfo{Group: "acme", Epoch: 1, Created: noon, Users: 3}, err
+			return cli.BackupInfo{Group: "acme", Server: "nyc1", Epoch: 1, Created: noon, Users: 3}, err
 		}}
 }
 

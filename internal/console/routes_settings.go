@@ -40,5 +40,10 @@ func (c *Console) settingsRoutes() []route {
 		{"GET /tokens", see, false, tokensPage},
 		{"POST /tokens/create", own, true, createToken},
 		{"POST /tokens/revoke", change, true, revokeToken},
+
+		{"GET /backup", see, false, backupPage},
+		{"POST /backup/create", own, true, makeBackup},
+		{"GET /keys", see, false, keysPage},
+		{"POST /keys/rotate", change, true, rotateKeys},
 	}
 }

@@ -114,7 +114,7 @@ for (const form of document.querySelectorAll("form[data-search]")) {
 
 // A form is sent once.
 document.addEventListener("submit", (e) => {
-  if (e.defaultPrevented) return;
+  if (e.defaultPrevented || "download" in e.target.dataset) return; // of a file the page stays
   const buttons = e.target.querySelectorAll("button");
   setTimeout(() => { for (const b of buttons) b.disabled = true; });
 });
