@@ -38,7 +38,9 @@ type Config struct {
 // Listen holds the addresses that this server opens. Port 0 takes any free port.
 type Listen struct {
 	Peer        string   // replication and server to server
-	HTTPS       string   // REST API, console, portal
+	HTTPS       string   // REST API, and the pages that have no address of their own
+	Console     string   // console, and the REST API; empty: on HTTPS
+	Portal      string   // user portal; empty: on HTTPS
 	RADIUS      []string // authentication, UDP
 	Accounting  []string // RADIUS accounting, UDP
 	LDAP        []string
@@ -50,6 +52,8 @@ type Listen struct {
 type Advertise struct {
 	Peer        string
 	HTTPS       string
+	Console     string
+	Portal      string
 	Coordinator string
 }
 
@@ -61,8 +65,14 @@ type Log struct {
 	Components map[string]slog.Level // by component; the others use Level
 }
 
-// TLS names the certificate of the https listener; both empty: issued by the group's CA.
+// TLS names the certificate of the https listener; both empty: issued by the group's CA. Console
+// and Portal are for those of the same names; without any, theirs is that of https.
 type TLS struct {
 	CertFile string
 	KeyFile  string
+	Console  Pair
+	Portal   Pair
 }
+
+// Pair names the files of a certificate and its key.
+type Pair struct{ CertFile, KeyFile string }

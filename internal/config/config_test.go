@@ -22,27 +22,29 @@ data_dir: /srv/countersign
 listen:
   peer: 10.0.0.11:7443
   https: 10.0.0.11:8443
+  console: 10.0.0.11:8444
+  portal: 203.0.113.5:443
   radius: [10.0.0.11:1812, "[2001:db8::11]:1812"]
   radius_accounting: 10.0.0.11:1813
   ldap: [10.0.0.11:636]
   coordinator: 10.0.0.11:9443
   metrics: :9464
-advertise: {peer: nyc1.example.net:7443, https: nyc1.example.net:8443, coordinator: nyc1.example.net:9443}
+advertise: {peer: nyc1.example.net:7443, https: nyc1.example.net:8443, console: admin.example.net:443, portal: my.example.net:443, coordinator: nyc1.example.net:9443}
 coordinator: {urls: [https://coordinator.example.net]}
 log: {format: json, level: warn, file: "", components: {radius: debug}}
-tls: {cert_file: /etc/tls/c.pem, key_file: /etc/tls/k.pem}
+tls: {cert_file: /etc/tls/c.pem, key_file: /etc/tls/k.pem, console_cert_file: /a, console_key_file: /b, portal_cert_file: /c, portal_key_file: /d}
 trusted_proxies: [10.0.0.5, 10.1.2.3/16, "2001:db8::/32"]
 `
 
 func TestParse(t *testing.T) {
 	want := Config{
 		Path: "f.yaml", Name: "nyc1", DataDir: "/srv/countersign",
-		Listen: Listen{Peer: "10.0.0.11:7443", HTTPS: "10.0.0.11:8443", RADIUS: []string{"10.0.0.11:1812", "[2001:db8::11]:1812"},
+		Listen: Listen{Peer: "10.0.0.11:7443", HTTPS: "10.0.0.11:8443", Console: "10.0.0.11:8444", Portal: "203.0.113.5:443", RADIUS: []string{"10.0.0.11:1812", "[2001:db8::11]:1812"},
 			Accounting: []string{"10.0.0.11:1813"}, LDAP: []string{"10.0.0.11:636"}, Coordinator: "10.0.0.11:9443", Metrics: "127.0.0.1:9464"},
-		Advertise:      Advertise{Peer: "nyc1.example.net:7443", HTTPS: "nyc1.example.net:8443", Coordinator: "nyc1.example.net:9443"},
+		Advertise:      Advertise{Peer: "nyc1.example.net:7443", HTTPS: "nyc1.example.net:8443", Console: "admin.example.net:443", Portal: "my.example.net:443", Coordinator: "nyc1.example.net:9443"},
 		Coordinator:    []string{"https://coordinator.example.net"},
 		Log:            Log{Format: "json", Level: slog.LevelWarn, Components: map[string]slog.Level{"radius": slog.LevelDebug}},
-		TLS:            TLS{CertFile: "/etc/tls/c.pem", KeyFile: "/etc/tls/k.pem"},
+		TLS:            TLS{CertFile: "/etc/tls/c.pem", KeyFile: "/etc/tls/k.pem", Console: Pair{"/a", "/b"}, Portal: Pair{"/c", "/d"}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32")},
 	}
 	got, err := Parse("f.yaml", []byte(full), Overrides{Host: "other"})
@@ -110,7 +112,7 @@ func TestSettingsTable(t *testing.T) {
 		}
 		seen[s.env], seen[s.key] = true, true
 	}
-	for prefix, want := range map[string]int{"": 8, "listen": 7, "log": 4, "log.components": 0} {
+	for prefix, want := range map[string]int{"": 8, "listen": 9, "log": 4, "log.components": 0} {
 		if got := children(prefix); len(got) != want {
 			t.Errorf("children(%q) = %v, want %d", prefix, got, want)
 		}

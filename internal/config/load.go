@@ -107,8 +107,18 @@ func (c Config) check() (mistakes []error) {
 	if err := checkName(c.Name); err != nil {
 		mistakes = append(mistakes, fmt.Errorf("%s: name %q (this machine's, as none is set): %w", where, c.Name, err))
 	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		mistakes = append(mistakes, fmt.Errorf("%s: tls.cert_file and tls.key_file go together; set both or neither", where))
+	for _, p := range []struct {
+		part string
+		Pair
+		listens bool
+	}{{"", Pair{c.TLS.CertFile, c.TLS.KeyFile}, true}, {"console", c.TLS.Console, c.Listen.Console != ""}, {"portal", c.TLS.Portal, c.Listen.Portal != ""}} {
+		name := "tls." + strings.TrimPrefix(p.part+"_", "_")
+		if (p.CertFile == "") != (p.KeyFile == "") {
+			mistakes = append(mistakes, fmt.Errorf("%s: %scert_file and %[2]skey_file go together; set both or neither", where, name))
+		}
+		if p.CertFile != "" && !p.listens {
+			mistakes = append(mistakes, fmt.Errorf("%s: %scert_file is for listen.%s, which is not set", where, name, p.part))
+		}
 	}
 	for _, l := range [][]struct{ key, addr string }{c.tcp(), c.udp()} {
 		seen := map[string]string{}
@@ -124,7 +134,7 @@ func (c Config) check() (mistakes []error) {
 
 func (c Config) tcp() (l []struct{ key, addr string }) {
 	type pair = struct{ key, addr string }
-	l = append(l, pair{"listen.peer", c.Listen.Peer}, pair{"listen.https", c.Listen.HTTPS},
+	l = append(l, pair{"listen.peer", c.Listen.Peer}, pair{"listen.https", c.Listen.HTTPS}, pair{"listen.console", c.Listen.Console}, pair{"listen.portal", c.Listen.Portal},
 		pair{"listen.coordinator", c.Listen.Coordinator}, pair{"listen.metrics", c.Listen.Metrics})
 	for _, a := range c.Listen.LDAP {
 		l = append(l, pair{"listen.ldap", a})

@@ -103,9 +103,7 @@ func (s *server) watchAlarms(ctx context.Context) error {
 func (s *server) situation(rev int64) group.Situation {
 	last, contact := s.store.Contact()
 	w := group.Situation{Now: time.Now(), Clock: s.Now(), Contact: contact, LastContact: last, Before: rev, Coordinator: s.standing.since()}
-	if s.Config.Listen.HTTPS != "" {
-		w.HTTPS = s.certs.expiry()
-	}
+	w.HTTPS = s.certExpiry()
 	if w.Coordinator.IsZero() {
 		w.Coordinator = s.started
 	}

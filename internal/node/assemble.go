@@ -43,6 +43,9 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	if err := s.certs.renew(); err != nil {
 		return err
 	}
+	if err := s.loadPartCerts(); err != nil {
+		return err
+	}
 	if s.index, err = trail.OpenIndex(s.trail); err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (s *server) gauges() {
 	})
 	m.gauge("password_checks_waiting", "Password checks that wait for a slot.", func() float64 { return float64(s.checker.Waiting()) })
 	m.gauge("certificate_expiry_seconds", "When the https certificate expires, seconds since 1970.", func() float64 {
-		return float64(s.certs.expiry().Unix())
+		return float64(s.certExpiry().Unix())
 	})
 	m.registry.MustRegister(settingMetrics{s})
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +28,7 @@ const (
 // that the node file names.
 type certificates struct {
 	config config.Config
+	part   string // of the settings: "" for tls.cert_file, "portal" for tls.portal_cert_file
 	ca     pki.CA
 	shared func() *tls.Certificate // that of the peer port, if the group's CA is elsewhere; or nil
 	now    func() time.Time
@@ -53,7 +56,7 @@ func (c *certificates) run(ctx context.Context) error {
 
 // renew loads or issues a certificate if there is none, if it is due, or if the file is new.
 func (c *certificates) renew() error {
-	if c.config.TLS.CertFile != "" {
+	if c.files().CertFile != "" {
 		return c.load()
 	}
 	if now := c.current.Load(); now != nil && c.shared == nil && !pki.Due(now.Leaf, c.now()) {
@@ -76,26 +79,42 @@ func (c *certificates) renew() error {
 }
 
 func (c *certificates) load() error {
-	certFile, keyFile := c.config.TLS.CertFile, c.config.TLS.KeyFile
+	certFile, keyFile := c.files().CertFile, c.files().KeyFile
 	info, err := os.Stat(certFile)
 	if err != nil {
-		return fmt.Errorf("tls.cert_file: %w", err)
+		return fmt.Errorf("%s: %w", c.setting("cert_file"), err)
 	}
 	if c.current.Load() != nil && info.ModTime().Equal(c.read) {
 		return nil
 	}
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return fmt.Errorf("tls.cert_file %s with tls.key_file %s: %w", certFile, keyFile, err)
+		return fmt.Errorf("%s %s with %s %s: %w", c.setting("cert_file"), certFile, c.setting("key_file"), keyFile, err)
 	}
 	if cert.Leaf == nil {
 		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
-			return fmt.Errorf("tls.cert_file %s: %w", certFile, err)
+			return fmt.Errorf("%s %s: %w", c.setting("cert_file"), certFile, err)
 		}
 	}
 	c.read = info.ModTime()
 	c.current.Store(&cert)
 	return nil
+}
+
+// files are those that the node file names for this part.
+func (c *certificates) files() config.Pair {
+	switch c.part {
+	case "console":
+		return c.config.TLS.Console
+	case "portal":
+		return c.config.TLS.Portal
+	}
+	return config.Pair{CertFile: c.config.TLS.CertFile, KeyFile: c.config.TLS.KeyFile}
+}
+
+// setting is the name of a setting of this part.
+func (c *certificates) setting(name string) string {
+	return "tls." + strings.TrimPrefix(c.part+"_", "_") + name
 }
 
 // expiry is when the certificate in use expires.
@@ -109,10 +128,10 @@ func (c *certificates) expiry() time.Time {
 // warnings says what is wrong with the certificate.
 func (c *certificates) warnings() []string {
 	left := c.expiry().Sub(c.now())
-	if c.config.TLS.CertFile == "" || left > certWarning {
+	if c.files().CertFile == "" || left > certWarning {
 		return nil
 	}
-	return []string{fmt.Sprintf("the https certificate in %s expires on %s", c.config.TLS.CertFile, c.expiry().Format(time.DateOnly))}
+	return []string{fmt.Sprintf("the %s certificate in %s expires on %s", cmp.Or(c.part, "https"), c.files().CertFile, c.expiry().Format(time.DateOnly))}
 }
 
 // tlsConfig is that of the https listener.
@@ -121,7 +140,7 @@ func (c *certificates) tlsConfig() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if c.config.TLS.CertFile == "" && c.shared != nil {
+			if c.files().CertFile == "" && c.shared != nil {
 				return c.shared(), nil // renewed just now, perhaps
 			}
 			return c.current.Load(), nil
@@ -148,7 +167,7 @@ func subject(c config.Config) pki.Subject {
 	}
 	add("127.0.0.1")
 	add("::1")
-	for _, a := range []string{c.Listen.HTTPS, c.Advertise.HTTPS, c.Listen.Peer, c.Advertise.Peer} {
+	for _, a := range []string{c.Listen.HTTPS, c.Advertise.HTTPS, c.Listen.Console, c.Advertise.Console, c.Listen.Portal, c.Advertise.Portal, c.Listen.Peer, c.Advertise.Peer} {
 		if host, _, err := net.SplitHostPort(a); err == nil {
 			add(host)
 		}

@@ -45,8 +45,10 @@ func (o operator) Doctor(ctx context.Context) admin.CheckList {
 		return trial{name, func(ctx context.Context) []admin.Check { return []admin.Check{f(ctx)} }}
 	}
 	all := []trial{{"group", s.checkGroup}, one("database", s.checkDatabase), one("writes", s.checkWrites), one("trail", s.checkTrail), one("clock", s.checkClock)}
-	if s.bound.HTTPS != "" {
-		all = append(all, one("https", s.checkHTTPS))
+	for _, site := range s.sites() {
+		if *site.bound != "" {
+			all = append(all, one(site.kind, func(ctx context.Context) admin.Check { return s.checkSite(ctx, site) }))
+		}
 	}
 	for _, a := range s.bound.RADIUS {
 		all = append(all, one("radius", func(context.Context) admin.Check { return check("radius", a, "udp", nil, "listening", "") }))
@@ -170,21 +172,21 @@ func (s *server) checkClock(context.Context) admin.Check {
 	return check("clock", "kernel", "clock", nil, detail, "")
 }
 
-func (s *server) checkHTTPS(ctx context.Context) admin.Check {
+func (s *server) checkSite(ctx context.Context, o site) admin.Check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // our own port: what counts is that it answers, and with which certificate
-	c, err := d.DialContext(ctx, "tcp", dialable(s.bound.HTTPS))
+	c, err := d.DialContext(ctx, "tcp", dialable(*o.bound))
 	if err != nil {
-		return check("https", s.bound.HTTPS, "tls", err, "", "look at the log for https; is a firewall between this machine and itself?")
+		return check(o.kind, *o.bound, "tls", err, "", "look at the log for https; is a firewall between this machine and itself?")
 	}
 	defer c.Close()
 	leaf := c.(*tls.Conn).ConnectionState().PeerCertificates[0]
 	if left := leaf.NotAfter.Sub(s.Now()); left < 0 {
 		err = fmt.Errorf("the certificate expired on %s", leaf.NotAfter.Format(time.DateOnly))
 	}
-	return check("https", s.bound.HTTPS, "tls", err, fmt.Sprintf("certificate of %q until %s", leaf.Subject.CommonName, leaf.NotAfter.Format(time.DateOnly)),
-		"renew tls.cert_file")
+	return check(o.kind, *o.bound, "tls", err, fmt.Sprintf("certificate of %q until %s", leaf.Subject.CommonName, leaf.NotAfter.Format(time.DateOnly)),
+		"renew "+o.certs.setting("cert_file"))
 }
 
 // dialable turns an address that is listened on into one that can be called.
@@ -232,6 +234,8 @@ func OfflineDoctor(_ context.Context, c config.Config) []admin.Check {
 		all = append(all, check(setting, address, network, err, "free", "stop what uses the port (`ss -lntup`) or change "+setting))
 	}
 	port("tcp", "listen.https", c.Listen.HTTPS)
+	port("tcp", "listen.console", c.Listen.Console)
+	port("tcp", "listen.portal", c.Listen.Portal)
 	port("tcp", "listen.metrics", c.Listen.Metrics)
 	port("tcp", "listen.peer", c.Listen.Peer)
 	port("tcp", "listen.coordinator", c.Listen.Coordinator)

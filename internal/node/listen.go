@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 
 	"countersign/internal/adminapi"
@@ -14,13 +16,17 @@ import (
 )
 
 // listeners are the TCP and unix sockets of the front-ends; nil: off.
-type listeners struct{ socket, https, coordinator, metrics net.Listener }
+type listeners struct {
+	socket, coordinator, metrics net.Listener
+
+	sites map[string]net.Listener // by kind
+}
 
 // listen opens every socket, or none.
 func (s *server) listen() (l listeners, err error) {
 	defer func() {
 		if err != nil {
-			for _, one := range []net.Listener{l.socket, l.https, l.coordinator, l.metrics} {
+			for _, one := range append(slices.Collect(maps.Values(l.sites)), l.socket, l.coordinator, l.metrics) {
 				if one != nil {
 					_ = one.Close()
 				}
@@ -28,12 +34,8 @@ func (s *server) listen() (l listeners, err error) {
 		}
 	}()
 	c := s.Config.Listen
-	if l.https, err = s.listenTCP("listen.https", c.HTTPS); err != nil {
+	if l.sites, err = s.listenSites(); err != nil {
 		return l, err
-	}
-	if l.https != nil {
-		s.bound.HTTPS = l.https.Addr().String()
-		l.https = tls.NewListener(l.https, s.certs.tlsConfig())
 	}
 	if s.peers != nil {
 		s.bound.Peer = s.peers.port.Addr().String()

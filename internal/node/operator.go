@@ -96,7 +96,9 @@ func (s *server) listeners() (all []group.Listener) {
 	}
 	front("radius", s.bound.RADIUS...)
 	front("radius_accounting", s.bound.Accounting...)
-	front("https", s.bound.HTTPS)
+	for _, one := range s.sites() {
+		front(one.kind, *one.bound)
+	}
 	front("peer", s.bound.Peer)
 	front("coordinator", s.bound.Coordinator)
 	front("metrics", s.bound.Metrics)
@@ -160,8 +162,8 @@ func (s *server) warnings() []string {
 	if err := s.joining(); err != nil {
 		return append(w, err.Error())
 	}
-	if s.certs != nil {
-		w = append(w, s.certs.warnings()...)
+	for _, c := range s.allCerts() {
+		w = append(w, c.warnings()...)
 	}
 	if b := s.trail.Broken(); b != nil {
 		w = append(w, fmt.Sprintf("the trail was damaged in segment %d, line %d (%s): run `countersign audit verify`", b.Segment, b.Line, b.What))

@@ -86,8 +86,11 @@ func addresses(c config.Config) (peer, coordinator, https string, err error) {
 			return
 		}
 	}
-	if c.Listen.HTTPS != "" {
-		https, _ = advertised("https", c.Advertise.HTTPS, c.Listen.HTTPS) // of use only if others can call it
+	switch { // of use only if others can call it
+	case c.Listen.Console != "": // where the pages are that others lead to
+		https, _ = advertised("console", c.Advertise.Console, c.Listen.Console)
+	case c.Listen.HTTPS != "":
+		https, _ = advertised("https", c.Advertise.HTTPS, c.Listen.HTTPS)
 	}
 	return
 }
@@ -204,7 +207,7 @@ func (p *peering) due(c config.Config, now time.Time) bool {
 
 // issue has the authority make a certificate for this server's key, and writes both.
 func (p *peering) issue(ctx context.Context, ca group.Issuer, c config.Config) error {
-	cert, err := ca.Issue(ctx, c.Name, []string{p.address, p.coordinator, c.Advertise.HTTPS, c.Listen.HTTPS, c.Advertise.Peer, c.Listen.Peer}, p.spki)
+	cert, err := ca.Issue(ctx, c.Name, []string{p.address, p.coordinator, c.Advertise.HTTPS, c.Listen.HTTPS, c.Advertise.Console, c.Listen.Console, c.Advertise.Portal, c.Listen.Portal, c.Advertise.Peer, c.Listen.Peer}, p.spki)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,8 @@ type Options struct {
 type Addresses struct {
 	Socket      string
 	HTTPS       string
+	Console     string
+	Portal      string
 	Metrics     string
 	RADIUS      []string
 	Accounting  []string
@@ -92,19 +94,21 @@ type server struct {
 	enroll   *enroll.Service
 	sessions *session.Keeper
 	certs    *certificates
-	metrics  *metrics
-	clock    *clockCheck
-	mended   recovered
-	isolated bool // no master answered at the start
-	cutTrail bool // the trail is not what the database knew of it at the start
-	radius   *radiusd.Server
-	bound    Addresses
-	standing standing
-	ping     ping
-	alarms   alarms
-	steady   atomic.Pointer[time.Time]        // when this server was last without a master; nil: not since the start
-	mastered atomic.Pointer[time.Time]        // when this server learnt who the master is now; nil: not yet, or there is only this one
-	fronts   atomic.Pointer[[]group.Listener] // what listens, once all of it does
+
+	partCerts []*certificates // of console and portal, where the node file names some
+	metrics   *metrics
+	clock     *clockCheck
+	mended    recovered
+	isolated  bool // no master answered at the start
+	cutTrail  bool // the trail is not what the database knew of it at the start
+	radius    *radiusd.Server
+	bound     Addresses
+	standing  standing
+	ping      ping
+	alarms    alarms
+	steady    atomic.Pointer[time.Time]        // when this server was last without a master; nil: not since the start
+	mastered  atomic.Pointer[time.Time]        // when this server learnt who the master is now; nil: not yet, or there is only this one
+	fronts    atomic.Pointer[[]group.Listener] // what listens, once all of it does
 
 	peers       *peering // nil: no peer port
 	heard       heard
@@ -219,7 +223,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	}
 	notify("READY=1")
 	s.own.Info("ready", "version", s.Version, "group", s.node.Group(), "epoch", s.node.Epoch(), "users", s.store.CountUsers(),
-		"radius", s.bound.RADIUS, "https", s.bound.HTTPS, "metrics", s.bound.Metrics, "after", s.Now().Sub(s.started).Round(time.Millisecond).String())
+		"radius", s.bound.RADIUS, "https", s.bound.HTTPS, "console", s.bound.Console, "portal", s.bound.Portal, "metrics", s.bound.Metrics, "after", s.Now().Sub(s.started).Round(time.Millisecond).String())
 	if s.Ready != nil {
 		s.Ready(s.bound)
 	}
@@ -321,6 +325,9 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	}
 	services.run("clock", s.clock.run)
 	services.run("certificates", s.certs.run)
+	for _, c := range s.partCerts {
+		services.run("certificates of "+c.part, c.run)
+	}
 	services.run("settings", s.watchSettings)
 	s.runGroup(services)
 	services.run("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.alive) })
@@ -372,10 +379,7 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	s.fronts.Store(&open)
 	httpLog := s.log.Logger("http")
 	edges.run("admin socket", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.socket, api, httpLog) })
-	if fronts.https != nil {
-		edges.run("https", func(ctx context.Context) error { return adminapi.Serve(ctx, fronts.https, web, httpLog) })
-		edges.run("first administrator", s.offerSetup)
-	}
+	s.serveSites(edges, fronts.sites, web)
 	if fronts.coordinator != nil {
 		edges.run("coordinator", func(ctx context.Context) error {
 			return adminapi.Serve(ctx, fronts.coordinator, s.coordinator, s.log.Logger("coordinator"))

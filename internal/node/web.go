@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/portal"
 	"countersign/internal/session"
-	"countersign/internal/web"
 )
 
 // groupView is the group as the console shows it.
@@ -31,14 +29,11 @@ func (s *server) assembleWeb() {
 	s.admin.Portal, s.admin.Notices, s.admin.Disowned = s.portalURL, s.store, s.disowned
 }
 
-// web is everything that is served over https: the API under its prefix, its description
-// above that, and the console.
-func (s *server) web(api http.Handler) (http.Handler, error) {
-	mux := http.NewServeMux()
-	mux.Handle(adminapi.Prefix+"/", api)
-	mux.Handle(adminapi.BrowsePath, adminapi.Browse(s.log.Logger("api")))
+// web is everything that is served over https, by the site that it is on: the API under its
+// prefix, its description above that, console and portal.
+func (s *server) web(api http.Handler) (map[string]http.Handler, error) {
 	if s.witness { // it has no https
-		return mux, nil
+		return nil, nil
 	}
 	pages, err := console.New(console.Console{
 		Server: s.Config.Name, GroupName: s.node.Group(), Version: s.Version, Admin: s.admin, Enroll: s.enroll, Engine: decider{s},
@@ -47,7 +42,6 @@ func (s *server) web(api http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	mux.Handle("/", pages)
 	own, err := portal.New(portal.Portal{
 		Server: s.Config.Name, GroupName: s.node.Group(), Admin: s.admin, Enroll: s.enroll, Engine: decider{s},
 		Sessions: s.sessions, Now: portal.Clock(s.Now), Log: s.log.Logger("portal"),
@@ -55,17 +49,7 @@ func (s *server) web(api http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	mux.Handle(portal.Base+"/", own)
-	mux.Handle(portal.Base, own)
-	return web.Proxies(s.Config.TrustedProxies).Handler(mux, s.log.Logger("http")), nil
-}
-
-// portalURL is where people find the portal; "": nowhere.
-func (s *server) portalURL() string {
-	if base := s.webURL(); base != "" {
-		return base + portal.Base
-	}
-	return ""
+	return s.spread(api, adminapi.Browse(s.log.Logger("api")), pages, own), nil
 }
 
 // disowned raises the alarm about a sign-in of which its user says that it was not theirs.
@@ -73,24 +57,6 @@ func (s *server) disowned(a mfa.Attempt) {
 	s.metrics.disowned.Inc()
 	s.own.Warn("a user says that a sign-in was not theirs, and is kept out", "user", a.User, "attempt", a.ID, "at", a.Time, "application", a.Application,
 		"verdict", a.Verdict, "source", a.Source, "next", "look at the sign-ins of the user (countersign audit list --user), have the password changed, then countersign user unblock")
-}
-
-// webURL is where people find this server's pages; "": nowhere.
-func (s *server) webURL() string {
-	address := s.bound.HTTPS
-	if address == "" {
-		return ""
-	}
-	if said := s.Config.Advertise.HTTPS; said != "" {
-		return "https://" + said
-	}
-	host, port, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		if name, err := os.Hostname(); err == nil {
-			address = net.JoinHostPort(name, port)
-		}
-	}
-	return "https://" + address
 }
 
 const offerInterval = time.Second

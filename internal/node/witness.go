@@ -76,6 +76,8 @@ func refuseFronts(c config.Config) error {
 		on      bool
 	}{
 		{"listen.https", c.Listen.HTTPS != ""},
+		{"listen.console", c.Listen.Console != ""},
+		{"listen.portal", c.Listen.Portal != ""},
 		{"listen.radius", len(c.Listen.RADIUS) > 0},
 		{"listen.radius_accounting", len(c.Listen.Accounting) > 0},
 		{"listen.ldap", len(c.Listen.LDAP) > 0},
