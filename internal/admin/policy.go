@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 			return err
 		}
 		p.Domains, p.SelfService = slices.Clone(p.Domains), slices.Clone(p.SelfService) // decoding writes into it, and others hold it
+		p.Texts = maps.Clone(p.Texts)
 		d := json.NewDecoder(bytes.NewReader(object))
 		d.DisallowUnknownFields()
 		if err := d.Decode(p); err != nil {
@@ -43,6 +45,7 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 		if _, err := d.Token(); err != io.EOF {
 			return invalid("policy: want one JSON object")
 		}
+		maps.DeleteFunc(p.Texts, func(_, text string) bool { return text == "" }) // the built-in one again
 		if err := p.Check(); err != nil {
 			return invalid("%v", err)
 		}

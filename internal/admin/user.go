@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"countersign/internal/login"
 	"countersign/internal/mfa"
+	"countersign/internal/phone"
 	"countersign/internal/secret"
 	"countersign/internal/settlement"
 )
@@ -197,8 +197,6 @@ func (s *Service) unclaimed(ctx context.Context, u mfa.User) error {
 	return nil
 }
 
-var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-
 // applyUser changes u as c says, or says what is bad about c.
 func (s *Service) applyUser(u *mfa.User, c UserChange) error {
 	var bad error
@@ -235,9 +233,12 @@ func parseEmail(s string) (string, error) {
 }
 
 func parsePhone(s string) (string, error) {
-	n := strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "", "/", "").Replace(s)
-	if n != "" && !e164.MatchString(n) {
-		return "", fmt.Errorf("%q is not a number in E.164 form (+491701234567)", s)
+	if strings.TrimSpace(s) == "" {
+		return "", nil
+	}
+	n, err := phone.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a number in E.164 form (+491701234567): %w", s, err)
 	}
 	return n, nil
 }

@@ -35,6 +35,9 @@ func (a *API) credentials() {
 	route(a, needs(enroll.Givers...), http.MethodPost, all, "Give a user a credential", func(ctx context.Context, d desk, in *add) (enroll.Created, error) {
 		return d.enroll.Add(ctx, in.Login, in.Body)
 	})
+	route(a, needs(enroll.Givers...), http.MethodPost, one+"/send", "Send a code that proves a number or an address", func(ctx context.Context, d desk, in *CredentialPath) (enroll.Sent, error) {
+		return d.enroll.Send(ctx, in.Login, in.ID)
+	})
 	type codes struct {
 		CredentialPath
 		Body enroll.Codes

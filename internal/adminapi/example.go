@@ -30,6 +30,8 @@ var examples = []example{
 	{"POST /import/users", "/import/users?dry_run=true", "login,name,email\nbob,Bob Brown,bob@corp.example\n"},
 	{"POST /users/{login}/credentials", "/users/alice/credentials", `{"method":"totp","label":"phone","secret":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}`},
 	{"GET /users/{login}/credentials", "/users/alice/credentials", ""},
+	{"POST /users/{login}/credentials", "/users/alice/credentials", `{"method":"sms","to":"+491701234567"}`},
+	{"POST /users/{login}/credentials/{id}/send", "/users/alice/credentials/sms/send", ""},
 	{"POST /users/{login}/credentials/{id}/confirm", "/users/alice/credentials/totp/confirm", `{"codes":["419551"]}`},
 
 	{"POST /users/{login}/invitation", "/users/alice/invitation", `{"seconds":86400,"why":"first day"}`},

@@ -92,7 +92,7 @@ func newReal(t *testing.T) *real {
 	a := &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, Engine: engine,
 		Decider: fallible{r, engine}, Digests: ring, Requests: db, Sealed: db, Web: func() string { return "https://nyc1.example.net:8443" }, Now: now}
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: passcodes{totp}, Prover: prover{}, Trail: r.trail, Now: now}
 	a.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, a
 	r.api = New(a, e, "test", log)
 	r.api.Coordinator(func(context.Context) (group.Overview, error) { return group.Overview{}, nil })
@@ -321,4 +321,18 @@ func sound(t *testing.T, raw []byte, tokens bool) {
 			t.Errorf("%s refers to nothing", ref)
 		}
 	}
+}
+
+// prover sends nothing: each proof is the challenge "sent".
+type prover struct{}
+
+func (prover) SendProof(context.Context, mfa.Credential, time.Duration) (string, error) {
+	return "sent", nil
+}
+
+func (prover) CheckProof(_ context.Context, _ mfa.Credential, challenge string, code secret.Text) error {
+	if challenge != "sent" || !code.Equal(secret.FromString("123456")) {
+		return mfa.WrongCode
+	}
+	return nil
 }

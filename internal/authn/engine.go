@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +83,7 @@ type attempt struct {
 	name   login.Name
 	acct   settlement.Account
 	handle *mfa.Handle // later leg
+	wish   wish        // what was asked for instead of answering
 	asked  uint64      // nonce of the challenge that this leg ends with
 	groups []uint64    // of those that the directory told, the ones that reply rules name
 	local  mfa.CredentialID
@@ -271,6 +273,9 @@ func (e *Engine) verdict(a *attempt, v mfa.Verdict, why mfa.Reason) *mfa.Attempt
 	}
 	return r
 }
+
+// folded is a word as it is compared.
+func folded(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
 // expose is the one place where the engine looks into a typed secret: for its digest.
 func expose(t secret.Text) []byte { return t.Expose() }

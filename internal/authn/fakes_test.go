@@ -302,7 +302,7 @@ func code(n uint64) string { return fmt.Sprintf("%06d", 700000+n) }
 
 func (m *counterMethod) ID() mfa.MethodID { return mfa.MethodHOTP }
 func (m *counterMethod) Needs() mfa.Caps  { return mfa.CanPrompt }
-func (m *counterMethod) Begin(context.Context, mfa.Credential) (mfa.Step, error) {
+func (m *counterMethod) Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error) {
 	return mfa.Step{Prompt: "Enter your code"}, nil
 }
 
@@ -339,6 +339,7 @@ type rig struct {
 	mu       sync.Mutex
 	clock    time.Time
 	random   io.Reader
+	more     []authn.Method // beside method
 }
 
 var t0 = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
@@ -384,7 +385,7 @@ func (g *rig) advance(d time.Duration) {
 func (g *rig) engine() *authn.Engine { return g.engineWith(nil) }
 
 func (g *rig) engineWith(replicated func(context.Context, time.Duration) bool) *authn.Engine {
-	return authn.New(authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: []authn.Method{g.method}, Trail: g.trail,
+	return authn.New(authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: append([]authn.Method{g.method}, g.more...), Trail: g.trail,
 		Handles: challenge.Sealer{Keys: groupKey{}}, Settings: func() policy.Settings { return g.settings },
 		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Replicated: replicated, Log: slog.New(slog.DiscardHandler)})
 }

@@ -2,11 +2,8 @@ package authn
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"countersign/internal/login"
 	"countersign/internal/mfa"
@@ -54,6 +51,10 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return mfa.Decision{}, false, mfa.EmptyCode
 	}
 	a.id, a.begun = h.Attempt, h.Started
+	if w := e.wish(a); w != nothing {
+		d, err := e.grant(ctx, a, w)
+		return d, false, err
+	}
 	if a.Answer.Empty() {
 		d, err := e.challenge(ctx, a, h.Wrong+1)
 		return d, false, err
@@ -89,46 +90,4 @@ func (e *Engine) sameUser(ctx context.Context, a *attempt, want mfa.UserID) erro
 		return mfa.ChallengeOtherUser
 	}
 	return err
-}
-
-// challenge asks the user for a code: the handle carries all that the next leg needs, on
-// whatever server it arrives. After a challenge that nothing was spent of it is the same one
-// once more: whichever of the two is answered, it is spent for both.
-func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.Decision, error) {
-	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
-	if why != mfa.ReasonNone {
-		return mfa.Decision{}, why
-	}
-	for _, c := range usable {
-		m := e.methods[c.Method]
-		if m == nil || !a.Caps.Has(m.Needs()) {
-			continue
-		}
-		step, err := m.Begin(ctx, c)
-		if err != nil {
-			return mfa.Decision{}, fmt.Errorf("method %s: %w", c.Method, err)
-		}
-		h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Started: a.begun.Truncate(time.Millisecond),
-			Expires: e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second), Epoch: e.Store.Epoch(), State: step.State,
-			Wrong: wrong, Groups: a.groups}
-		if len(step.State) > 0 {
-			h.Credential = c.ID
-		}
-		var nonce [8]byte
-		if _, err := io.ReadFull(e.Random, nonce[:]); err != nil {
-			return mfa.Decision{}, err
-		}
-		h.Nonce = binary.BigEndian.Uint64(nonce[:]) | 1 // never 0, which means none
-		if a.handle != nil && !a.acct.Record.Spent(a.handle.Nonce) {
-			h.Nonce, h.Expires = a.handle.Nonce, a.handle.Expires
-		}
-		a.asked = h.Nonce
-		sealed, err := e.Handles.Seal(h)
-		if err != nil {
-			return mfa.Decision{}, err
-		}
-		a.note("asked for a code; the challenge expires at %s", h.Expires.Format(time.RFC3339))
-		return mfa.Decision{Verdict: mfa.Challenge, Message: step.Prompt, Handle: sealed, Expires: h.Expires}, nil
-	}
-	return mfa.Decision{}, mfa.PromptImpossible
 }

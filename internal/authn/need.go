@@ -64,8 +64,10 @@ type Method interface {
 	// Needs says what the front-end must be able to carry if the code does not come with
 	// the first leg; policy skips the method otherwise.
 	Needs() mfa.Caps
-	// Begin prepares an attempt with one credential.
-	Begin(ctx context.Context, c mfa.Credential) (mfa.Step, error)
+	// Begin prepares an attempt with one credential, and sends what has to be sent. An error
+	// that is a mfa.Reason says why that was not possible: the engine goes on to the next
+	// credential.
+	Begin(ctx context.Context, a mfa.Ask, c mfa.Credential) (mfa.Step, error)
 	// Finish checks answer against c and s. f is what the settlement record knows of c.
 	// It returns the proof whose Floor is the new one, or a mfa.Reason: WrongCode if
 	// the answer is none of c's, ReplayedCode if it was used, CodeOutsideWindow if it is

@@ -38,7 +38,7 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 		if why != mfa.ReasonNone {
 			return settlement.Change{}, nil, why
 		}
-		key = e.repeats.key(acct.User.ID, acct.UserRev, "code", against(acct, usable), answer)
+		key = e.repeats.key(acct.User.ID, acct.UserRev, "code", against(a, acct, usable), answer)
 		m = e.evaluate(ctx, a, usable, answer, key)
 		if m.err != nil {
 			return settlement.Change{}, nil, m.err
@@ -63,30 +63,22 @@ func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credenti
 	}
 	step := mfa.Step{}
 	if a.handle != nil {
-		step.State = a.handle.State
-		if a.handle.Credential != "" {
-			usable = only(usable, a.handle.Credential)
-		}
+		step.State, step.Attempt = a.handle.State, a.handle.Attempt
 	}
 	return e.match(ctx, a, usable, answer, step)
 }
 
 // against stands for the credentials that an answer is compared with, as they are: what is
-// wrong for some is worth a look where there are others, or when one was changed.
-func against(acct settlement.Account, usable []mfa.Credential) (compared uint64) {
+// wrong for some is worth a look where there are others, or when one was changed, and what is
+// wrong for one challenge may be what was sent for another.
+func against(a *attempt, acct settlement.Account, usable []mfa.Credential) (compared uint64) {
+	if a.handle != nil && len(a.handle.State) > 0 {
+		compared = fold(compared, string(a.handle.State), 0)
+	}
 	for _, c := range usable {
 		compared = fold(compared, string(c.ID), uint64(acct.CredRevs.Of(c.ID)))
 	}
 	return compared
-}
-
-func only(creds []mfa.Credential, id mfa.CredentialID) []mfa.Credential {
-	for _, c := range creds {
-		if c.ID == id {
-			return []mfa.Credential{c}
-		}
-	}
-	return nil
 }
 
 // match tries the answer on every credential, so that the time does not tell which one
@@ -103,8 +95,11 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		if m == nil {
 			continue
 		}
-		floor := a.acct.Record.Floors[c.ID]
-		p, err := m.Finish(ctx, c, floor, step, answer)
+		floor, own := a.acct.Record.Floors[c.ID], step
+		if a.handle != nil && a.handle.Credential != c.ID { // what was sent is this credential's; codes of the others are an answer too
+			own.State = nil
+		}
+		p, err := m.Finish(ctx, c, floor, own, answer)
 		var why mfa.Reason
 		if err == nil && e.missed(a, c, floor, p.Floor) {
 			err = mfa.HeldWhileIsolated

@@ -14,6 +14,7 @@ import (
 type credentialVerbs struct {
 	Add     credentialAdd     `cmd:"" help:"Give a user a credential."`
 	List    credentialList    `cmd:"" help:"List a user's credentials."`
+	Send    credentialSend    `cmd:"" help:"Send a code that proves a number or an address."`
 	Confirm credentialConfirm `cmd:"" help:"Prove a credential with one code, which is spent by that."`
 	Resync  credentialResync  `cmd:"" help:"Bring a token back into step with two consecutive codes."`
 	Disable credentialDisable `cmd:"" help:"Switch a credential off."`
@@ -28,7 +29,7 @@ func credentials(login string, more ...string) string {
 
 type credentialAdd struct {
 	loginArg
-	Method      string   `required:"" help:"totp, hotp, recovery or tap." placeholder:"METHOD" values:"totp,hotp,recovery,tap"`
+	Method      string   `required:"" help:"totp, hotp, sms, email, recovery or tap." placeholder:"METHOD" values:"totp,hotp,sms,email,recovery,tap"`
 	Label       string   `help:"Serial number or name of the device."`
 	SecretStdin bool     `help:"totp, hotp: read the secret (Base32, or hex:...) from standard input. Without it one is made."`
 	SecretFile  string   `help:"The same from a file." type:"path" placeholder:"FILE"`
@@ -41,11 +42,13 @@ type credentialAdd struct {
 	Uses        int      `help:"tap: how often it may be used, once unless told otherwise."`
 	Application []string `help:"tap: application that it is good for; absent: every one."`
 	Why         string   `help:"tap: the reason, for the trail."`
+	To          string   `help:"sms: number (+E164); email: address; the profile's own unless told otherwise."`
+	Trusted     bool     `help:"sms, email: it comes from where only its owner can have it from, so nothing has to be proven."`
 }
 
 func (v *credentialAdd) Run(ctx context.Context, e *env) error {
 	r := enroll.Request{Method: mfa.MethodID(v.Method), Label: v.Label, Algorithm: v.Algorithm, Digits: v.Digits, Period: v.Period,
-		Counter: v.Counter, Codes: v.Codes, Seconds: v.TTL.seconds(), Uses: v.Uses, Scope: v.Application, Why: v.Why}
+		Counter: v.Counter, Codes: v.Codes, Seconds: v.TTL.seconds(), Uses: v.Uses, Scope: v.Application, Why: v.Why, To: v.To, Trusted: v.Trusted}
 	var err error
 	if r.Secret, err = e.read(source{what: "secret", stdin: v.SecretStdin, file: v.SecretFile}); err != nil {
 		return err
@@ -73,6 +76,9 @@ func (v *credentialAdd) tell(ctx context.Context, e *env, made enroll.Created) e
 	if len(codes) > 0 {
 		e.say("These codes are not shown again.")
 	}
+	if made.Challenge != "" {
+		return v.askSent(ctx, e, made)
+	}
 	if made.OTPAuthURL == nil {
 		return nil
 	}
@@ -90,11 +96,24 @@ func (v *credentialAdd) tell(ctx context.Context, e *env, made enroll.Created) e
 	if err != nil || code == "" {
 		return err
 	}
-	return v.confirm(ctx, e, made.ID, code)
+	return v.confirm(ctx, e, made.ID, "", code)
 }
 
-func (v *credentialAdd) confirm(ctx context.Context, e *env, id mfa.CredentialID, code string) error {
-	in := enroll.Codes{Codes: []secret.Wire{*secret.NewWire(code)}}
+// askSent asks for the code that was sent.
+func (v *credentialAdd) askSent(ctx context.Context, e *env, made enroll.Created) error {
+	if e.Prompt == nil {
+		e.say("A code was sent to %s. Prove it with `countersign credential confirm %s %s --challenge %s`.", made.Label, v.Login, made.ID, made.Challenge)
+		return nil
+	}
+	code, err := e.Prompt("Code that was sent to "+made.Label+" (empty: later): ", true)
+	if err != nil || code == "" {
+		return err
+	}
+	return v.confirm(ctx, e, made.ID, made.Challenge, code)
+}
+
+func (v *credentialAdd) confirm(ctx context.Context, e *env, id mfa.CredentialID, challenge, code string) error {
+	in := enroll.Codes{Codes: []secret.Wire{*secret.NewWire(code)}, Challenge: challenge}
 	if err := e.call(ctx, http.MethodPost, credentials(v.Login, string(id), "confirm"), nil, in, nil); err != nil {
 		return fmt.Errorf("the credential is there, but not proven: %w; try `countersign credential confirm %s %s`", err, v.Login, id)
 	}
@@ -123,8 +142,8 @@ func (v *credentialArgs) path(more ...string) string {
 }
 
 // prove asks for codes, one a line, and sends them.
-func (v *credentialArgs) prove(ctx context.Context, e *env, stdin bool, verb string, whats ...string) error {
-	var in enroll.Codes
+func (v *credentialArgs) prove(ctx context.Context, e *env, stdin bool, verb, challenge string, whats ...string) error {
+	in := enroll.Codes{Challenge: challenge}
 	for _, what := range whats {
 		if !stdin && e.Prompt == nil {
 			return usage("the %s is missing: give --code-stdin (no terminal to ask on)", what)
@@ -138,13 +157,20 @@ func (v *credentialArgs) prove(ctx context.Context, e *env, stdin bool, verb str
 	return change[enroll.Credential](ctx, e, http.MethodPost, v.path(verb), in)
 }
 
+type credentialSend struct{ credentialArgs }
+
+func (v *credentialSend) Run(ctx context.Context, e *env) error {
+	return change[enroll.Sent](ctx, e, http.MethodPost, v.path("send"), nil)
+}
+
 type credentialConfirm struct {
 	credentialArgs
-	CodeStdin bool `help:"Read the code from standard input."`
+	CodeStdin bool   `help:"Read the code from standard input."`
+	Challenge string `help:"sms, email: what was told when the code was sent." placeholder:"TEXT"`
 }
 
 func (v *credentialConfirm) Run(ctx context.Context, e *env) error {
-	return v.prove(ctx, e, v.CodeStdin, "confirm", "code")
+	return v.prove(ctx, e, v.CodeStdin, "confirm", v.Challenge, "code")
 }
 
 type credentialResync struct {
@@ -153,7 +179,7 @@ type credentialResync struct {
 }
 
 func (v *credentialResync) Run(ctx context.Context, e *env) error {
-	return v.prove(ctx, e, v.CodeStdin, "resync", "first code", "next code")
+	return v.prove(ctx, e, v.CodeStdin, "resync", "", "first code", "next code")
 }
 
 type credentialDisable struct{ credentialArgs }

@@ -26,16 +26,20 @@ func (policyShow) Run(ctx context.Context, e *env) error {
 }
 
 type policySet struct {
-	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery."`
+	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery; message_texts.sms.en=TEXT (empty: the built-in one)."`
 }
 
 func (v *policySet) Run(ctx context.Context, e *env) error {
-	in := map[string]json.RawMessage{}
+	in, texts := map[string]json.RawMessage{}, map[string]string{}
 	for _, s := range v.Setting {
 		name, value, ok := strings.Cut(s, "=")
 		name = strings.ReplaceAll(name, "-", "_")
 		if !ok || name == "" {
 			return usage("%q: want NAME=VALUE", s)
+		}
+		if text, ok := strings.CutPrefix(name, "message_texts."); ok {
+			texts[text] = value
+			continue
 		}
 		raw, err := settingValue(name, value)
 		if err != nil {
@@ -43,11 +47,21 @@ func (v *policySet) Run(ctx context.Context, e *env) error {
 		}
 		in[name] = raw
 	}
+	if len(texts) > 0 {
+		raw, err := json.Marshal(texts)
+		if err != nil {
+			return err
+		}
+		in["message_texts"] = raw
+	}
 	return change[admin.Policy](ctx, e, http.MethodPatch, "/policy", in)
 }
 
 // settingValue makes JSON of what was typed: a number, words or domains.
 func settingValue(name, value string) (json.RawMessage, error) {
+	if name == "message_language" {
+		return json.Marshal(value)
+	}
 	if name == "self_service" {
 		return json.Marshal(*many(strings.Split(value, ",")))
 	}

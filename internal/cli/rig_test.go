@@ -99,7 +99,7 @@ func newRig(t testing.TB, dir string, cleanup func(func())) *rig {
 		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
 	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Sealed: db, Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: passcodes{totp}, Trail: r.trail, Now: now}
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: passcodes{totp}, Prover: prover{}, Trail: r.trail, Now: now}
 	r.admin.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, r.admin
 	r.api = adminapi.New(r.admin, e, "1.0", log)
 	l, err := adminapi.ListenSocket(filepath.Join(dir, "admin.sock"))
@@ -166,4 +166,18 @@ func typing(t *testing.T, asked *[]string, answers ...string) func(*cli.Deps) {
 			return a, nil
 		}
 	}
+}
+
+// prover sends nothing: each proof is the challenge "sent".
+type prover struct{}
+
+func (prover) SendProof(context.Context, mfa.Credential, time.Duration) (string, error) {
+	return "sent", nil
+}
+
+func (prover) CheckProof(_ context.Context, _ mfa.Credential, challenge string, code secret.Text) error {
+	if challenge != "sent" || !code.Equal(secret.FromString("123456")) {
+		return mfa.WrongCode
+	}
+	return nil
 }

@@ -46,8 +46,10 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 		err = s.addRecovery(&c, r, &out)
 	case mfa.MethodTAP:
 		err = s.addPass(&c, r, &out)
+	case mfa.MethodSMS, mfa.MethodEmail:
+		err = s.addReach(&c, r, a.User)
 	default:
-		err = invalid("method %q: want totp, hotp, recovery or tap", r.Method)
+		err = invalid("method %q: want totp, hotp, sms, email, recovery or tap", r.Method)
 	}
 	if err == nil {
 		err = unlike(c, a)
@@ -59,26 +61,43 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 		return Created{}, err
 	}
 	out.Credential = view(c, mfa.Floor{})
-	return out, s.record(ctx, by, "credential add", a.User, describe(c))
+	if err := s.record(ctx, by, "credential add", a.User, describe(c)); err != nil || c.Hold != mfa.CredentialUnproven || !c.Method.Sends() {
+		return out, err
+	}
+	out.Challenge, err = s.sendProof(ctx, by, a.User, c)
+	return out, err
 }
 
 // unlike refuses a token that the user has already: with two floors, or two lengths of
 // code, one code would be worth two.
 func unlike(c mfa.Credential, a settlement.Account) error {
-	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP {
+	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP && !c.Method.Sends() {
 		return nil
 	}
 	for _, has := range a.Credentials {
 		if has.Method == c.Method && has.Secret.Equal(c.Secret) {
-			return fmt.Errorf("%s has this %s token already, as credential %s; remove that first: %w", a.User.Login, c.Method, has.ID, mfa.ErrExists)
+			return fmt.Errorf("%s has this %s already, as credential %s; remove that first: %w", a.User.Login, thing(c.Method), has.ID, mfa.ErrExists)
 		}
 	}
 	return nil
 }
 
+func thing(m mfa.MethodID) string {
+	switch m {
+	case mfa.MethodSMS:
+		return "number"
+	case mfa.MethodEmail:
+		return "mail address"
+	}
+	return string(m) + " token"
+}
+
 // describe names a credential for the trail.
 func describe(c mfa.Credential) string {
 	d := string(c.Method) + " " + string(c.ID)
+	if c.Method.Sends() {
+		d += " " + c.Label
+	}
 	if c.Method == mfa.MethodTAP {
 		d += fmt.Sprintf(", %d uses until %s", c.Uses, c.Expires.UTC().Format(time.RFC3339))
 		if len(c.Scope) > 0 {
@@ -101,7 +120,7 @@ func (r Request) check() error {
 		{"period", r.Period != 0, r.Method == mfa.MethodTOTP}, {"counter", r.Counter != 0, r.Method == mfa.MethodHOTP},
 		{"codes", r.Codes != 0, r.Method == mfa.MethodRecovery}, {"seconds", r.Seconds != 0, r.Method == mfa.MethodTAP},
 		{"uses", r.Uses != 0, r.Method == mfa.MethodTAP}, {"scope", len(r.Scope) > 0, r.Method == mfa.MethodTAP},
-		{"why", r.Why != "", r.Method == mfa.MethodTAP},
+		{"why", r.Why != "", r.Method == mfa.MethodTAP}, {"to", r.To != "", r.Method.Sends()}, {"trusted", r.Trusted, r.Method.Sends()},
 	} {
 		if b.given && !b.of {
 			return invalid("%s does not belong to method %q", b.name, r.Method)

@@ -23,7 +23,7 @@ type Allowed func(ctx context.Context, login string, anyOf ...mfa.Permission) (m
 func (s *Service) As(by mfa.Caller, allowed Allowed) Desk { return Desk{s, by, allowed} }
 
 // Givers are the permissions of which each is about credentials of some methods.
-var Givers = []mfa.Permission{mfa.MayManageToken, mfa.MayChangeMethod, mfa.MayIssuePass}
+var Givers = []mfa.Permission{mfa.MayManageToken, mfa.MayChangeMethod, mfa.MayIssuePass, mfa.MayChangePhone}
 
 // needs is the permission that credentials of a method ask for.
 func needs(m mfa.MethodID) mfa.Permission {
@@ -32,6 +32,8 @@ func needs(m mfa.MethodID) mfa.Permission {
 		return mfa.MayManageToken
 	case mfa.MethodTAP:
 		return mfa.MayIssuePass
+	case mfa.MethodSMS, mfa.MethodEmail:
+		return mfa.MayChangePhone
 	}
 	return mfa.MayChangeMethod
 }
@@ -56,6 +58,15 @@ func (d Desk) Add(ctx context.Context, login string, r Request) (Created, error)
 		return Created{}, fmt.Errorf("a pass for more than %s or more than one use: %w", passLife, d.by.Lacks(mfa.MayChoosePassLife))
 	}
 	return d.s.Add(ctx, d.by.By, string(u.ID), r)
+}
+
+// Send sends a code that proves a number or an address.
+func (d Desk) Send(ctx context.Context, login, id string) (Sent, error) {
+	u, id, err := d.find(ctx, login, id)
+	if err != nil {
+		return Sent{}, err
+	}
+	return d.s.Send(ctx, d.by.By, u, id)
 }
 
 // Confirm proves a credential with one code.

@@ -15,6 +15,9 @@ func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (C
 		return Credential{}, invalid("want one code")
 	}
 	return s.prove(ctx, by, "credential confirm", login, id, mfa.CredentialUnproven, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+		if c.Method.Sends() {
+			return f, s.checkProof(ctx, c, r.Challenge, r.Codes[0].Text)
+		}
 		return s.Passcodes.Verify(ctx, c, f, r.Codes[0].Text)
 	})
 }

@@ -18,6 +18,7 @@ type Service struct {
 	Applications Applications
 	Resolve      func(ctx context.Context, login string) (mfa.User, error) // admin.Service.Resolve
 	Passcodes    Passcodes
+	Prover       Prover // nil: nothing can be sent
 	Trail        Recorder
 	Settings     func() policy.Settings
 	Now          func() time.Time

@@ -36,7 +36,7 @@ type CredentialList struct {
 
 // Request asks for a credential. Without Secret, totp and hotp get one that is made here.
 type Request struct {
-	Method    mfa.MethodID `json:"method" enum:"totp,hotp,recovery,tap"`
+	Method    mfa.MethodID `json:"method" enum:"totp,hotp,sms,email,recovery,tap"`
 	Label     string       `json:"label,omitempty" maxLength:"64"`
 	Secret    *secret.Wire `json:"secret,omitempty" writeOnly:"true" doc:"totp, hotp: the key in Base32"`
 	Algorithm string       `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"default SHA1"`
@@ -48,6 +48,8 @@ type Request struct {
 	Uses      int          `json:"uses,omitempty" minimum:"0" maximum:"60" doc:"tap: how often it may be used; default once"`
 	Scope     []string     `json:"scope,omitempty" maxItems:"32" doc:"tap: applications that it is good for"`
 	Why       string       `json:"why,omitempty" maxLength:"256" doc:"tap: the reason"`
+	To        string       `json:"to,omitempty" maxLength:"254" doc:"sms: number; email: address; default: the one in the user's profile"`
+	Trusted   bool         `json:"trusted,omitempty" doc:"sms, email: it comes from where only its owner can have it from, so nothing has to be proven"`
 }
 
 // Created is a new credential. The secret fields are set only when they were made here,
@@ -57,10 +59,20 @@ type Created struct {
 	Secret     *secret.Wire  `json:"secret,omitempty"`
 	OTPAuthURL *secret.Wire  `json:"otpauth_url,omitempty"`
 	Codes      []secret.Wire `json:"codes,omitempty"`
+	Challenge  string        `json:"challenge,omitempty" doc:"sms, email: a code was sent; this goes back with it to confirm"`
+}
+
+// Sent says that a code was sent.
+type Sent struct {
+	ID        mfa.CredentialID `json:"id"`
+	To        string           `json:"to" doc:"masked"`
+	Challenge string           `json:"challenge" doc:"goes back with the code to confirm"`
+	Expires   time.Time        `json:"expires"`
 }
 
 // Codes are what a user reads off the token: one to confirm it, two consecutive ones to
 // resynchronise it.
 type Codes struct {
-	Codes []secret.Wire `json:"codes" minItems:"1" maxItems:"2" writeOnly:"true"`
+	Codes     []secret.Wire `json:"codes" minItems:"1" maxItems:"2" writeOnly:"true"`
+	Challenge string        `json:"challenge,omitempty" maxLength:"512" doc:"sms, email: as it came when the code was sent"`
 }

@@ -48,6 +48,9 @@ type Options struct {
 	Gateways func() []mfa.Gateway // in the order in which they are asked
 	Now      func() time.Time
 	Log      *slog.Logger
+	// Spend is asked before g sends a text message in so many parts. An error that holds
+	// mfa.SpendCapReached refuses.
+	Spend func(ctx context.Context, g mfa.Gateway, parts int) error
 }
 
 // Carrier sends messages. It is safe for concurrent use.
@@ -119,7 +122,7 @@ func (c *Carrier) Close() {
 func (c *Carrier) Send(ctx context.Context, m Message) (Receipt, error) {
 	ways := c.ways(m)
 	if len(ways) == 0 {
-		return Receipt{}, fmt.Errorf("%w: no gateway for %s is set up and switched on (`countersign gateway add`)", mfa.NoGateway, m.Kind)
+		return Receipt{}, noGateway(m)
 	}
 	ways, err := allowed(ways, m)
 	if err != nil {
@@ -159,6 +162,20 @@ func or(s, otherwise string) string {
 	return s
 }
 
+// May reports why m could not be sent at all, whatever the gateways answer.
+func (c *Carrier) May(m Message) error {
+	ways := c.ways(m)
+	if len(ways) == 0 {
+		return noGateway(m)
+	}
+	_, err := allowed(ways, m)
+	return err
+}
+
+func noGateway(m Message) error {
+	return fmt.Errorf("%w: no gateway for %s is set up and switched on (`countersign gateway add`)", mfa.NoGateway, m.Kind)
+}
+
 // SendBy sends m by one gateway, switched on or not.
 func (c *Carrier) SendBy(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error) {
 	if _, err := allowed([]mfa.Gateway{g}, m); err != nil {
@@ -178,6 +195,9 @@ func (c *Carrier) try(ctx context.Context, g mfa.Gateway, m Message, left int) (
 		limit = min(limit, max(time.Until(end)-reserve, 0)/time.Duration(left))
 	}
 	t, err := c.transport(g)
+	if err == nil && m.Kind == mfa.GatewaySMS && (g.CapDay > 0 || g.CapMonth > 0) {
+		err = c.Spend(ctx, g, Parts(string(m.Text.Expose())))
+	}
 	if err != nil {
 		return Receipt{}, named(g, err)
 	}

@@ -90,6 +90,7 @@ func TestSMSOverHTTP(t *testing.T) {
 		{"a country that is not allowed", answer, nil, "+18765550100", mfa.CountryNotAllowed, 0},
 		{"a number of no country", answer, nil, "+881612345678", mfa.CountryNotAllowed, 0},
 		{"no country at all", answer, func(g *mfa.Gateway) { g.Countries = nil }, "", mfa.CountryNotAllowed, 0},
+		{"a cap that is reached", answer, func(g *mfa.Gateway) { g.CapDay = 1; g.HTTP.Body = `{"to":"{number}","text":"{text}"}` }, "two parts", mfa.SpendCapReached, 0},
 		{"a private address", answer, func(g *mfa.Gateway) { g.Private = false }, "", mfa.GatewayRefused, 0},
 		{"nobody listens", answer, func(g *mfa.Gateway) { g.Address = "http://127.0.0.1:9" }, "", mfa.GatewayDown, 0},
 		{"a text without end", answer, func(*mfa.Gateway) {}, "long", mfa.GatewayRefused, 0},
@@ -102,6 +103,8 @@ func TestSMSOverHTTP(t *testing.T) {
 		m := sms("+491701234567")
 		switch tt.to {
 		case "":
+		case "two parts":
+			m.Text = secret.FromString(strings.Repeat("x", 200))
 		case "long":
 			m.Text = secret.FromString(strings.Repeat("x", 700))
 		default:

@@ -17,7 +17,13 @@ import (
 
 // carrier returns one that has the gateways.
 func carrier(gs ...mfa.Gateway) *gateway.Carrier {
-	return gateway.New(gateway.Options{Gateways: func() []mfa.Gateway { return gs }, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	return gateway.New(gateway.Options{Gateways: func() []mfa.Gateway { return gs }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Spend: func(_ context.Context, g mfa.Gateway, parts int) error {
+			if parts > g.CapDay {
+				return mfa.SpendCapReached
+			}
+			return nil
+		}})
 }
 
 func mailGateway(name, address string) mfa.Gateway {

@@ -12,7 +12,7 @@ type Handle struct {
 	Started     time.Time    // of the attempt, whole milliseconds
 	Expires     time.Time    // whole seconds
 	Epoch       uint64       // of the database when it was sealed
-	Credential  CredentialID // the one credential that is asked for; empty: any passcode
+	Credential  CredentialID // that State is of; empty: there is none
 	State       []byte       // of the method's Step, at most 64 bytes
 	Wrong       uint8        // wrong answers so far within this attempt
 	Groups      []uint64     // digests of the directory groups that reply rules name (package policy)

@@ -32,6 +32,9 @@ const (
 	MethodPassword MethodID = "password"
 )
 
+// Sends reports whether a code of m is sent to the user for each attempt.
+func (m MethodID) Sends() bool { return m == MethodSMS || m == MethodEmail }
+
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // NewID returns 16 random characters of a-z and 2-7 (80 bits), read from random

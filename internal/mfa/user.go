@@ -114,11 +114,20 @@ type Proof struct {
 	Floor Floor // the new floor; Next never lower and Spent never fewer than before
 }
 
+// Ask is what a method is told of the attempt that it begins a challenge for.
+type Ask struct {
+	Application string // its name
+	Attempt     AttemptID
+	Sent        []byte // state of the challenge before, if that was for the same credential; nil: none
+	Again       bool   // the user asked for another code instead of that one
+}
+
 // Step is what a method hands from Begin to Finish inside the sealed handle.
 type Step struct {
-	Prompt string // shown to the user
-	State  []byte // at most 64 bytes, sealed: a keyed digest of a sent code and the like
-	Look   bool   // nothing is accepted yet: how long it takes must not tell whether the answer is right
+	Prompt  string    // shown to the user
+	Attempt AttemptID // Finish: that the challenge was made for
+	State   []byte    // at most 64 bytes, sealed: a keyed digest of a sent code and the like
+	Look    bool      // nothing is accepted yet: how long it takes must not tell whether the answer is right
 }
 
 // NewUser is a user with their first credentials, created together or not at all.

@@ -13,6 +13,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/gateway"
 	"countersign/internal/method/otp"
+	"countersign/internal/mfa"
 	"countersign/internal/pki"
 	"countersign/internal/radiusd"
 	"countersign/internal/trail"
@@ -51,8 +52,8 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.metrics = newMetrics()
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
-	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway")})
-	all := methods(s.Now, s.store.Settings)
+	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend})
+	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail))
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
@@ -67,7 +68,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Decider: decider{s}, Digests: s.ring, Requests: s.store, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
-		Settings: s.store.Settings, Passcodes: passcodes{all}, Trail: s.ledger, Now: s.Now}
+		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Trail: s.ledger, Now: s.Now}
 	s.assembleWeb()
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},

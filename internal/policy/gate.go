@@ -70,7 +70,7 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 			why = mfa.CredentialExpired
 		case len(c.Scope) > 0 && !slices.Contains(c.Scope, a.Name):
 			why = mfa.WrongScope
-		case len(creds) == 1: // of most users; a credential is large
+		case len(creds) == 1 && !OnlyRecovery(a, c): // of most users; a credential is large
 			return creds, mfa.ReasonNone
 		default:
 			if usable == nil {
@@ -79,7 +79,7 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 			usable = append(usable, c)
 		}
 	}
-	if len(usable) == 0 {
+	if len(usable) == 0 || !slices.ContainsFunc(usable, func(c mfa.Credential) bool { return !OnlyRecovery(a, c) }) {
 		return nil, why
 	}
 	if len(usable) > 1 && len(a.Methods) > 1 {
@@ -88,6 +88,13 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 		})
 	}
 	return usable, mfa.ReasonNone
+}
+
+// OnlyRecovery reports whether c is a way back for users who have lost another second factor,
+// and none by itself: mail is, unless the application names it. Whoever reads a person's mail
+// can often reset their password too.
+func OnlyRecovery(a mfa.Application, c mfa.Credential) bool {
+	return c.Method == mfa.MethodEmail && !slices.Contains(a.Methods, mfa.MethodEmail)
 }
 
 // MaxRuleGroups is how many different groups an application's reply rules may name: a

@@ -10,25 +10,31 @@ import (
 	"time"
 
 	"countersign/internal/login"
+	"countersign/internal/message"
 )
 
 // Settings are the group's defaults (CLI: policy show, policy set). Durations are whole
 // seconds in JSON.
 type Settings struct {
-	Tries          int            `json:"tries" doc:"wrong second factors in a row that lock a user"`
-	Lock           Seconds        `json:"lock_seconds" doc:"how long they are locked"`
-	FirstTries     int            `json:"first_factor_tries" doc:"wrong passwords in a row that lock a user"`
-	FirstLock      Seconds        `json:"first_factor_lock_seconds" doc:"how long"`
-	Handle         Seconds        `json:"challenge_seconds" doc:"how long a challenge may be answered"`
-	Skew           int            `json:"totp_window" doc:"time steps accepted on each side of now"`
-	Ahead          int            `json:"hotp_window" doc:"counters looked ahead"`
-	Directory      Seconds        `json:"directory_seconds" doc:"time-out of one directory operation"`
-	Attempt        Seconds        `json:"attempt_seconds" doc:"time-out of one leg"`
-	SourceFailures int            `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
-	Retain         int            `json:"trail_days" doc:"days that the trail is kept"`
-	FraudBlock     Seconds        `json:"fraud_block_seconds" doc:"how long a user is kept out who says that a sign-in was not theirs; at least as long as a challenge may be open"`
-	SelfService    []string       `json:"self_service" doc:"what users may do for themselves in the portal: totp, recovery, password, phone; remove_last: take away their last second factor"`
-	Domains        []login.Domain `json:"login_domains" doc:"domains that are ours: CORP=corp.example"`
+	Tries          int               `json:"tries" doc:"wrong second factors in a row that lock a user"`
+	Lock           Seconds           `json:"lock_seconds" doc:"how long they are locked"`
+	FirstTries     int               `json:"first_factor_tries" doc:"wrong passwords in a row that lock a user"`
+	FirstLock      Seconds           `json:"first_factor_lock_seconds" doc:"how long"`
+	Handle         Seconds           `json:"challenge_seconds" doc:"how long a challenge may be answered"`
+	Skew           int               `json:"totp_window" doc:"time steps accepted on each side of now"`
+	Ahead          int               `json:"hotp_window" doc:"counters looked ahead"`
+	Directory      Seconds           `json:"directory_seconds" doc:"time-out of one directory operation"`
+	Attempt        Seconds           `json:"attempt_seconds" doc:"time-out of one leg"`
+	SourceFailures int               `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
+	Retain         int               `json:"trail_days" doc:"days that the trail is kept"`
+	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"how long a user is kept out who says that a sign-in was not theirs; at least as long as a challenge may be open"`
+	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, recovery, password, phone; remove_last: take away their last second factor"`
+	PerUser        int               `json:"messages_per_user_hour" doc:"codes sent to one user in an hour"`
+	PerNumber      int               `json:"messages_per_number_hour" doc:"codes sent to one number or address in an hour"`
+	PerCountry     int               `json:"messages_per_country_hour" doc:"text messages sent to numbers of one country in an hour"`
+	Language       string            `json:"message_language" doc:"of messages to users who have chosen none: en, de, or another that there are texts in"`
+	Texts          map[string]string `json:"message_texts,omitempty" doc:"texts of messages by purpose and language (sms.en, mail.de, mail_subject.en, notice.en, notice_subject.en) instead of the built-in ones; {code}, {application} and so on are filled in"`
+	Domains        []login.Domain    `json:"login_domains" doc:"domains that are ours: CORP=corp.example"`
 }
 
 // Seconds is a duration that JSON holds in whole seconds.
@@ -41,6 +47,7 @@ func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Secon
 func Defaults() Settings {
 	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
 		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, FraudBlock: 86400,
+		PerUser: 10, PerNumber: 10, PerCountry: 500, Language: "en",
 		SelfService: []string{SelfTOTP, SelfRecovery, SelfPassword, SelfPhone}}
 }
 
@@ -56,9 +63,18 @@ func (s Settings) Check() error {
 		{"directory_seconds", int(s.Directory), 1, 60}, {"attempt_seconds", int(s.Attempt), 1, 120},
 		{"source_failures_per_minute", s.SourceFailures, 1, 100000}, {"trail_days", s.Retain, 1, 36500},
 		{"fraud_block_seconds", int(s.FraudBlock), 0, 315360000},
+		{"messages_per_user_hour", s.PerUser, 1, 1000}, {"messages_per_number_hour", s.PerNumber, 1, 1000}, {"messages_per_country_hour", s.PerCountry, 1, 1000000},
 	} {
 		if b.got < b.min || b.got > b.max {
 			return fmt.Errorf("policy %s = %d: must be between %d and %d", b.name, b.got, b.min, b.max)
+		}
+	}
+	if len(s.Language) != 2 || strings.ToLower(s.Language) != s.Language {
+		return fmt.Errorf("policy message_language = %q: want two letters, as in en", s.Language)
+	}
+	for name, text := range s.Texts {
+		if err := message.Check(name, text); err != nil {
+			return fmt.Errorf("policy message_texts: %w", err)
 		}
 	}
 	for _, w := range s.SelfService {

@@ -25,6 +25,7 @@ const (
 	prefixAdministrator = "r/"        // r/USER: role
 	prefixNAS           = "n/"        // n/APP/ADDRESS: RADIUS client address
 	prefixGateway       = "gw/"       // gw/NAME: gateway
+	prefixQuota         = "gq/"       // gq/DIGEST of what is counted: messages sent in a while
 	prefixNotice        = "o/"        // o/ID: notice for a user, waiting
 	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
 	prefixMember        = "m/"        // m/NAME: server of the group

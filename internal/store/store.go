@@ -49,10 +49,11 @@ type Options struct {
 // cannot be told. What a method returns belongs to the caller, but slices of applications,
 // directories, tokens and settings are shared: they must not be changed.
 type Store struct {
-	kv   KV
-	ring *keyring.Ring
-	o    Options
-	view *view
+	quotas quotas
+	kv     KV
+	ring   *keyring.Ring
+	o      Options
+	view   *view
 
 	overlay *overlay
 	contact contact

@@ -86,9 +86,9 @@ func TestPrompts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []interface {
-		Begin(context.Context, mfa.Credential) (mfa.Step, error)
+		Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error)
 	}{otp.TOTP{}, otp.HOTP{}, otp.Recovery{}, otp.TAP{}} {
-		s, err := m.Begin(t.Context(), mfa.Credential{})
+		s, err := m.Begin(t.Context(), mfa.Ask{}, mfa.Credential{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func (HOTP) ID() mfa.MethodID { return mfa.MethodHOTP }
 func (HOTP) Needs() mfa.Caps { return mfa.CanPrompt }
 
 // Begin returns the prompt.
-func (HOTP) Begin(context.Context, mfa.Credential) (mfa.Step, error) {
+func (HOTP) Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error) {
 	return mfa.Step{Prompt: "Enter the next code from your token"}, nil
 }
 

@@ -46,7 +46,7 @@ func code(t testing.TB, c mfa.Credential, counter uint64) string {
 
 func finish(t testing.TB, m authn.Method, c mfa.Credential, f mfa.Floor, answer string) (mfa.Floor, error) {
 	t.Helper()
-	s, err := m.Begin(t.Context(), c)
+	s, err := m.Begin(t.Context(), mfa.Ask{}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func hotp(ahead int) HOTP { return HOTP{Ahead: func() int { return ahead }} }
 func TestMethodsSayWhatTheyAre(t *testing.T) {
 	for want, m := range map[mfa.MethodID]authn.Method{mfa.MethodTOTP: totp(1), mfa.MethodHOTP: hotp(10),
 		mfa.MethodRecovery: Recovery{}, mfa.MethodTAP: TAP{}} {
-		s, err := m.Begin(t.Context(), mfa.Credential{})
+		s, err := m.Begin(t.Context(), mfa.Ask{}, mfa.Credential{})
 		if m.ID() != want || m.Needs() != mfa.CanPrompt || err != nil || s.Prompt == "" || len(s.State) != 0 {
 			t.Errorf("%s: ID %s, Needs %b, step %+v, %v", want, m.ID(), m.Needs(), s, err)
 		}

@@ -22,7 +22,7 @@ func (Recovery) ID() mfa.MethodID { return mfa.MethodRecovery }
 func (Recovery) Needs() mfa.Caps { return mfa.CanPrompt }
 
 // Begin returns the prompt.
-func (Recovery) Begin(context.Context, mfa.Credential) (mfa.Step, error) {
+func (Recovery) Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error) {
 	return mfa.Step{Prompt: "Enter one of your recovery codes"}, nil
 }
 

@@ -22,7 +22,7 @@ func (TAP) ID() mfa.MethodID { return mfa.MethodTAP }
 func (TAP) Needs() mfa.Caps { return mfa.CanPrompt }
 
 // Begin returns the prompt.
-func (TAP) Begin(context.Context, mfa.Credential) (mfa.Step, error) {
+func (TAP) Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error) {
 	return mfa.Step{Prompt: "Enter your temporary access pass"}, nil
 }
 

@@ -37,7 +37,7 @@ func (TOTP) ID() mfa.MethodID { return mfa.MethodTOTP }
 func (TOTP) Needs() mfa.Caps { return mfa.CanPrompt }
 
 // Begin returns the prompt.
-func (TOTP) Begin(context.Context, mfa.Credential) (mfa.Step, error) {
+func (TOTP) Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error) {
 	return mfa.Step{Prompt: "Enter the code from your authenticator"}, nil
 }
 

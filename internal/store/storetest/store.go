@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"a seed that was used stays used":           usedSeeds,
 		"applications":                              applications,
 		"directories that are named stay":           directories,
+		"quotas are the whole group's":              quota,
 		"gateways":                                  gateways,
 		"a directory is removed or named, not both": directoryRace,
 		"API tokens":                                tokens,

@@ -1,0 +1,197 @@
+package authn
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/settlement"
+)
+
+// challenge asks the user for a code: the handle carries all that the next leg needs, on
+// whatever server it arrives. After a challenge that nothing was spent of it is the same one
+// once more: whichever of the two is answered, it is spent for both. A credential whose code
+// cannot be sent is passed over; if none is left, the reason of the first says why.
+func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.Decision, error) {
+	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
+	if why != mfa.ReasonNone {
+		return mfa.Decision{}, why
+	}
+	ways, failed := e.ways(a, usable), mfa.ReasonNone
+	for _, c := range ways {
+		d, err := e.ask(ctx, a, c, wrong, len(ways) > 1)
+		var no mfa.Reason
+		switch {
+		case err == nil:
+			return d, nil
+		case !errors.As(err, &no):
+			return mfa.Decision{}, fmt.Errorf("method %s: %w", c.Method, err)
+		case failed == mfa.ReasonNone:
+			failed, a.method, a.cred = no, c.Method, c.ID
+		}
+		a.note("%s %s could not be asked for: %v", c.Method, c.ID, err)
+		e.Log.Warn("a second factor could not be asked for", "attempt", a.id, "user", a.acct.User.ID, "method", c.Method, "err", err)
+	}
+	if failed != mfa.ReasonNone {
+		return mfa.Decision{}, failed
+	}
+	return mfa.Decision{}, mfa.PromptImpossible
+}
+
+// ways returns those of usable that can be asked for here, in the order in which they are:
+// one credential for all that need nothing sent, because any of their codes is an answer. After
+// a challenge its own credential comes first or, if the user wants another way, last.
+func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
+	var list, recovery []mfa.Credential
+	typed := false
+	for _, c := range usable {
+		m := e.methods[c.Method]
+		switch {
+		case m == nil || !a.Caps.Has(m.Needs()):
+		case policy.OnlyRecovery(a.app, c):
+			recovery = append(recovery, c)
+		case c.Method.Sends():
+			list = append(list, c)
+		case !typed:
+			typed = true
+			list = append(list, c)
+		}
+	}
+	list = append(list, recovery...)
+	if a.handle == nil {
+		return list
+	}
+	at := slices.IndexFunc(list, func(c mfa.Credential) bool {
+		return c.ID == a.handle.Credential || a.handle.Credential == "" && !c.Method.Sends()
+	})
+	if a.wish == another {
+		at++
+	}
+	at = max(at, 0)
+	return slices.Concat(list[at:], list[:at])
+}
+
+// ask makes the challenge for one credential.
+func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong uint8, others bool) (mfa.Decision, error) {
+	q := mfa.Ask{Application: a.app.Name, Attempt: a.id, Again: a.wish == again}
+	if a.handle != nil && a.handle.Credential == c.ID {
+		q.Sent = a.handle.State
+	}
+	step, err := e.methods[c.Method].Begin(ctx, q, c)
+	if err != nil {
+		return mfa.Decision{}, err
+	}
+	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Started: a.begun.Truncate(time.Millisecond),
+		Expires: e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second), Epoch: e.Store.Epoch(), State: step.State,
+		Wrong: wrong, Groups: a.groups}
+	if len(step.State) > 0 {
+		h.Credential = c.ID
+	}
+	var nonce [8]byte
+	if _, err := io.ReadFull(e.Random, nonce[:]); err != nil {
+		return mfa.Decision{}, err
+	}
+	h.Nonce = binary.BigEndian.Uint64(nonce[:]) | 1 // never 0, which means none
+	if a.handle != nil && a.wish == nothing && !a.acct.Record.Spent(a.handle.Nonce) {
+		h.Nonce, h.Expires = a.handle.Nonce, a.handle.Expires
+	}
+	a.asked = h.Nonce
+	sealed, err := e.Handles.Seal(h)
+	if err != nil {
+		return mfa.Decision{}, err
+	}
+	a.method, a.cred = "", ""
+	if c.Method.Sends() { // what is asked for is known, and the record of an answer that never comes tells it
+		a.method, a.cred = c.Method, c.ID
+	}
+	a.note("asked for a code of %s %s; the challenge expires at %s", c.Method, c.ID, h.Expires.Format(time.RFC3339))
+	return mfa.Decision{Verdict: mfa.Challenge, Message: prompt(step.Prompt, c, others), Handle: sealed, Expires: h.Expires}, nil
+}
+
+// prompt adds what may be typed besides a code.
+func prompt(text string, c mfa.Credential, others bool) string {
+	switch {
+	case c.Method.Sends() && others:
+		return text + " (or type " + wordAgain + " or " + wordOther + ")"
+	case c.Method.Sends():
+		return text + " (or type " + wordAgain + ")"
+	case others:
+		return text + " (or type " + wordOther + ")"
+	}
+	return text
+}
+
+// wish is what a user types who does not answer with a code.
+type wish uint8
+
+const (
+	nothing wish = iota
+	again        // the code sent once more
+	another      // another way
+)
+
+const (
+	wordAgain = "resend"
+	wordOther = "other"
+)
+
+// wish reads an answer that is none. A word counts only where the prompt has offered it.
+func (e *Engine) wish(a *attempt) wish {
+	if a.Answer.Len() > 16 {
+		return nothing
+	}
+	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
+	if why != mfa.ReasonNone {
+		return nothing
+	}
+	switch typed := string(expose(a.Answer)); {
+	case folded(typed) == wordAgain && slices.ContainsFunc(usable, func(c mfa.Credential) bool { return c.ID == a.handle.Credential && c.Method.Sends() }):
+		return again
+	case folded(typed) == wordOther && len(e.ways(a, usable)) > 1:
+		return another
+	}
+	return nothing
+}
+
+// grant sends the code again or asks for another way. The challenge before is spent by that,
+// without being counted. If nothing can be sent, it stays as it was and is asked once more.
+func (e *Engine) grant(ctx context.Context, a *attempt, w wish) (mfa.Decision, error) {
+	why := map[wish]mfa.Reason{again: mfa.AnotherCodeAsked, another: mfa.OtherMethodAsked}[w]
+	before := *a.handle
+	a.wish = w
+	d, err := e.challenge(ctx, a, before.Wrong)
+	a.wish = nothing
+	if errors.As(err, new(mfa.Reason)) {
+		a.note("%s, but: %v", why, err)
+		if d, err = e.challenge(ctx, a, before.Wrong); err == nil {
+			d.Message = "Nothing more can be sent now. " + d.Message
+		}
+		return d, err
+	} else if err != nil {
+		return d, err
+	}
+	asked := a.asked
+	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+		if bad := policy.Gate(acct.User, acct.Record, false, e.Now()); bad != mfa.ReasonNone {
+			return settlement.Change{}, nil, bad
+		}
+		if acct.Record.Spent(before.Nonce) {
+			return settlement.Change{}, nil, mfa.ChallengeReplayed
+		}
+		return settlement.Change{Reason: why, Nonce: settlement.Nonce{ID: before.Nonce, Until: before.Expires}}, nil, nil
+	})
+	if err != nil {
+		return mfa.Decision{}, err
+	}
+	if settled != why { // this very leg was settled before as something else
+		return e.accept(a, settled), nil
+	}
+	a.asked = asked
+	return d, nil
+}

@@ -1,0 +1,233 @@
+package authn_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"strings"
+	"sync"
+	"testing"
+
+	"countersign/internal/authn"
+	"countersign/internal/method/sent"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// post carries codes to a test.
+type post struct {
+	mu    sync.Mutex
+	codes []sent.Code
+	fail  map[mfa.MethodID]error
+}
+
+func (p *post) SendCode(_ context.Context, c sent.Code) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.fail[c.Method]; err != nil {
+		return "", err
+	}
+	p.codes = append(p.codes, c)
+	return "provider", nil
+}
+
+func (p *post) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.codes)
+}
+
+func (p *post) last() string { return string(p.codes[len(p.codes)-1].Code.Expose()) }
+
+// newPost is a group whose alice has a number, proven, and what else is named.
+func newPost(t *testing.T, more ...mfa.MethodID) (*rig, *post) {
+	t.Helper()
+	g, p := newRig(t), &post{fail: map[mfa.MethodID]error{}}
+	digest := func(purpose, value string) [32]byte { return sha256.Sum256([]byte(purpose + value)) }
+	for _, way := range []mfa.MethodID{mfa.MethodSMS, mfa.MethodEmail} {
+		g.more = append(g.more, sent.Method{Way: way, Sender: p, Digest: digest, Mask: func(string) string { return "***" }})
+	}
+	all := map[mfa.MethodID]mfa.Credential{
+		mfa.MethodSMS:   {ID: "number", User: "alice", Method: mfa.MethodSMS, Secret: secret.FromString("+491701234567")},
+		mfa.MethodEmail: {ID: "mailbox", User: "alice", Method: mfa.MethodEmail, Secret: secret.FromString("alice@corp.example")},
+		mfa.MethodHOTP:  {ID: "token-alice", User: "alice", Method: mfa.MethodHOTP, Digits: 6},
+	}
+	g.store.change("alice", func(a *settlement.Account) {
+		a.Credentials = nil
+		for _, m := range append([]mfa.MethodID{mfa.MethodSMS}, more...) {
+			a.Credentials = append(a.Credentials, all[m])
+		}
+	})
+	return g, p
+}
+
+func TestACodeIsSentAfterTheFirstFactorOnly(t *testing.T) {
+	g, p := newPost(t)
+	e, other := g.engine(), g.engine()
+	if d := ask(t, e, firstLeg("vpn", "alice", "wrong")); d.Reason != mfa.WrongPassword || p.count() != 0 {
+		t.Fatalf("wrong password: %s, %d sent", d.Reason, p.count())
+	}
+	d := ask(t, e, firstLeg("vpn", "alice", "right"))
+	if d.Verdict != mfa.Challenge || p.count() != 1 || d.Message != "Enter the code from the text message to *** (or type resend)" {
+		t.Fatalf("got %s %q, %d sent", d.Verdict, d.Message, p.count())
+	}
+	if c := p.codes[0]; c.Application != "vpn" || c.User != "alice" {
+		t.Errorf("sent %+v", c)
+	}
+	if got := ask(t, other, answerTo("vpn", "alice", d, p.last())); got.Verdict != mfa.Accept || got.Attempt != d.Attempt {
+		t.Errorf("answered on another server: %s %s", got.Verdict, got.Reason)
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", d, p.last())); got.Reason != mfa.ChallengeReplayed {
+		t.Errorf("the same code again: %s", got.Reason)
+	}
+	// Another attempt's code is not this one's.
+	first, second := ask(t, e, firstLeg("vpn", "alice", "right")), ask(t, e, firstLeg("vpn", "alice", "right"))
+	if string(p.codes[1].Code.Expose()) != p.last() {
+		if got := ask(t, e, answerTo("vpn", "alice", first, p.last())); got.Reason != mfa.WrongCode {
+			t.Errorf("the code of another attempt: %s", got.Reason)
+		}
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", second, p.last())); got.Verdict != mfa.Accept {
+		t.Errorf("the second attempt: %s %s", got.Verdict, got.Reason)
+	}
+}
+
+func TestAWrongAnswerSendsNothing(t *testing.T) {
+	g, p := newPost(t)
+	app("vpn", func(a *mfa.Application) { a.Retries = 2 })(g)
+	e := g.engine()
+	d := ask(t, e, firstLeg("vpn", "alice", "right"))
+	wrong := "000000"
+	if wrong == p.last() {
+		wrong = "000001"
+	}
+	next := ask(t, e, answerTo("vpn", "alice", d, wrong))
+	if next.Verdict != mfa.Challenge || p.count() != 1 {
+		t.Fatalf("after a wrong answer: %s %s, %d sent", next.Verdict, next.Reason, p.count())
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", next, p.last())); got.Verdict != mfa.Accept {
+		t.Errorf("the code that was sent: %s %s", got.Verdict, got.Reason)
+	}
+}
+
+func TestResend(t *testing.T) {
+	g, p := newPost(t)
+	e := g.engine()
+	d := ask(t, e, firstLeg("vpn", "alice", "right"))
+	first := p.last()
+	again := ask(t, g.engine(), answerTo("vpn", "alice", d, " Resend "))
+	if again.Verdict != mfa.Challenge || again.Attempt != d.Attempt || p.count() != 2 || p.codes[1].Instead != sent.GatewayTag("provider") {
+		t.Fatalf("got %s %s, %d sent", again.Verdict, again.Reason, p.count())
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", d, first)); got.Reason != mfa.ChallengeReplayed {
+		t.Errorf("the challenge before: %s %s", got.Verdict, got.Reason)
+	}
+	p.fail[mfa.MethodSMS] = mfa.TooManyMessages
+	kept := ask(t, e, answerTo("vpn", "alice", again, "resend"))
+	if kept.Verdict != mfa.Challenge || !strings.HasPrefix(kept.Message, "Nothing more can be sent now.") || p.count() != 2 {
+		t.Fatalf("one too many: %s %q", kept.Verdict, kept.Message)
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", kept, p.last())); got.Verdict != mfa.Accept {
+		t.Errorf("the code that was sent: %s %s", got.Verdict, got.Reason)
+	}
+	if r := g.store.record("alice"); r.Fails.N != 0 {
+		t.Errorf("%d failures were counted", r.Fails.N)
+	}
+	if v := g.trail.verdicts(); len(v) != 2 || v[len(v)-1].Method != mfa.MethodSMS {
+		t.Errorf("verdicts %+v", v)
+	}
+}
+
+func TestOtherWays(t *testing.T) {
+	g, p := newPost(t, mfa.MethodHOTP, mfa.MethodEmail)
+	e := g.engine()
+	d := ask(t, e, firstLeg("vpn", "alice", "right"))
+	if !strings.Contains(d.Message, "resend or other") {
+		t.Errorf("prompt %q", d.Message)
+	}
+	// A code of the token is an answer to a challenge for the number.
+	if got := ask(t, e, answerTo("vpn", "alice", d, code(0))); got.Verdict != mfa.Accept {
+		t.Errorf("the token's code: %s %s", got.Verdict, got.Reason)
+	}
+	d = ask(t, e, firstLeg("vpn", "alice", "right"))
+	var said []string
+	for range 3 {
+		d = ask(t, e, answerTo("vpn", "alice", d, "other"))
+		said = append(said, strings.SplitN(d.Message, " (", 2)[0])
+	}
+	want := "Enter your code|Enter the code from the mail to ***|Enter the code from the text message to ***"
+	if got := strings.Join(said, "|"); got != want {
+		t.Errorf("asked %s, want %s", got, want)
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", d, p.last())); got.Verdict != mfa.Accept || p.codes[p.count()-2].Method != mfa.MethodEmail {
+		t.Errorf("the last code: %s %s", got.Verdict, got.Reason)
+	}
+}
+
+// Each reason why nothing can be sent ends in the next way or, if there is none, in itself.
+func TestFallbackWhenNothingCanBeSent(t *testing.T) {
+	for _, why := range []mfa.Reason{mfa.NoGateway, mfa.GatewayDown, mfa.GatewaySlow, mfa.GatewayRefused, mfa.GatewayNoCredit, mfa.RecipientRefused,
+		mfa.CountryNotAllowed, mfa.SpendCapReached, mfa.TooManyMessages} {
+		g, p := newPost(t)
+		p.fail[mfa.MethodSMS] = why
+		if d := ask(t, g.engine(), firstLeg("vpn", "alice", "right")); d.Verdict != mfa.Reject || d.Reason != why {
+			t.Errorf("%s: got %s %s", why, d.Verdict, d.Reason)
+		}
+		if v := g.trail.verdicts(); len(v) != 1 || v[0].Reason != why || v[0].Method != mfa.MethodSMS || v[0].Credential != "number" {
+			t.Errorf("%s: recorded %+v", why, v)
+		}
+		g, p = newPost(t, mfa.MethodHOTP)
+		p.fail[mfa.MethodSMS] = why
+		if d := ask(t, g.engine(), firstLeg("vpn", "alice", "right")); d.Verdict != mfa.Challenge || !strings.HasPrefix(d.Message, "Enter your code") {
+			t.Errorf("%s, with a token: got %s %s %q", why, d.Verdict, d.Reason, d.Message)
+		}
+		g, p = newPost(t, mfa.MethodEmail)
+		p.fail[mfa.MethodSMS] = why
+		if d := ask(t, g.engine(), firstLeg("vpn", "alice", "right")); d.Verdict != mfa.Challenge || p.count() != 1 || p.codes[0].Method != mfa.MethodEmail {
+			t.Errorf("%s, with a mailbox: got %s %s", why, d.Verdict, d.Reason)
+		}
+	}
+}
+
+func TestMailIsRecoveryUnlessNamed(t *testing.T) {
+	g, p := newPost(t, mfa.MethodEmail)
+	only := func(a *settlement.Account) { a.Credentials = a.Credentials[1:] }
+	g.store.change("alice", only)
+	if d := ask(t, g.engine(), firstLeg("vpn", "alice", "right")); d.Reason != mfa.NoCredential || p.count() != 0 {
+		t.Errorf("mail alone: %s %s", d.Verdict, d.Reason)
+	}
+	app("vpn", func(a *mfa.Application) { a.Methods = []mfa.MethodID{mfa.MethodEmail} })(g)
+	d := ask(t, g.engine(), firstLeg("vpn", "alice", "right"))
+	if d.Verdict != mfa.Challenge || p.count() != 1 {
+		t.Fatalf("mail where it is named: %s %s", d.Verdict, d.Reason)
+	}
+	if got := ask(t, g.engine(), answerTo("vpn", "alice", d, p.last())); got.Verdict != mfa.Accept {
+		t.Errorf("its code: %s %s", got.Verdict, got.Reason)
+	}
+}
+
+// Many answers at once to one challenge: one is decided.
+func TestOneAnswerToASentCode(t *testing.T) {
+	g, p := newPost(t)
+	d := ask(t, g.engine(), firstLeg("vpn", "alice", "right"))
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	accepts := 0
+	for range 8 {
+		e := g.engine()
+		wg.Go(func() {
+			got, err := e.Authenticate(context.Background(), answerTo("vpn", "alice", d, p.last()))
+			if err == nil && got.Verdict == mfa.Accept {
+				mu.Lock()
+				accepts++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if accepts != 1 {
+		t.Errorf("one code was accepted %d times", accepts)
+	}
+}
+
+var _ authn.Method = sent.Method{}

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"countersign/internal/challenge"
+	"countersign/internal/enroll"
+	"countersign/internal/gateway"
+	"countersign/internal/message"
+	"countersign/internal/method/sent"
+	"countersign/internal/mfa"
+	"countersign/internal/phone"
+	"countersign/internal/secret"
+)
+
+// sending carries codes: what package method/sent wants of gateways, texts and limits.
+type sending struct{ s *server }
+
+// SendCode implements sent.Sender. What may be sent is counted before it is sent.
+func (p sending) SendCode(ctx context.Context, c sent.Code) (string, error) {
+	set := p.s.store.Settings()
+	m := gateway.Message{ID: mfa.NewID(nil), Kind: mfa.GatewayMail, To: c.To}
+	limits := []mfa.Quota{{Name: "user/" + string(c.User), Window: time.Hour, Most: set.PerUser, N: 1, Full: mfa.TooManyMessages},
+		{Name: "to/" + c.To, Window: time.Hour, Most: set.PerNumber, N: 1, Full: mfa.TooManyMessages}}
+	if c.Method == mfa.MethodSMS {
+		m.Kind = mfa.GatewaySMS
+		limits = append(limits, mfa.Quota{Name: "country/" + phone.Country(c.To), Window: time.Hour, Most: set.PerCountry, N: 1, Full: mfa.TooManyMessages})
+	}
+	if err := p.s.carrier.May(m); err != nil { // what cannot be sent anyway uses nothing up
+		return "", err
+	}
+	if err := p.s.store.Take(ctx, limits...); err != nil {
+		return "", fmt.Errorf("codes sent to user %s: %w", c.User, err)
+	}
+	values := map[string]string{"code": string(c.Code.Expose()), "application": c.Application,
+		"minutes": fmt.Sprint(int((set.Handle.Duration() + time.Minute - 1) / time.Minute))}
+	language := p.language(ctx, c.User)
+	if m.Kind == mfa.GatewaySMS {
+		m.Text = secret.FromString(message.Fill(set.Texts, message.SMS, language, values))
+	} else {
+		m.Subject = message.Fill(set.Texts, message.MailSubject, language, values)
+		m.Text = secret.FromString(message.Fill(set.Texts, message.Mail, language, values))
+	}
+	for _, g := range p.s.store.Gateways() {
+		if c.Instead != 0 && sent.GatewayTag(g.Name) == c.Instead {
+			m.Instead = g.Name
+		}
+	}
+	r, err := p.s.carrier.Send(ctx, m)
+	return r.Gateway, err
+}
+
+// language is that of a user's messages.
+func (p sending) language(ctx context.Context, user mfa.UserID) string {
+	if a, err := p.s.store.Standing(ctx, user, false); err == nil && a.User.Language != "" {
+		return a.User.Language
+	}
+	return p.s.store.Settings().Language
+}
+
+// spend counts what a gateway sends against its caps.
+func (p sending) spend(ctx context.Context, g mfa.Gateway, parts int) error {
+	var caps []mfa.Quota
+	now := p.s.Now().UTC()
+	for _, c := range []struct {
+		most int
+		when string
+	}{{g.CapDay, now.Format(time.DateOnly)}, {g.CapMonth, now.Format("2006-01")}} {
+		if c.most > 0 {
+			caps = append(caps, mfa.Quota{Name: "gateway/" + g.Name + "/" + c.when, Most: c.most, N: parts, Full: mfa.SpendCapReached})
+		}
+	}
+	return p.s.store.Take(ctx, caps...)
+}
+
+// mask is what of a number or an address may be shown.
+func mask(way mfa.MethodID) func(string) string {
+	if way == mfa.MethodSMS {
+		return phone.Mask
+	}
+	return enroll.MaskAddress
+}
+
+// method is the method for one way of sending.
+func (p sending) method(way mfa.MethodID) sent.Method {
+	return sent.Method{Way: way, Sender: p, Digest: p.s.ring.DigestOf, Mask: mask(way)}
+}
+
+// SendProof implements enroll.Prover.
+func (p sending) SendProof(ctx context.Context, c mfa.Credential, life time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.s.store.Settings().Attempt.Duration())
+	defer cancel()
+	h := mfa.Handle{Attempt: mfa.NewAttemptID(nil), User: c.User, Credential: c.ID, Nonce: 1, Started: p.s.Now(), Expires: p.s.Now().Add(life), Epoch: p.s.store.Epoch()}
+	step, err := p.method(c.Method).Begin(ctx, mfa.Ask{Application: p.s.node.Group(), Attempt: h.Attempt}, c)
+	if err != nil {
+		return "", err
+	}
+	h.State = step.State
+	b, err := challenge.Sealer{Keys: p.s.ring}.Seal(h)
+	return base64.RawURLEncoding.EncodeToString(b), err
+}
+
+// CheckProof implements enroll.Prover. A challenge of a sign-in names an application, so it is
+// no proof of this.
+func (p sending) CheckProof(ctx context.Context, c mfa.Credential, text string, code secret.Text) error {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return mfa.ChallengeInvalid
+	}
+	h, err := challenge.Sealer{Keys: p.s.ring}.Open(b)
+	switch {
+	case err != nil:
+		return err
+	case h.Application != "" || h.User != c.User || h.Credential != c.ID:
+		return mfa.ChallengeInvalid
+	case !p.s.Now().Before(h.Expires) || h.Epoch != p.s.store.Epoch():
+		return mfa.ChallengeExpired
+	}
+	_, err = p.method(c.Method).Finish(ctx, c, mfa.Floor{}, mfa.Step{State: h.State, Attempt: h.Attempt}, code)
+	return err
+}
