@@ -31,6 +31,9 @@ func (s *Service) auditQuery(ctx context.Context, login string, q *AuditQuery) (
 			return invalid("%v", err)
 		}
 	}
+	if q.Verdict != "" && q.Verdict != mfa.Accept.String() && q.Verdict != mfa.Reject.String() {
+		return invalid("verdict %q: want accept or reject", clip(q.Verdict))
+	}
 	if login == "" {
 		return nil
 	}

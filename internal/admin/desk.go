@@ -263,6 +263,41 @@ func (d Desk) Attempts(ctx context.Context, login string, q AuditQuery) (Attempt
 	return d.s.Attempts(ctx, string(u.ID), q)
 }
 
+// Story tells of one attempt: to auditors, and to who may see the user that it is about.
+func (d Desk) Story(ctx context.Context, text string) (Story, error) {
+	if !d.by.Can(mfa.MayReadAudit) && !d.by.Can(mfa.MayReadUsers) {
+		return Story{}, d.by.Lacks(mfa.MayReadAudit)
+	}
+	var id mfa.AttemptID
+	if err := id.UnmarshalText([]byte(text)); err != nil || text == "" {
+		return Story{}, fmt.Errorf("attempt %q: %w: that is no id of one", clip(text), mfa.ErrNotFound)
+	}
+	o, err := d.s.Story(ctx, id)
+	if err != nil || d.by.Can(mfa.MayReadAudit) && d.by.Reach.All {
+		return o, err
+	}
+	if o.Attempt == nil || o.Attempt.User == "" {
+		return Story{}, fmt.Errorf("attempt %s: %w among those that %s may see", id, mfa.ErrNotFound, d.by.By)
+	}
+	if _, err := d.Allowed(ctx, string(o.Attempt.User), mfa.MayReadAudit, mfa.MayReadUsers); err != nil {
+		return Story{}, fmt.Errorf("attempt %s: %w among those that %s may see", id, mfa.ErrNotFound, d.by.By)
+	}
+	return o, nil
+}
+
+// Report makes a report. Those about attempts are for who sees everybody's; the others count
+// the users within reach.
+func (d Desk) Report(ctx context.Context, name string, q ReportQuery) (Figures, error) {
+	need := reportNeeds(name)
+	if err := d.may(need); err != nil {
+		return Figures{}, err
+	}
+	if need == mfa.MayReadAudit && !d.by.Reach.All {
+		return Figures{}, fmt.Errorf("%s: %w: sees attempts of one user at a time, and this report is about everybody's", d.by.By, mfa.ErrForbidden)
+	}
+	return d.s.Report(ctx, name, q, d.by.Reach.Includes)
+}
+
 // Acts returns one page of administrative acts.
 func (d Desk) Acts(ctx context.Context, q AuditQuery) (ActList, error) {
 	return allowed(d, mfa.MayReadAudit, func() (ActList, error) { return d.s.Acts(ctx, q) })

@@ -116,6 +116,9 @@ type Audit interface {
 	Attempts(ctx context.Context, q AuditQuery) (AuditPage[mfa.Attempt], error)
 	// Acts does the same for administrative acts; of q it heeds Since, After, Limit and Here.
 	Acts(ctx context.Context, q AuditQuery) (AuditPage[mfa.Act], error)
+	// Ask asks this server and the others at once, for some seconds at most, and returns one
+	// answer for each of them. A mistake in the question is an error.
+	Ask(ctx context.Context, q TrailQuestion) ([]TrailAnswer, error)
 	// Tail yields every attempt from now on until ctx is done or yield returns false.
 	Tail(ctx context.Context, yield func(mfa.Attempt) bool) error
 	// Verify reads the whole trail again and reports whether its chain holds.

@@ -48,7 +48,10 @@ type AuditQuery struct {
 	User        mfa.UserID
 	Application string // its name
 	Since       time.Time
+	Until       time.Time // before
 	Reason      string
+	Verdict     string
+	Method      string
 	After       string // cursor
 	Limit       int    // 1 to MaxPage
 	Here        bool   // of this server's own trail only

@@ -60,6 +60,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 	api.programs()
 	api.group()
 	api.audit()
+	api.reports()
 	api.node()
 	api.parked()
 	return api

@@ -19,12 +19,15 @@ func (a *API) audit() {
 		User        string    `query:"user" maxLength:"253" doc:"a login, or the id of a user who is gone"`
 		Application string    `query:"application" maxLength:"64"`
 		Since       time.Time `query:"since"`
+		Until       time.Time `query:"until" doc:"before"`
 		Reason      string    `query:"reason" maxLength:"64"`
+		Method      string    `query:"method" maxLength:"64"`
+		Verdict     string    `query:"verdict" enum:"accept,reject"`
 		Here        bool      `query:"here" doc:"only what this server has recorded; else that of all servers of the group"`
 	}
 	route(a, needs(mfa.MayReadAudit, mfa.MayReadUsers), http.MethodGet, "/audit/attempts", "List attempts, newest first", func(ctx context.Context, d desk, in *query) (admin.AttemptList, error) {
-		return d.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Reason: in.Reason,
-			After: in.After, Limit: in.Limit, Here: in.Here})
+		return d.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Until: in.Until, Reason: in.Reason,
+			Method: in.Method, Verdict: in.Verdict, After: in.After, Limit: in.Limit, Here: in.Here})
 	})
 	type acts struct {
 		Paging
@@ -33,6 +36,12 @@ func (a *API) audit() {
 	}
 	route(a, readAudit, http.MethodGet, "/audit/acts", "List administrative acts, newest first", func(ctx context.Context, d desk, in *acts) (admin.ActList, error) {
 		return d.Acts(ctx, admin.AuditQuery{Since: in.Since, After: in.After, Limit: in.Limit, Here: in.Here})
+	})
+	type attempt struct {
+		ID string `path:"id" maxLength:"64"`
+	}
+	route(a, needs(mfa.MayReadAudit, mfa.MayReadUsers), http.MethodGet, "/audit/attempts/{id}", "Tell everything about one attempt: who decided, and why", func(ctx context.Context, d desk, in *attempt) (admin.Story, error) {
+		return d.Story(ctx, in.ID)
 	})
 	verify := func(ctx context.Context, d desk, _ *slow) (admin.AuditVerification, error) {
 		return d.VerifyAudit(ctx)

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
+	"net/url"
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
@@ -14,6 +14,7 @@ import (
 
 type auditVerbs struct {
 	List   auditList   `cmd:"" help:"List attempts, newest first."`
+	Show   auditShow   `cmd:"" help:"Tell everything about one attempt: who decided, and why."`
 	Tail   auditTail   `cmd:"" help:"Show attempts as they happen; with --json one JSON document a line."`
 	Verify auditVerify `cmd:"" help:"Read the whole trail again and check that nothing was changed or removed."`
 }
@@ -22,6 +23,9 @@ type auditList struct {
 	User        string  `help:"Only those of this user."`
 	Application string  `help:"Only those of this application."`
 	Since       instant `help:"Only those since: 2026-11-24, 2026-11-24T08:00:00Z, or 2h for the last two hours." placeholder:"TIME"`
+	Until       instant `help:"Only those before." placeholder:"TIME"`
+	Method      string  `help:"Only those with this second factor."`
+	Verdict     string  `help:"Only those that were let in, or were not." values:"accept,reject"`
 	Reason      string  `help:"Only those that ended for this reason, for example wrong_code."`
 	Limit       int     `help:"At most so many; 0: all." default:"100"`
 	After       string  `help:"Begin after this cursor (the next of the page before)."`
@@ -30,22 +34,22 @@ type auditList struct {
 }
 
 func (v *auditList) Run(ctx context.Context, e *env) error {
-	since, err := v.Since.in(e.Now(), e.Location)
+	from, err := v.Since.query(e)
 	if err != nil {
 		return err
 	}
-	from := ""
-	if !since.IsZero() {
-		from = since.UTC().Format(time.RFC3339Nano)
+	until, err := v.Until.query(e)
+	if err != nil {
+		return err
 	}
 	if v.Acts {
-		if v.User+v.Application+v.Reason != "" {
-			return usage("--acts does not go with --user, --application or --reason")
+		if v.User+v.Application+v.Reason+v.Method+v.Verdict+until != "" {
+			return usage("--acts does not go with --user, --application, --reason, --method, --verdict or --until")
 		}
 		return v.acts(ctx, e, from)
 	}
 	doc := admin.AttemptList{Attempts: []admin.Attempt{}}
-	q := query("user", v.User, "application", v.Application, "reason", v.Reason, "since", from, "here", flag(v.Here))
+	q := query("user", v.User, "application", v.Application, "reason", v.Reason, "method", v.Method, "verdict", v.Verdict, "since", from, "until", until, "here", flag(v.Here))
 	doc.Next, err = e.pages(ctx, "/audit/attempts", q, v.After, v.Limit, func() (any, func() (int, string)) {
 		var page admin.AttemptList
 		return &page, func() (int, string) {
@@ -89,6 +93,29 @@ func (v *auditList) acts(ctx context.Context, e *env, since string) error {
 	}
 	e.silent(doc.Silent)
 	return e.table(doc, doc.Acts, "time", "by", "verb", "object", "detail", "server")
+}
+
+type auditShow struct {
+	Attempt string `arg:"" help:"Id of the attempt, as the user and the list were told it."`
+}
+
+func (v *auditShow) Run(ctx context.Context, e *env) error {
+	var doc admin.Story
+	if err := e.call(ctx, http.MethodGet, "/audit/attempts/"+url.PathEscape(v.Attempt), nil, nil, &doc); err != nil {
+		return err
+	}
+	e.silent(doc.Silent)
+	if e.JSON {
+		return e.document(doc)
+	}
+	fmt.Fprintf(e.Stdout, "%s\n\n", printable(doc.Line))
+	if doc.Attempt != nil {
+		if err := e.show(doc.Attempt); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.Stdout)
+	}
+	return e.table(doc, doc.Events, "time", "server", "what", "detail")
 }
 
 type auditTail struct{}

@@ -49,6 +49,15 @@ func (i instant) in(now time.Time, loc *time.Location) (time.Time, error) {
 	return t, nil
 }
 
+// query is the time as the API takes it; "" for "".
+func (i instant) query(e *env) (string, error) {
+	t, err := i.in(e.Now(), e.Location)
+	if err != nil || t.IsZero() {
+		return "", err
+	}
+	return t.UTC().Format(time.RFC3339Nano), nil
+}
+
 // deadline is the same ahead: a span is one from now.
 type deadline string
 

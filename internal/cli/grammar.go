@@ -19,6 +19,7 @@ type grammar struct {
 	Policy        policyVerbs        `cmd:"" help:"The group's defaults, and which rule decides."`
 	Test          testVerb           `cmd:"" help:"Authenticate for real, and tell the trace of every decision."`
 	Audit         auditVerbs         `cmd:"" help:"The trail of attempts and of administrators' acts."`
+	Report        reportVerb         `cmd:"" help:"What happened over time, by application, method, reason and server; who is enrolled, blocked, locked."`
 	Blastradius   blastVerb          `cmd:"" help:"Which RADIUS clients are safe (CVE-2024-3596)."`
 	Status        statusVerb         `cmd:"" help:"The state of the server and its group."`
 	Doctor        doctorVerb         `cmd:"" help:"Try every connection that the server needs, layer by layer."`

@@ -31,14 +31,15 @@ func checks(steps []directory.Step) []admin.Check {
 // audit is the trail and its index as package admin wants them, with those of the group's
 // other servers.
 type audit struct {
-	server string
-	others func(acts bool) []mfa.Member // whose trails are asked too; nil: there is only this server
-	ask    func(ctx context.Context, m mfa.Member, q peer.TrailQuery) (peer.TrailPage, error)
-	trail  *trail.Trail
-	index  *trail.Index
-	dir    string
-	head   func(ctx context.Context) (trail.Position, error) // saved last
-	lost   func(ctx context.Context) ([]lostHead, error)     // saved before it, and missing since
+	server  string
+	others  func(acts bool) []mfa.Member // whose trails are asked too; nil: there is only this server
+	ask     func(ctx context.Context, m mfa.Member, q peer.TrailQuery) (peer.TrailPage, error)
+	figures func(ctx context.Context, m mfa.Member, q admin.TrailQuestion) (admin.TrailAnswer, error)
+	trail   *trail.Trail
+	index   *trail.Index
+	dir     string
+	head    func(ctx context.Context) (trail.Position, error) // saved last
+	lost    func(ctx context.Context) ([]lostHead, error)     // saved before it, and missing since
 }
 
 // Tail implements admin.Audit.

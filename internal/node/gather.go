@@ -52,7 +52,7 @@ func gather[T any](ctx context.Context, a audit, q admin.AuditQuery, acts bool, 
 	if a.others != nil && !q.Here && !from.own {
 		others = a.others(acts)
 	}
-	ask := peer.TrailQuery{Acts: acts, User: q.User, Application: q.Application, Reason: q.Reason, Since: q.Since, Limit: q.Limit}
+	ask := peer.TrailQuery{Acts: acts, User: q.User, Application: q.Application, Reason: q.Reason, Method: q.Method, Verdict: q.Verdict, Since: q.Since, Until: q.Until, Limit: q.Limit}
 	all := a.asked(ctx, ask, from, others)
 	for _, s := range all {
 		if s.name == a.server && s.err != nil {
@@ -121,13 +121,13 @@ func (a audit) asked(ctx context.Context, q peer.TrailQuery, from cursor, others
 
 // page is one page of this server's own trail.
 func (a audit) page(ctx context.Context, q peer.TrailQuery) (out peer.TrailPage, err error) {
-	f := trail.Filter{Since: q.Since, Before: q.Before, Limit: q.Limit}
+	f := trail.Filter{Since: q.Since, Until: q.Until, Before: q.Before, Limit: q.Limit}
 	var found []trail.Entry
 	var next uint64
 	if q.Acts {
 		found, next, err = a.index.Acts(ctx, f)
 	} else {
-		f.User, f.Application, f.Reason = q.User, q.Application, q.Reason
+		f.User, f.Application, f.Reason, f.Method, f.Verdict = q.User, q.Application, q.Reason, q.Method, q.Verdict
 		found, next, err = a.index.Attempts(ctx, f)
 	}
 	for _, e := range found {

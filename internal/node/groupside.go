@@ -101,7 +101,7 @@ func (s *server) assembleGroup() {
 	}
 	s.admission = coordinator.Handler(s.group, s.signStanding)
 	s.coordinator = s.atMaster(s.admission)
-	more := peer.Trails(s.serveTrail, peer.Watch(s.ownOverview, peer.Database(s.serveDatabase, coordinator.PassedOn(s.coordinator))))
+	more := peer.Trails(s.serveTrail, peer.Figures(s.serveFigures, peer.Watch(s.ownOverview, peer.Database(s.serveDatabase, coordinator.PassedOn(s.coordinator)))))
 	if s.engine != nil {
 		more = peer.Decide(s.heeding(), more)
 	}

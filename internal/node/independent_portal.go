@@ -47,7 +47,7 @@ func (c *independent) assembleOperators() {
 	lost := func(context.Context) ([]lostHead, error) { return nil, nil }
 	c.admin = &admin.Service{Server: c.Config.Name, Users: c.store, Credentials: c.store, Applications: c.store, Directories: c.store, APITokens: c.store,
 		Administrators: c.store, Settings: c.store, Keys: c.store, Radius: c.store, Trail: c.trail,
-		Audit: audit{trail: c.trail, index: c.index, dir: c.trailDir(), head: head, lost: lost}, Node: coordinatorNode{c}, Passwords: c.checker,
+		Audit: audit{server: c.Config.Name, trail: c.trail, index: c.index, dir: c.trailDir(), head: head, lost: lost}, Node: coordinatorNode{c}, Passwords: c.checker,
 		Engine: c.engine, Decider: c.engine, Digests: c.ring, Requests: c.store, Sessions: c.sessions, Sealed: c.store, Web: c.portalURL, Now: c.Now}
 	c.enroll = &enroll.Service{Server: c.Config.Name, Issuer: "coordinator " + c.Config.Name, Store: c.store, Applications: c.store, Resolve: c.admin.Resolve,
 		Passcodes: passcodes{all}, Trail: c.trail, Now: c.Now}

@@ -181,7 +181,7 @@ func (s *server) assembleWitness(ctx context.Context) (err error) {
 	s.admin = &admin.Service{
 		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, APITokens: s.store, Administrators: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.trail,
-		Audit: audit{server: s.Config.Name, others: s.trails, ask: s.askTrail, trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
+		Audit: audit{server: s.Config.Name, others: s.trails, ask: s.askTrail, figures: s.askFigures, trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
 		Node:  operator{s}, Group: groupAdmin{s}, Tests: directoryTest{}, Now: s.Now,
 	}
 	return nil

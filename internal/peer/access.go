@@ -28,6 +28,7 @@ var access = map[string][]string{
 	PathDecide:      servers,
 	PathDatabase:    servers,
 	PathTrail:       servers,
+	PathFigures:     servers,
 	PathRetire:      {mfa.RoleCoordinator},
 }
 

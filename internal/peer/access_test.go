@@ -54,7 +54,7 @@ func ownPaths(t *testing.T) map[string]string {
 func TestWhoMayCallWhat(t *testing.T) {
 	want := map[string]string{
 		"PathReport": "swc", "PathJoin": "swc", "PathForget": "swc", "PathEpoch": "swc", "PathTestimony": "swc", "PathOverview": "swc",
-		"PathCertificate": "sw", "PathPromote": "sw", "PathDecide": "s", "PathDatabase": "s", "PathTrail": "s", "PathRetire": "c",
+		"PathCertificate": "sw", "PathPromote": "sw", "PathDecide": "s", "PathDatabase": "s", "PathTrail": "s", "PathFigures": "s", "PathRetire": "c",
 		"/raft/stream": "swc", "/coordinator/v1/preview": "swc", "/other": "", "/peer/v1/unknown": "",
 	}
 	paths := ownPaths(t)

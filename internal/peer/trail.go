@@ -12,14 +12,17 @@ import (
 // PathTrail asks a server for one page of its trail, newest first.
 const PathTrail = "/peer/v1/trail"
 
-// TrailQuery is the body of PathTrail: attempts, or acts, of which User, Application and Reason
-// select none.
+// TrailQuery is the body of PathTrail: attempts, or acts, of which Since and Until alone
+// select some.
 type TrailQuery struct {
 	Acts        bool       `json:"acts,omitempty"`
 	User        mfa.UserID `json:"user,omitempty"`
 	Application string     `json:"application,omitempty"`
 	Reason      string     `json:"reason,omitempty"`
+	Method      string     `json:"method,omitempty"`
+	Verdict     string     `json:"verdict,omitempty"`
 	Since       time.Time  `json:"since,omitzero"`
+	Until       time.Time  `json:"until,omitzero"`
 	Before      uint64     `json:"before,omitempty"` // seq; 0: from the newest on
 	Limit       int        `json:"limit"`
 }

@@ -57,6 +57,30 @@ func (x *Index) Settlements(ctx context.Context, f Filter) ([]Entry, uint64, err
 	return x.query(ctx, isSettled, f)
 }
 
+// Story returns every record about one attempt, oldest first.
+func (x *Index) Story(ctx context.Context, id mfa.AttemptID) ([]Entry, error) {
+	if id == (mfa.AttemptID{}) {
+		return nil, nil
+	}
+	db, err := x.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, "SELECT seq, segment, off, len FROM records WHERE attempt = ? ORDER BY seq LIMIT ?", attemptKey(id), maxLimit)
+	if err != nil {
+		return nil, fmt.Errorf("trail: query: %w", err)
+	}
+	found, err := locations(rows)
+	if err != nil {
+		return nil, fmt.Errorf("trail: query: %w", err)
+	}
+	entries, err := x.t.fetch(found)
+	if err != nil {
+		return nil, fmt.Errorf("trail: query: %w", err)
+	}
+	return only(entries, id), nil
+}
+
 func (x *Index) query(ctx context.Context, kind int, f Filter) ([]Entry, uint64, error) {
 	if f.Limit <= 0 {
 		f.Limit = defaultLimit
@@ -244,7 +268,8 @@ func fetchOne(f File, at location) (Entry, error) {
 func only(entries []Entry, id mfa.AttemptID) []Entry {
 	kept := entries[:0]
 	for _, e := range entries {
-		if (e.Record.Attempt != nil && e.Record.Attempt.ID == id) || (e.Record.Settled != nil && e.Record.Settled.Attempt == id) {
+		r := e.Record
+		if r.Attempt != nil && r.Attempt.ID == id || r.Settled != nil && r.Settled.Attempt == id || r.Asked != nil && r.Asked.Attempt.ID == id {
 			kept = append(kept, e)
 		}
 	}

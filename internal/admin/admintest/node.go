@@ -68,7 +68,8 @@ func (t *Trail) Attempts(_ context.Context, q admin.AuditQuery) (admin.AuditPage
 	var out []mfa.Attempt
 	for _, a := range slices.Backward(t.attempts) {
 		if (q.User == "" || q.User == a.User) && (q.Application == "" || q.Application == a.Application) &&
-			(q.Reason == "" || q.Reason == a.Reason.String()) && !a.Time.Before(q.Since) && len(out) < q.Limit {
+			(q.Reason == "" || q.Reason == a.Reason.String()) && (q.Method == "" || q.Method == string(a.Method)) && (q.Verdict == "" || q.Verdict == a.Verdict.String()) &&
+			(q.Until.IsZero() || a.Time.Before(q.Until)) && !a.Time.Before(q.Since) && len(out) < q.Limit {
 			out = append(out, a)
 		}
 	}
@@ -84,6 +85,48 @@ func (t *Trail) Acts(_ context.Context, q admin.AuditQuery) (admin.AuditPage[mfa
 		}
 	}
 	return admin.AuditPage[mfa.Act]{Records: out}, nil
+}
+
+// Ask implements admin.Audit: this server is alone.
+func (t *Trail) Ask(_ context.Context, q admin.TrailQuestion) ([]admin.TrailAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := admin.TrailAnswer{Server: "nyc1"}
+	switch {
+	case q.Tally != nil:
+		out.Tally = t.tally(*q.Tally)
+	case q.People != nil:
+		out.People = t.people(*q.People)
+	default:
+		for _, a := range t.attempts {
+			if a.ID == q.Story {
+				out.Story = append(out.Story, mfa.Record{Attempt: &a})
+			}
+		}
+	}
+	return []admin.TrailAnswer{out}, nil
+}
+
+func (t *Trail) tally(q admin.TallyQuery) []admin.TallyCount {
+	sums := admin.Tally{}
+	for _, a := range t.attempts {
+		i := slices.IndexFunc(q.Edges, func(e time.Time) bool { return a.Time.Before(e) }) - 1
+		if i >= 0 && (q.Application == "" || q.Application == a.Application) {
+			sums.Add(admin.TallyCount{Span: i, Application: a.Application, Method: string(a.Method), Reason: uint16(a.Reason), Verdict: a.Verdict, Degraded: a.Degraded, N: 1})
+		}
+	}
+	return sums.Counts()
+}
+
+func (t *Trail) people(q admin.PeopleQuery) (all []admin.Concerned) {
+	for _, a := range t.attempts {
+		if !slices.Contains(q.Reasons, a.Reason) && (q.Method == "" || string(a.Method) != q.Method || a.Reason != mfa.OK) ||
+			a.Time.Before(q.Since) || !a.Time.Before(q.Until) || q.Application != "" && q.Application != a.Application {
+			continue
+		}
+		all = append(all, admin.Concerned{User: a.User, Login: a.Login, Application: a.Application, Method: string(a.Method), Reason: a.Reason.String(), Count: 1, Last: a.Time})
+	}
+	return all
 }
 
 // Tail implements admin.Audit.
