@@ -54,9 +54,19 @@ func TestScreenshots(t *testing.T) {
 	}
 	var ada struct{ ID string }
 	first.json(&ada, "user", "show", "ada")
+	first.cliIn("a password to bind with", "directory", "add", "corp", "--kind", "ldap", "--url", "ldaps://dc1.corp.example", "--bind-dn", "cn=reader,dc=corp,dc=example", "--bind-password-stdin",
+		"--base-dn", "dc=corp,dc=example", "--user-filter", "(sAMAccountName={user})")
+	first.cli("administrator", "add", "grace", "--role", "help-desk", "--tag", "east", "--permission", "user.block", "--permission", "token.manage")
+	first.cli("api-token", "create", "monitoring", "--scope", "status:read")
+	var grace struct{ ID string }
+	first.json(&grace, "user", "show", "grace")
 	for name, path := range map[string]string{"status": "/", "users": "/users", "user": "/users/" + ada.ID, "user-new": "/users/new", "applications": "/applications",
 		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "audit": "/audit",
-		"confirm": "/confirm?back=/users"} {
+		"confirm": "/confirm?back=/users", "policy": "/policy", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
+		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import"} {
+		if only := os.Getenv("SCREENSHOTS_ONLY"); only != "" && !strings.Contains(","+only+",", ","+name+",") {
+			continue
+		}
 		b.pictures(dir, name, base+path)
 	}
 	b.open(base)
