@@ -93,10 +93,11 @@ func (o Own) SetPassword(ctx context.Context, password secret.Text) error {
 	return err
 }
 
-// Attempts returns the user's latest sign-ins, newest first.
-func (o Own) Attempts(ctx context.Context, limit int) ([]Attempt, error) {
+// Attempts returns the user's latest sign-ins at all servers of the group, newest first, and
+// whether those are all: of servers that do not answer none are there.
+func (o Own) Attempts(ctx context.Context, limit int) (list []Attempt, all bool, err error) {
 	found, err := o.s.Attempts(ctx, o.id(), AuditQuery{Limit: limit})
-	return found.Attempts, err
+	return found.Attempts, len(found.Silent) == 0, err
 }
 
 // Disowned is what was done about a sign-in that was not the user's.
@@ -201,7 +202,7 @@ func (s *Service) notice(ctx context.Context, to mfa.UserID, what, by string) er
 		return nil
 	}
 	err := s.Notices.AddNotice(ctx, to, what, by)
-	if errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrReadOnly) {
+	if errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrReadOnly) || errors.Is(err, mfa.ErrUnknownOutcome) {
 		return nil
 	}
 	return err

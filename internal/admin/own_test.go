@@ -120,10 +120,10 @@ func TestDisownOwnOnly(t *testing.T) {
 			t.Errorf("%s is blocked", login)
 		}
 	}
-	if list, err := eve.Attempts(t.Context(), 20); err != nil || len(list) != 0 {
+	if list, all, err := eve.Attempts(t.Context(), 20); err != nil || !all || len(list) != 0 {
 		t.Errorf("bob sees %+v, %v", list, err)
 	}
-	if list, err := alice.Attempts(t.Context(), 20); err != nil || len(list) != 1 {
+	if list, all, err := alice.Attempts(t.Context(), 20); err != nil || !all || len(list) != 1 {
 		t.Errorf("alice sees %+v, %v", list, err)
 	}
 }

@@ -31,7 +31,7 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		return err
 	}
 	shown, stands := factors(all)
-	recent, err := v.account.Attempts(r.Context(), 5)
+	recent, whole, err := v.account.Attempts(r.Context(), 5)
 	if err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		Factors []enroll.Credential
 		Stands  bool
 		Local   bool // the password is kept here, and may be changed here
-		Recent  []signIn
-	}{shown, stands, local, signIns(recent)}})
+		Recent  shownSignIns
+	}{shown, stands, local, signIns(recent, whole)}})
 	return nil
 }
 
