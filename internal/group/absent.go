@@ -12,6 +12,7 @@ type Way struct {
 	Voter   bool
 	OK      bool
 	Layer   string // that failed, if not OK
+	Alive   bool   // something of that server answers, if not its peer port
 	Master  string // that it is in contact with, if OK; "": none
 }
 
@@ -54,12 +55,24 @@ func (a Absent) NextStep() string {
 		return "wait a few seconds for an election and run `countersign doctor` again; if it goes on, look at the logs of the voters"
 	case len(a.Ways) == 1 && a.Voter:
 		return fmt.Sprintf("bring %s back; its vote is needed", bad[0].text())
+	case len(living(bad)) > 0:
+		return fmt.Sprintf("%s: something answers there, so it is not gone: mend what its checks say, and begin no new epoch while it lives", texts(living(bad)))
 	case len(a.Ways) == 1:
 		return fmt.Sprintf("bring %s back; if it is gone for good, run %s", bad[0].text(), disaster)
 	case len(bad) == len(a.Ways):
 		return fmt.Sprintf("this server reaches none of the %d others: look at its own network first, then bring them back (%s); if all of them are destroyed, run %s", len(bad), texts(bad), disaster)
 	}
 	return fmt.Sprintf("%d of %d votes are there and %d are needed: bring back %s; if they are destroyed, run %s", there, votes, need, texts(bad), disaster)
+}
+
+// living are those of which something answers.
+func living(bad []Way) (all []Way) {
+	for _, w := range bad {
+		if w.Alive {
+			all = append(all, w)
+		}
+	}
+	return all
 }
 
 // link: others have a master, so it is between that and this server.
@@ -69,7 +82,7 @@ func (a Absent) link(w Way) string {
 			return fmt.Sprintf("%s is in contact with the master, %s, which this server does not reach: mend the way from here to %s", w.Server, w.Master, m.text())
 		}
 	}
-	return fmt.Sprintf("the master, %s, is reached but the database does not hear it: look for component=cluster in the logs of both, and restart this server", w.Master)
+	return fmt.Sprintf("the master, %s, is reached but the database does not hear it: run this again in a minute; if it goes on, look for component=cluster in the logs of both", w.Master)
 }
 
 func (w Way) text() string { return fmt.Sprintf("%s at %s (%s)", w.Server, w.Address, w.Layer) }

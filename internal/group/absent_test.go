@@ -9,6 +9,7 @@ func TestNextStepWithoutAMaster(t *testing.T) {
 	up := func(name string) Way { return Way{Server: name, Address: name + ":7443", Voter: true, OK: true} }
 	down := func(name string) Way { return Way{Server: name, Address: name + ":7443", Voter: true, Layer: "tcp"} }
 	sees := func(name, master string) Way { w := up(name); w.Master = master; return w }
+	alive := func(w Way) Way { w.Alive = true; return w }
 	learner := func(w Way) Way { w.Voter = false; return w }
 	for _, c := range []struct {
 		name  string
@@ -25,6 +26,10 @@ func TestNextStepWithoutAMaster(t *testing.T) {
 		{"all are there", true, []Way{up("n1"), up("n3")}, "wait a few seconds", "disaster"},
 		{"only the link to the master is cut", true, []Way{down("n1"), sees("n3", "n1")}, "n3 is in contact with the master, n1, which this server does not reach: mend the way from here to n1 at n1:7443 (tcp)", "disaster"},
 		{"the master is reached, its database is not heard", false, []Way{sees("n1", "n1")}, "the master, n1, is reached", "disaster"},
+		{"a pair, the master lives", false, []Way{alive(down("n1"))}, "n1 at n1:7443 (tcp): something answers there", "disaster"},
+		{"three, one of the others lives", true, []Way{alive(down("n1")), down("n3")}, "n1 at n1:7443 (tcp): something answers there", "disaster"},
+		{"five, one of the missing lives", true, []Way{down("n1"), up("n2"), alive(down("n3")), down("n4")}, "n3 at n3:7443 (tcp): something answers there", "disaster"},
+		{"a pair between the steps, the other lives", true, []Way{alive(down("n1"))}, "its vote is needed", "disaster"},
 		{"a server alone", true, nil, "look at the log and the disk", "disaster"},
 	} {
 		got := Absent{Server: "n2", Voter: c.voter, Ways: c.ways}.NextStep()

@@ -139,7 +139,7 @@ func (s *server) grant(ctx context.Context, p *mfa.DisasterPromotion, force bool
 // from then on they hear that it begins an epoch, and what they say holds.
 func (s *server) fork(ctx context.Context, by string, p *mfa.DisasterPromotion, before group.Scene, force bool) (err error) {
 	was := s.aside.Load()
-	s.setAside(aside{fmt.Sprintf("epoch %d ends, and epoch %d begins on this server", p.Epoch, p.NewEpoch), p.NewEpoch})
+	s.setAside(aside{why: fmt.Sprintf("epoch %d ends, and epoch %d begins on this server", p.Epoch, p.NewEpoch), begins: p.NewEpoch})
 	defer func() {
 		if err != nil {
 			s.resume(was)
@@ -186,7 +186,7 @@ func (s *server) fork(ctx context.Context, by string, p *mfa.DisasterPromotion, 
 // resume takes back what fork began with.
 func (s *server) resume(was *aside) {
 	if was != nil {
-		s.stepAside(was.why)
+		s.stepAside(was.why, was.next)
 		return
 	}
 	s.aside.Store(nil)

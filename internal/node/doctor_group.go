@@ -1,11 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,7 +52,19 @@ func (s *server) checkGroup(ctx context.Context) []admin.Check {
 		all.Go(func() { outside = s.checkOutside(ctx) })
 	}
 	all.Wait()
+	for i, m := range members {
+		for j := range others {
+			if others[j].Name == m.Name && coordinators[i].Name != "" && answered(coordinators[i]) {
+				ways[j].Alive = true
+			}
+		}
+	}
 	list := []admin.Check{s.checkMaster(ways), s.checkPeerCertificate()}
+	if s.link == nil && len(s.Config.Coordinator) > 0 && !s.witness {
+		list = append(list, admin.Check{Name: "coordinator.urls", Target: strings.Join(s.Config.Coordinator, ", "), Layer: "file", OK: true, Warning: true,
+			Detail:   "it is set, but this group is its own coordinator, so that it is not heeded",
+			NextStep: "take coordinator.urls out of " + cmp.Or(s.Config.Path, "the node file") + "; servers are activated through the servers of this group"})
+	}
 	list = append(append(list, ports...), outside...)
 	for _, c := range coordinators {
 		if c.Name != "" {
@@ -88,6 +103,9 @@ func (s *server) checkMaster(ways []group.Way) admin.Check {
 	c.NextStep = group.Absent{Server: s.Config.Name, Voter: st.Voter, Ways: ways}.NextStep()
 	if aside := s.aside.Load(); aside != nil {
 		c.Detail += "; this server decides nothing: " + aside.why
+		if aside.next != "" {
+			c.NextStep = aside.next
+		}
 	}
 	return c
 }
@@ -98,12 +116,23 @@ func (s *server) checkPeerCertificate() admin.Check {
 	if now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
 		err = fmt.Errorf("the certificate of the peer port is valid from %s to %s; here it is %s", leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
-	return check("peer certificate", s.peers.address, reach.TLS, err, "valid until "+leaf.NotAfter.UTC().Format(time.RFC3339), "set the clock right if it is wrong; else look in the log for why it was not renewed, and restart this server while there is a master")
+	return check("peer certificate", s.peers.address, reach.TLS, err, "valid until "+leaf.NotAfter.UTC().Format(time.RFC3339), "set the clock right if it is wrong; else look in the log for why it was not renewed: it is tried again each minute")
 }
 
 // target is what the peer port and the coordinator's port have in common.
 func (s *server) target(m mfa.Member, address, setting, path string) reach.Target {
 	return reach.Target{Server: m.Name, Address: address, Setting: setting, Path: path, Roots: s.peers.pool, Now: s.Now}
+}
+
+// answered reports whether a program was there that spoke with us, whatever it said: the
+// system accepts connections of one that stands still, too.
+func answered(c admin.Check) bool {
+	return c.OK || c.Layer != reach.Lookup && c.Layer != reach.TCP && c.Layer != reach.TLS
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return err == nil || errors.Is(err, io.EOF) || errors.As(err, &t) && t.Timeout()
 }
 
 // checkServer tries the peer port of m. rev is the revision of the copy here.
@@ -118,12 +147,14 @@ func (s *server) checkServer(ctx context.Context, m mfa.Member, epoch uint64, re
 	if r.OK {
 		judgeReport(&r, m, group.ReadAnswer(r.Response, &report), report, epoch, rev)
 	}
-	way := group.Way{Server: m.Name, Address: m.Peer, OK: r.OK || r.Layer == reach.Lag, Layer: r.Layer}
+	way := group.Way{Server: m.Name, Address: m.Peer, OK: r.OK || r.Layer == reach.Lag, Layer: r.Layer, Alive: answered(result(m.Name, m.Peer, r)) || r.Layer == reach.TLS && !timedOut(r.Err)}
 	if report.Quorum {
 		way.Master = report.Master
 	}
 	return result("server "+m.Name, m.Peer, r), way
 }
+
+const joinsLater = "this server joins the later epoch by itself within seconds: run this again; its log says why if it does not"
 
 // judgeReport judges what m has answered, or that it has refused to.
 func judgeReport(r *reach.Result, m mfa.Member, err error, report group.Report, epoch uint64, rev int64) {
@@ -134,7 +165,7 @@ func judgeReport(r *reach.Result, m mfa.Member, err error, report group.Report, 
 	case errors.Is(err, group.ErrNotMember):
 		fail(reach.Authorisation, "if this server was taken out of the group or its keys are new, activate it anew with a code of the group: `countersign group activation create` there", err)
 	case errors.Is(err, group.ErrEpochEnded):
-		fail(reach.Epoch, "restart this server: it joins the later epoch by itself", err)
+		fail(reach.Epoch, joinsLater, err)
 	case errors.Is(err, mfa.ErrUnavailable):
 		fail(reach.HTTP, "wait until "+m.Name+" has started; if it goes on, look at its log", err)
 	case err != nil:
@@ -144,9 +175,9 @@ func judgeReport(r *reach.Result, m mfa.Member, err error, report group.Report, 
 	case epoch == 0: // this server has nothing to compare with
 		r.Detail += fmt.Sprintf(", %s, epoch %d", report.Role, report.Epoch)
 	case report.Epoch > 0 && report.Epoch < epoch:
-		fail(reach.Epoch, "restart "+m.Name+": it joins the later epoch by itself; its log says why if it does not", fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
+		fail(reach.Epoch, m.Name+" joins the later epoch by itself as soon as it reaches a server of that: let it; its log says why if it does not", fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
 	case report.Epoch > epoch:
-		fail(reach.Epoch, "restart this server: it joins the later epoch by itself", fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
+		fail(reach.Epoch, joinsLater, fmt.Errorf("%s is at epoch %d, this server at %d", m.Name, report.Epoch, epoch))
 	case rev-report.Revision > group.DefaultLimits.Behind:
 		fail(reach.Lag, "look at the link to "+m.Name+" and at its disk: it catches up by itself when both are well", fmt.Errorf("its copy is %d revisions behind the one here", rev-report.Revision))
 	case report.Revision-rev > group.DefaultLimits.Behind:
@@ -184,7 +215,7 @@ func judgeStanding(r *reach.Result, m mfa.Member, err error, signed coordinator.
 	case err != nil:
 		fail(reach.HTTP, "look at the log of "+m.Name+", and compare the versions", err)
 	case st.Epoch != epoch:
-		fail(reach.Epoch, "restart the server of the lower epoch: it joins the later one by itself", fmt.Errorf("it says that %s is the master in epoch %d, this server is at %d", st.Name, st.Epoch, epoch))
+		fail(reach.Epoch, "the server of the lower epoch joins the later one by itself as soon as it reaches one of its servers: let it; its log says why if it does not", fmt.Errorf("it says that %s is the master in epoch %d, this server is at %d", st.Name, st.Epoch, epoch))
 	default:
 		r.Layer = reach.Epoch
 		r.Detail += fmt.Sprintf(", master %s in epoch %d", st.Name, st.Epoch)

@@ -71,7 +71,7 @@ func (s *server) judgeOutside(r *reach.Result, signed coordinator.Signed, err er
 		r.NextStep = "look at coordinator.urls: is that the coordinator which the group was founded at? If so, look at its log"
 	case st.Epoch > own:
 		r.OK, r.Layer, r.Detail = false, reach.Epoch, fmt.Sprintf("it knows epoch %d of this group with the master %s, this server's database is of epoch %d", st.Epoch, st.Last, own)
-		r.NextStep = "restart this server: it joins the later epoch by itself once it reaches a server of that"
+		r.NextStep = "this server joins the later epoch by itself once it reaches a server of that: bring the link to those back"
 	default:
 		r.Layer = reach.Epoch
 		r.Detail = fmt.Sprintf("%s is master in epoch %d since %s, says %s", orNobody(st.Name), st.Epoch, st.Since.Format(time.RFC3339), st.By)

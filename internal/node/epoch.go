@@ -128,10 +128,18 @@ func judge(all []told, f cluster.Folder) (v verdict) {
 type aside struct {
 	why    string
 	begins uint64 // the epoch that is being begun here; 0: none
+	next   string // what an operator does about it; "": nothing, it passes
 }
 
+// What to do about a server that is set aside.
+const (
+	nextLater   = "start the servers of the later epoch or bring the link to them back: this server joins by itself as soon as one with a master answers; if they are gone for good, run `countersign group promote --disaster` here"
+	nextMaster  = "bring back a server that has a master: this one joins it by itself; if the others are gone for good, run `countersign group promote --disaster` here"
+	nextUnknown = "if it was taken out of the group, give it up with `countersign group leave --force` here and activate it anew, with a code of the group (`countersign group activation create` there); if the others were restored without it, likewise"
+)
+
 // stepAside ends all decisions of this server.
-func (s *server) stepAside(why string) { s.setAside(aside{why: why}) }
+func (s *server) stepAside(why, next string) { s.setAside(aside{why: why, next: next}) }
 
 func (s *server) setAside(a aside) {
 	s.peers.stale.Store(true)
@@ -158,13 +166,13 @@ func (s *server) place(ctx, starting context.Context) error {
 		return s.follow(ctx, starting, *v.later)
 	case v.later != nil:
 		s.remember(*v.later)
-		s.standBy(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d, and no server with a master of the later epoch answers", v.later.Epoch, f.Epoch))
+		s.standBy(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d, and no server with a master of the later epoch answers", v.later.Epoch, f.Epoch), nextLater)
 	case f.Highest > f.Epoch:
-		s.standBy(fmt.Sprintf("this server has heard of epoch %d, its database is of epoch %d, and no server of the later epoch answers", f.Highest, f.Epoch))
+		s.standBy(fmt.Sprintf("this server has heard of epoch %d, its database is of epoch %d, and no server of the later epoch answers", f.Highest, f.Epoch), nextLater)
 	case s.node.Cast():
-		s.standBy("this server has lost its membership of the database, to join again, and no master lets it")
+		s.standBy("this server has lost its membership of the database, to join again, and no master lets it", nextMaster)
 	case v.unknown:
-		s.standBy("the other servers of the group do not know this one")
+		s.standBy("the other servers of the group do not know this one", nextUnknown)
 	default:
 		if v.rival != nil {
 			s.meet(*v.rival)
@@ -175,11 +183,10 @@ func (s *server) place(ctx, starting context.Context) error {
 }
 
 // standBy is stepAside for a start: others see what this server has, and etcd none of them.
-func (s *server) standBy(why string) {
+func (s *server) standBy(why, next string) {
 	s.peers.live.Store(s.node)
-	s.stepAside(why)
-	s.own.Error("this server decides nothing: it looks for a later epoch's server and joins as soon as one answers", "because", why,
-		"next", "start the servers of the later epoch or bring the link to them back; if they are gone for good, run `countersign group promote --disaster` here")
+	s.stepAside(why, next)
+	s.own.Error("this server decides nothing", "because", why, "next", next)
 }
 
 // follow joins the later epoch e, and has its own database parked. If no server of that
@@ -199,7 +206,7 @@ func (s *server) follow(ctx, starting context.Context, e group.Epoch) error {
 	if s.node, err = cluster.Open(starting, s.clusterOptions()); err != nil {
 		return err
 	}
-	s.standBy(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d, and no master of the later epoch let it join", e.Epoch, s.node.Epoch()))
+	s.standBy(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d, and no master of the later epoch let it join", e.Epoch, s.node.Epoch()), nextLater)
 	return nil
 }
 
@@ -277,7 +284,7 @@ func (s *server) heed(t told) error {
 	v := judge([]told{t}, f)
 	switch {
 	case v.later != nil && s.aside.Load() == nil:
-		s.stepAside(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d", v.later.Epoch, f.Epoch))
+		s.stepAside(fmt.Sprintf("the group is at epoch %d, this server's database is of epoch %d", v.later.Epoch, f.Epoch), "")
 		s.remember(*v.later)
 		s.again.Store(true)
 		return fmt.Errorf("%w: %d, says %s", errLaterEpoch, v.later.Epoch, m.Name)

@@ -221,7 +221,7 @@ func (s *server) outsideEpoch(st coordinator.Standing) error {
 	if s.aside.Load() != nil {
 		return nil
 	}
-	s.stepAside(fmt.Sprintf("the coordinator says that the group is at epoch %d with the master %s, and this server's database is of epoch %d", st.Epoch, st.Last, f.Epoch))
+	s.stepAside(fmt.Sprintf("the coordinator says that the group is at epoch %d with the master %s, and this server's database is of epoch %d", st.Epoch, st.Last, f.Epoch), nextLater)
 	s.again.Store(true)
 	s.own.Error("the group is at a later epoch, says the coordinator: this server decides nothing more and starts over to join that", "epoch", st.Epoch,
 		"was", f.Epoch, "master", st.Last, "decided_by", st.DecidedBy)
