@@ -101,21 +101,22 @@ func (s *groupState) add(v group.ServerView) {
 // consoleOf is the URL of a server's own pages: the host that others know it by, and the port
 // that its pages are on. "": it has none, or is not heard.
 func consoleOf(v group.ServerView) string {
-	host, _, err := net.SplitHostPort(v.Address)
+	host, _, err := net.SplitHostPort(v.Called())
 	if err != nil || host == "" || !v.Alive {
 		return ""
 	}
-	for _, l := range v.Listeners {
-		if l.Kind != "https" {
-			continue
-		}
-		on, port, err := net.SplitHostPort(l.Address)
-		if ip := net.ParseIP(on); err != nil || ip != nil && ip.IsLoopback() && host != on {
-			return "" // nobody gets there from elsewhere
-		}
-		return "https://" + net.JoinHostPort(host, port) + "/"
+	i := slices.IndexFunc(v.Listeners, func(l group.Listener) bool { return l.Kind == "console" })
+	if i < 0 { // it is beside everything else
+		i = slices.IndexFunc(v.Listeners, func(l group.Listener) bool { return l.Kind == "https" })
 	}
-	return ""
+	if i < 0 {
+		return ""
+	}
+	on, port, err := net.SplitHostPort(v.Listeners[i].Address)
+	if ip := net.ParseIP(on); err != nil || ip != nil && ip.IsLoopback() && host != on {
+		return "" // nobody gets there from elsewhere
+	}
+	return "https://" + net.JoinHostPort(host, port) + "/"
 }
 
 // groups reads and sorts what the coordinator has seen.

@@ -45,7 +45,7 @@ func twoGroups(now time.Time) *watcher {
 	return &watcher{Overview: group.Overview{By: "c1", Time: now,
 		Groups: []group.GroupView{{Name: "acme", Epoch: 1, Master: "nyc1", Servers: 2, Alive: 1, Users: 7}, {Name: "umbrella", Epoch: 3, Servers: 1}},
 		Servers: []group.ServerView{
-			{Name: "nyc1", Group: "acme", Role: "master", Alive: true, Heard: now, Epoch: 1, Revision: 9, Version: "1.2", Address: "nyc1.example:7443",
+			{Name: "nyc1", Group: "acme", Role: "master", Alive: true, Heard: now, Epoch: 1, Revision: 9, Version: "1.2", Address: "10.0.0.1:56244", Known: []string{"nyc1.example:7443"},
 				Expires: now.Add(99 * time.Hour), Listeners: []group.Listener{{Kind: "https", Address: "[::]:8443"}}},
 			{Name: "nyc2", Group: "acme", Role: "replica", Heard: now.Add(-time.Minute), Address: "nyc2.example:7443",
 				Listeners: []group.Listener{{Kind: "https", Address: "[::]:8443"}}},
@@ -98,6 +98,9 @@ func TestPortalShowsGroups(t *testing.T) {
 		t.Error("an auditor is offered what an owner does")
 	}
 	r.status(r.get("/applications"), http.StatusNotFound) // nothing is protected here
+	if p := r.get("/administrators"); p.StatusCode != http.StatusOK || strings.Contains(p.body, `href="/policy"`) {
+		t.Errorf("who holds a role: %s\n%s", p.Status, p.text())
+	}
 	w.Violations = append(w.Violations, group.Violation{Rule: group.RuleNoMajority, Detail: "no majority of the coordinators answers", NextStep: "start them"})
 	if p := r.get("/"); !strings.Contains(p.text(), "no majority of the coordinators answers no_majority To mend it: start them") {
 		t.Errorf("what is wrong with the coordinators is missing:\n%s", p.text())

@@ -27,6 +27,7 @@ func (c *Console) portalRoutes() []route {
 	}
 	routes = append(routes, c.groupRoutes()...)
 	routes = append(routes, c.userRoutes()...)
+	routes = append(routes, c.administratorRoutes()...)
 	return append(routes, c.recordRoutes()...)
 }
 

@@ -24,6 +24,7 @@ func (c *Console) routes() []route {
 	routes = append(routes, c.userRoutes()...)
 	routes = append(routes, c.applicationRoutes()...)
 	routes = append(routes, c.recordRoutes()...)
+	routes = append(routes, c.administratorRoutes()...)
 	return append(routes, c.settingsRoutes()...)
 }
 

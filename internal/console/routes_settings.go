@@ -30,13 +30,6 @@ func (c *Console) settingsRoutes() []route {
 		{"POST /directories/{name}/test", change, false, testDirectory},
 		{"POST /directories/{name}/remove", change, true, removeDirectory},
 
-		{"GET /administrators", see, false, administratorsPage},
-		{"GET /administrators/new", own, false, newAdministratorPage},
-		{"POST /administrators/new/create", own, true, createAdministrator},
-		{"GET /administrators/{id}", see, false, administratorPage},
-		{"POST /administrators/{id}/edit", own, true, editAdministrator},
-		{"POST /administrators/{id}/remove", own, true, removeAdministrator},
-
 		{"GET /tokens", see, false, tokensPage},
 		{"POST /tokens/create", own, true, createToken},
 		{"POST /tokens/revoke", change, true, revokeToken},
@@ -45,5 +38,18 @@ func (c *Console) settingsRoutes() []route {
 		{"POST /backup/create", own, true, makeBackup},
 		{"GET /keys", see, false, keysPage},
 		{"POST /keys/rotate", change, true, rotateKeys},
+	}
+}
+
+// administratorRoutes are the pages about who holds a role.
+func (c *Console) administratorRoutes() []route {
+	see, own := one(mfa.MayReadSettings), one(mfa.MayOwn)
+	return []route{
+		{"GET /administrators", see, false, administratorsPage},
+		{"GET /administrators/new", own, false, newAdministratorPage},
+		{"POST /administrators/new/create", own, true, createAdministrator},
+		{"GET /administrators/{id}", see, false, administratorPage},
+		{"POST /administrators/{id}/edit", own, true, editAdministrator},
+		{"POST /administrators/{id}/remove", own, true, removeAdministrator},
 	}
 }

@@ -48,6 +48,7 @@ type ServerView struct {
 	Lag         int64      `json:"lag" doc:"revisions behind the group's master"`
 	Version     string     `json:"version"`
 	Address     string     `json:"address"`
+	Known       []string   `json:"known_addresses,omitempty" doc:"host:port under which others call it, as an independent coordinator has them on record"`
 	ClockOffset float64    `json:"clock_offset" doc:"seconds that its clock is ahead"`
 	Expires     time.Time  `json:"certificate_expires,omitzero"`
 	Listeners   []Listener `json:"listeners"`
@@ -55,6 +56,15 @@ type ServerView struct {
 	SignIns     uint64     `json:"sign_ins" doc:"verdicts since it runs"`
 	Unmerged    int        `json:"unmerged" doc:"settled without a master and not merged yet"`
 	Since       time.Time  `json:"since,omitzero" doc:"it runs"`
+}
+
+// Called is the address under which others call the server, as far as that is known: a
+// heartbeat tells only where it calls from.
+func (v ServerView) Called() string {
+	if len(v.Known) > 0 {
+		return v.Known[0]
+	}
+	return v.Address
 }
 
 // NewOverview judges and lists what was seen. It is pure.

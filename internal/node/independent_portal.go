@@ -48,7 +48,7 @@ func (c *independent) assembleOperators() {
 	c.admin = &admin.Service{Server: c.Config.Name, Users: c.store, Credentials: c.store, Applications: c.store, Directories: c.store, APITokens: c.store,
 		Administrators: c.store, Settings: c.store, Keys: c.store, Radius: c.store, Trail: c.trail,
 		Audit: audit{server: c.Config.Name, trail: c.trail, index: c.index, dir: c.trailDir(), head: head, lost: lost}, Node: coordinatorNode{c}, Passwords: c.checker,
-		Engine: c.engine, Decider: c.engine, Digests: c.ring, Requests: c.store, Sessions: c.sessions, Sealed: c.store, Web: c.portalURL, Now: c.Now}
+		Engine: c.engine, Decider: c.engine, Digests: c.ring, Requests: c.store, Sessions: c.sessions, Sealed: c.store, Web: c.managementURL, Now: c.Now}
 	c.enroll = &enroll.Service{Server: c.Config.Name, Issuer: "coordinator " + c.Config.Name, Store: c.store, Applications: c.store, Resolve: c.admin.Resolve,
 		Passcodes: passcodes{all}, Trail: c.trail, Now: c.Now}
 }
@@ -61,8 +61,8 @@ func (c *independent) runPortal(services *stage) {
 	services.run("idempotency keys", c.admin.RunRequests)
 }
 
-// portalURL is where people find this coordinator's pages.
-func (c *independent) portalURL() string { return "https://" + c.registry.Addresses[0] }
+// managementURL is where people find this coordinator's pages.
+func (c *independent) managementURL() string { return "https://" + c.registry.Addresses[0] }
 
 // public is all that the coordinator's port serves: what servers call, which goes to the one
 // that leads, and the management portal, which each coordinator serves by itself.

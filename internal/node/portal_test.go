@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -116,6 +117,35 @@ func (b *browser) signIn(login, password, code string) int {
 		return s
 	}
 	return b.send("/sign-in", "login", login, "handle", b.found(`name="handle" value="([^"]+)"`), "code", code, "back", "/")
+}
+
+// Who looks at the coordinator's port of a server is led to its console; what servers ask is
+// answered as ever.
+func TestPortalInside(t *testing.T) {
+	asked := 0
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked++; w.WriteHeader(http.StatusTeapot) })
+	s := &server{}
+	s.Config.Listen.HTTPS, s.Config.Advertise.HTTPS = ":8443", "nyc1.example:8443"
+	for _, x := range []struct {
+		https, method, path string
+		status              int
+		to                  string
+	}{
+		{"127.0.0.1:8443", http.MethodGet, "/", http.StatusSeeOther, "https://nyc1.example:8443/groups"},
+		{"127.0.0.1:8443", http.MethodPost, "/", http.StatusTeapot, ""},
+		{"127.0.0.1:8443", http.MethodGet, "/coordinator/v1/master", http.StatusTeapot, ""},
+		{"", http.MethodGet, "/", http.StatusTeapot, ""},
+	} {
+		s.bound.HTTPS = x.https
+		w := httptest.NewRecorder()
+		s.besideConsole(next).ServeHTTP(w, httptest.NewRequest(x.method, x.path, nil))
+		if w.Code != x.status || w.Header().Get("Location") != x.to {
+			t.Errorf("%s %s: %d to %q", x.method, x.path, w.Code, w.Header().Get("Location"))
+		}
+	}
+	if asked != 3 {
+		t.Errorf("%d requests reached the coordinator", asked)
+	}
 }
 
 // The first operator comes by the link that the coordinator prints, proves a second factor,

@@ -382,7 +382,7 @@ func (s *server) serve(ctx context.Context, fail func(error), running *stack) er
 	s.serveSites(edges, fronts.sites, web)
 	if fronts.coordinator != nil {
 		edges.run("coordinator", func(ctx context.Context) error {
-			return adminapi.Serve(ctx, fronts.coordinator, s.coordinator, s.log.Logger("coordinator"))
+			return adminapi.Serve(ctx, fronts.coordinator, s.besideConsole(s.coordinator), s.log.Logger("coordinator"))
 		})
 	}
 	if fronts.metrics != nil {

@@ -59,6 +59,21 @@ func (s *server) disowned(a mfa.Attempt) {
 		"verdict", a.Verdict, "source", a.Source, "next", "look at the sign-ins of the user (countersign audit list --user), have the password changed, then countersign user unblock")
 }
 
+// besideConsole leads people who look at the coordinator's port of a server to where its pages
+// are: a coordinator inside a group has its portal in the group's own console.
+func (s *server) besideConsole(h http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if at := s.webURL(); at != "" {
+			http.Redirect(w, r, at+"/groups", http.StatusSeeOther)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+	return mux
+}
+
 const offerInterval = time.Second
 
 // offerSetup prints, once, the link for the first administrator of a group that has none, on

@@ -191,5 +191,13 @@ func (s *Service) Overview(ctx context.Context) (group.Overview, error) {
 			seen = append(seen, w)
 		}
 	}
-	return group.NewOverview(s.Name, s.Now(), seen, s.Limits), nil
+	o := group.NewOverview(s.Name, s.Now(), seen, s.Limits)
+	for i, v := range o.Servers {
+		for _, m := range servers {
+			if m.Group == v.Group && m.Name == v.Name {
+				o.Servers[i].Known = m.Addresses
+			}
+		}
+	}
+	return o, nil
 }
