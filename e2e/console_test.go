@@ -219,6 +219,7 @@ func (b *tab) attacks(s *server, base, page string) {
 // the other server: that says so by itself, what is refused and what works, keeps what was
 // filled in, and offers a new epoch, which begins when what ends has been typed.
 func TestConsolePromotes(t *testing.T) {
+	t.Parallel()
 	b := newTab(t)
 	all := newGroup(t, 2)
 	n1, n2 := all[0], all[1]

@@ -21,6 +21,9 @@ func TestBackupFromThePage(t *testing.T) {
 		t.Errorf("%s %v", p.Status, p.Header)
 	}
 	r.now = r.now.Add(session.Fresh)
+	if p := r.get("/backup"); len(p.forms()) != 0 || !strings.Contains(p.body, "/confirm?back=/backup") {
+		t.Error("the file would come in the place of the page with the proof")
+	}
 	p := r.prove(r.post("/backup/create", "passphrase", word, "again", word))
 	if p.body != "a backup" || p.Header.Get("Content-Disposition") != `attachment; filename="acme-20261129-120500.cs"` || p.Header.Get("Content-Type") != "application/octet-stream" {
 		t.Errorf("%s %v %q", p.Status, p.Header, p.body)

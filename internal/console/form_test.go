@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
@@ -193,41 +194,38 @@ func TestFormsSendWhatTheyShow(t *testing.T) {
 // Of two who edit one thing the second is told, and overwrites nothing.
 func TestTwoTabsOfEveryForm(t *testing.T) {
 	r, made := furnished(t)
-	for page, change := range map[string][2]string{
+	for path, change := range map[string][2]string{
 		made["/users/{id}"]:          {"name", "of the "},
 		made["/directories/{name}"]:  {"base_dn", "dc="},
 		made["/administrators/{id}"]: {"tags", "tag"},
 		made["/applications/{name}"]: {"addresses", "10.0.0."},
 		"/policy":                    {"tries", "1"},
 	} {
-		edit := func(p openPage) form {
+		edit := func(p page) form {
 			for _, f := range p.forms() {
 				if strings.HasSuffix(f.action, "/edit") {
 					return f
 				}
 			}
-			t.Fatalf("%s has no form", page)
+			t.Fatalf("%s has no form", path)
 			return form{}
 		}
-		one, two := edit(r.get(page)), edit(r.get(page))
-		if strings.HasPrefix(page, "/administrators") {
+		one, two := edit(r.get(path)), edit(r.get(path))
+		if strings.HasPrefix(path, "/administrators") {
 			one.fields.Set("reach", "some")
 			two.fields.Set("reach", "some")
 		}
-		r.now = r.now.Add(1e9)
+		r.now = r.now.Add(time.Second)
 		r.status(r.post(one.action, one.values(change[0], change[1]+"1")...), http.StatusSeeOther)
 		p := r.post(two.action, two.values(change[0], change[1]+"2")...)
 		if r.status(p, http.StatusConflict); edit(p).fields.Get(change[0]) != change[1]+"1" {
-			t.Errorf("%s: the second tab sees %v", page, edit(p).fields)
+			t.Errorf("%s: the second tab sees %v", path, edit(p).fields)
 		}
-		if now := edit(r.get(page)).fields.Get(change[0]); now != change[1]+"1" {
-			t.Errorf("%s: the second tab wrote %q", page, now)
+		if now := edit(r.get(path)).fields.Get(change[0]); now != change[1]+"1" {
+			t.Errorf("%s: the second tab wrote %q", path, now)
 		}
 	}
 }
-
-// openPage is a page, where that name is taken.
-type openPage = page
 
 // Whoever is beyond a help desk's reach is not there for it, whatever the path and however
 // much it may do to others.
