@@ -61,7 +61,7 @@ func TestScreenshots(t *testing.T) {
 	var grace struct{ ID string }
 	first.json(&grace, "user", "show", "grace")
 	for name, path := range map[string]string{"status": "/", "users": "/users", "user": "/users/" + ada.ID, "user-new": "/users/new", "applications": "/applications",
-		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "audit": "/audit",
+		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "report": "/reports/sign-ins", "report-enrolment": "/reports/enrolment", "audit": "/audit",
 		"confirm": "/confirm?back=/users", "policy": "/policy", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
 		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import"} {
 		if only := os.Getenv("SCREENSHOTS_ONLY"); only != "" && !strings.Contains(","+only+",", ","+name+",") {

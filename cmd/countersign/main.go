@@ -2,6 +2,8 @@
 package main
 
 import (
+	_ "time/tzdata" // reports begin days in their reader's zone, also where the system has no time zones
+
 	"os"
 
 	"countersign/internal/cli"

@@ -100,7 +100,12 @@ func furnished(t *testing.T) (*rig, map[string]string) {
 			t.Fatal(err)
 		}
 	}
-	return r, map[string]string{"/users/{id}": "/users/" + string(bob), "/administrators/{id}": "/administrators/" + string(desk),
+	story := mfa.Attempt{ID: mfa.NewAttemptID(nil), Time: r.now, Server: "nyc1", Application: "vpn", Login: `"><script>alert(1)</script>`, Reason: mfa.ExemptNetwork, Verdict: mfa.Accept}
+	if err := r.trail.Append(ctx, mfa.Record{Attempt: &story}); err != nil {
+		t.Fatal(err)
+	}
+	return r, map[string]string{"/attempts/{id}": "/attempts/" + story.ID.String(), "/reports/{name}": "/reports/no-second-factor", "/reports/{name}/{file}": "/reports/no-second-factor/over_time.csv",
+		"/users/{id}": "/users/" + string(bob), "/administrators/{id}": "/administrators/" + string(desk),
 		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic", "/groups/{group}": "/groups/acme"}
 }
 

@@ -75,6 +75,15 @@ func TestTexts(t *testing.T) {
 	for _, a := range bulkActs {
 		named["bulk."+a.Name] = true
 	}
+	for _, name := range admin.Reports() {
+		named["report."+name] = true
+	}
+	for _, name := range reportTables {
+		named["report.table."+name] = true
+	}
+	for _, name := range reportColumns {
+		named["report.col."+name] = true
+	}
 	for _, s := range admin.Scopes() {
 		named["scope."+s] = true
 	}

@@ -88,9 +88,13 @@ func (c *Console) applicationRoutes() []route {
 
 // recordRoutes are those about what happened.
 func (c *Console) recordRoutes() []route {
-	audit := one(mfa.MayReadAudit)
+	audit, reports := one(mfa.MayReadAudit), mfa.SetOf(mfa.MayReadAudit, mfa.MayReadUsers, mfa.MayReadSettings)
 	return []route{
 		{"GET /attempts", audit, false, attemptsPage},
+		{"GET /attempts/{id}", mfa.SetOf(mfa.MayReadAudit, mfa.MayReadUsers), false, attemptPage},
+		{"GET /reports", reports, false, firstReport},
+		{"GET /reports/{name}", reports, false, reportPage},
+		{"GET /reports/{name}/{file}", reports, false, reportFile},
 		{"GET /audit", audit, false, auditPage},
 	}
 }

@@ -320,6 +320,43 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestReports: each report has a page, with a chart where something happened over time, the
+// same figures as a table, and that as a file in which no cell is a formula.
+func TestReports(t *testing.T) {
+	r := signedInAs(t, mfa.RoleAuditor)
+	known := mfa.Attempt{ID: mfa.NewAttemptID(nil), Time: r.now, Server: "nyc1", Application: "vpn", Login: "=cmd|x", Reason: mfa.ExemptNetwork, Verdict: mfa.Accept, Source: "10.9.8.7"}
+	if err := r.trail.Append(t.Context(), mfa.Record{Attempt: &known}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range admin.Reports() {
+		p := r.get("/reports/" + name)
+		over := name != admin.ReportEnrolment && name != admin.ReportBlastRADIUS
+		if r.status(p, http.StatusOK); strings.Contains(p.body, "<svg") != over || !strings.Contains(p.body, ".csv?") {
+			t.Errorf("%s: a chart: %v, want %v\n%s", name, !over, over, p.text())
+		}
+		if strings.Contains(p.body, "style=") || strings.Contains(p.body, "<style") {
+			t.Errorf("%s has style of its own, which the policy forbids", name)
+		}
+	}
+	if p := r.get("/reports/no-second-factor?hours=24"); !strings.Contains(p.text(), "=cmd|x vpn exempt_network") || !strings.Contains(p.text(), "1 accepted 0 refused") {
+		t.Error(p.text())
+	}
+	if p := r.get("/reports/no-second-factor?hours=24&application=mail"); strings.Contains(p.text(), "=cmd|x") {
+		t.Error("not selected by application")
+	}
+	p := r.get("/reports/no-second-factor/people.csv?hours=24")
+	if r.status(p, http.StatusOK); !strings.HasPrefix(p.body, "login,application,") || !strings.Contains(p.body, "'=cmd|x,vpn,exempt_network,,1,") || !strings.Contains(p.Header.Get("Content-Disposition"), "no-second-factor-people.csv") {
+		t.Errorf("%s %q", p.Header, p.body)
+	}
+	r.status(r.get("/reports/nonsense"), http.StatusNotFound)
+	r.status(r.get("/reports/sign-ins/nonsense.csv"), http.StatusNotFound)
+	p = r.get("/attempts/" + known.ID.String())
+	if r.status(p, http.StatusOK); !strings.Contains(p.text(), `Server nyc1 let "=cmd|x" in at vpn: the source lies in an exempt network of the application`) {
+		t.Error(p.text())
+	}
+	r.status(r.get("/attempts/aaaaaaaaaaaaaaaa"), http.StatusNotFound)
+}
+
 func TestStatusPage(t *testing.T) {
 	r := signedInAs(t, mfa.RoleAuditor)
 	p := r.get("/")

@@ -139,3 +139,14 @@ for (const link of document.querySelectorAll("a[data-away]")) {
   };
   setTimeout(look, 500);
 }
+
+// Days of a report begin in the reader's zone, which the server is told by a cookie.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) {
+  document.cookie = "zone=" + encodeURIComponent(zone) + "; path=/; max-age=31536000; SameSite=Lax; Secure";
+  const shown = document.querySelector("[data-zone]");
+  if (shown && shown.dataset.zone !== zone && !sessionStorage.getItem("zone")) {
+    sessionStorage.setItem("zone", zone); // once: a server may not know it
+    location.reload();
+  }
+}
