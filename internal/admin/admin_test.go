@@ -392,7 +392,7 @@ func TestBadApplication(t *testing.T) {
 		"short secret":    func(c *admin.ApplicationChange) { c.Secret = secret.NewWire("short") },
 		"no directory":    func(c *admin.ApplicationChange) { c.FirstFactor = ptr("corp") },
 		"empty factor":    func(c *admin.ApplicationChange) { c.FirstFactor = ptr("") },
-		"unknown method":  func(c *admin.ApplicationChange) { c.Methods = ptr([]string{"sms"}) },
+		"unknown method":  func(c *admin.ApplicationChange) { c.Methods = ptr([]string{"pigeon"}) },
 		"password twice":  func(c *admin.ApplicationChange) { c.Methods = ptr([]string{"password"}) },
 		"odd passcode":    func(c *admin.ApplicationChange) { c.Passcode = ptr("sometimes") },
 		"odd mode":        func(c *admin.ApplicationChange) { c.MessageAuthenticator = ptr("off") },
