@@ -65,6 +65,7 @@ func (c *Console) userRoutes() []route {
 		{"POST /users/{id}/token", one(mfa.MayManageToken), true, addToken},
 		{"POST /users/{id}/prove", one(mfa.MayManageToken), false, proveToken},
 		{"POST /users/{id}/recovery", one(mfa.MayChangeMethod), true, addRecovery},
+		{"POST /users/{id}/invite", one(mfa.MayIssuePass), true, inviteUser},
 		{"POST /users/{id}/switch", give, true, switchCredential},
 		{"POST /users/{id}/drop", give, true, dropCredential},
 		{"POST /users/{id}/sign-out", one(mfa.MayBlock), false, signOutUser},

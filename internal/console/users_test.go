@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -367,5 +368,28 @@ func TestStatusPage(t *testing.T) {
 	}
 	if strings.Contains(strings.ToLower(p.text()), "promote") {
 		t.Error("it asks to promote")
+	}
+}
+
+// An invitation is shown once, to who may give a pass, and to nobody else.
+func TestInviteUser(t *testing.T) {
+	r := signedInAs(t, mfa.RoleOwner)
+	page := "/users/" + string(r.person("bob", mfa.RoleNone))
+	link := r.post(page+"/invite", "what", "link")
+	if r.status(link, http.StatusOK); !strings.Contains(link.text(), "https://nyc1.example/portal/welcome?code=") || !strings.Contains(link.text(), "this alone is enough") {
+		t.Error(link.text())
+	}
+	code := r.post(page+"/invite", "what", "code")
+	if r.status(code, http.StatusOK); strings.Contains(code.text(), "?code=") || !regexp.MustCompile(`<p class="code big">[0-9a-z]{4}-[0-9a-z]{4}</p>`).MatchString(code.body) {
+		t.Error(code.text())
+	}
+	if p := r.get(page); strings.Contains(p.body, "?code=") || !strings.Contains(p.text(), "Invite by link") {
+		t.Error(p.text())
+	}
+	r = signedInAs(t, mfa.RoleHelpDesk)
+	page = "/users/" + string(r.person("bob", mfa.RoleNone))
+	r.status(r.post(page+"/invite", "what", "link"), http.StatusForbidden)
+	if p := r.get(page); strings.Contains(p.text(), "Invite by link") {
+		t.Error(p.text())
 	}
 }

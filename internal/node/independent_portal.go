@@ -50,6 +50,7 @@ func (c *independent) assembleOperators() {
 		Audit: audit{server: c.Config.Name, trail: c.trail, index: c.index, dir: c.trailDir(), head: head, lost: lost}, Node: coordinatorNode{c}, Passwords: c.checker,
 		Engine: c.engine, Decider: c.engine, Digests: c.ring, Requests: c.store, Sessions: c.sessions, Sealed: c.store, Web: c.managementURL, Now: c.Now}
 	c.enroll = &enroll.Service{Server: c.Config.Name, Issuer: "coordinator " + c.Config.Name, Store: c.store, Applications: c.store, Resolve: c.admin.Resolve,
+		Settings:  c.store.Settings,
 		Passcodes: passcodes{all}, Trail: c.trail, Now: c.Now}
 }
 

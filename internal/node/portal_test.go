@@ -176,6 +176,9 @@ func TestManagementPortal(t *testing.T) {
 	}
 	token := b.token()
 	step := uint64(time.Now().Unix()) / 30
+	if s := b.send("/setup/code", "code", "none"); s != http.StatusUnprocessableEntity {
+		t.Fatalf("a wrong code of set-up: %d\n%s", s, b.last)
+	}
 	if s := b.send("/setup/code", "code", token.HOTP(step)); s != http.StatusOK {
 		t.Fatalf("the code of set-up: %d\n%s", s, b.last)
 	}
