@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -130,11 +129,6 @@ func answered(c admin.Check) bool {
 	return c.OK || c.Layer != reach.Lookup && c.Layer != reach.TCP && c.Layer != reach.TLS
 }
 
-func timedOut(err error) bool {
-	var t interface{ Timeout() bool }
-	return err == nil || errors.Is(err, io.EOF) || errors.As(err, &t) && t.Timeout()
-}
-
 // checkServer tries the peer port of m. rev is the revision of the copy here.
 func (s *server) checkServer(ctx context.Context, m mfa.Member, epoch uint64, rev int64) (admin.Check, group.Way) {
 	t := s.target(m, m.Peer, "advertise.peer", peer.PathReport)
@@ -147,7 +141,7 @@ func (s *server) checkServer(ctx context.Context, m mfa.Member, epoch uint64, re
 	if r.OK {
 		judgeReport(&r, m, group.ReadAnswer(r.Response, &report), report, epoch, rev)
 	}
-	way := group.Way{Server: m.Name, Address: m.Peer, OK: r.OK || r.Layer == reach.Lag, Layer: r.Layer, Alive: answered(result(m.Name, m.Peer, r)) || r.Layer == reach.TLS && !timedOut(r.Err)}
+	way := group.Way{Server: m.Name, Address: m.Peer, OK: r.OK || r.Layer == reach.Lag, Layer: r.Layer, Alive: answered(result(m.Name, m.Peer, r))}
 	if report.Quorum {
 		way.Master = report.Master
 	}
