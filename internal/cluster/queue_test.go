@@ -48,6 +48,11 @@ func keysOf(r *pb.TxnRequest) string {
 	return strings.Join(words, " ")
 }
 
+// nested reports whether each commit in r stands by itself.
+func nested(r *pb.TxnRequest) bool {
+	return len(r.Compare) == 0 && !slices.ContainsFunc(r.Success, func(op *pb.RequestOp) bool { return op.GetRequestTxn() == nil })
+}
+
 // sent is a request that waits until the test answers.
 type sent struct {
 	req    *pb.TxnRequest
@@ -161,10 +166,15 @@ func TestBatches(t *testing.T) {
 		t.Errorf("first: %+v", o)
 	}
 	batch := <-sends
-	if got := keysOf(batch.req); got != "a b no u d" {
-		t.Errorf("batch 1 is %q", got)
+	for _, way := range []string{"together", "nested"} { // together it fails
+		if got := keysOf(batch.req); got != "a b no u d" || nested(batch.req) != (way == "nested") {
+			t.Errorf("batch 1 %s is %q: %v", way, got, batch.req)
+		}
+		batch.answer <- nil
+		if way == "together" {
+			batch = <-sends
+		}
 	}
-	batch.answer <- nil
 	for i, want := range map[int]bool{0: true, 1: false, 4: true, 5: true} {
 		if o := <-outs[i]; o.ok != want || o.err != nil || o.rev != 7 {
 			t.Errorf("commit %d: %+v, want ok %v", i, o, want)
@@ -344,6 +354,58 @@ func TestFlyingProposalIsNotUsedAgain(t *testing.T) {
 		t.Errorf("given up before it was sent: %+v", o)
 	}
 	s.answer <- nil
+}
+
+// TestBatchTogether: a batch whose conditions all hold is one transaction of etcd. After one
+// that failed the next are not tried, for a while.
+func TestBatchTogether(t *testing.T) {
+	n := newNode(t)
+	var reqs []*pb.TxnRequest
+	send := n.queue.send
+	n.queue.send = func(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+		reqs = append(reqs, r)
+		return send(ctx, r)
+	}
+	run := func(want ...bool) (sent int) {
+		t.Helper()
+		reqs = nil
+		var batch []*proposal
+		for i, ok := range want {
+			key := fmt.Sprint("k", i)
+			_, rev, err := n.Get(t.Context(), key)
+			must(t, err)
+			if !ok {
+				rev++
+			}
+			p := newProposal()
+			must(t, p.fill(map[string]int64{key: rev}, map[string][]byte{key: []byte("x")}, nil))
+			batch = append(batch, p)
+		}
+		n.queue.run(batch)
+		for i, p := range batch {
+			o := <-p.done
+			_, rev, err := n.Get(t.Context(), fmt.Sprint("k", i))
+			must(t, err)
+			if o.err != nil || o.ok != want[i] || o.ok && o.rev != rev {
+				t.Errorf("commit %d: %+v, want ok %v; the key is at revision %d", i, o, want[i], rev)
+			}
+		}
+		return len(reqs)
+	}
+	if sent := run(true, true, true); sent != 1 || nested(reqs[0]) {
+		t.Errorf("%d requests: %v", sent, reqs)
+	}
+	if sent := run(true, false, true); sent != 2 || nested(reqs[0]) || !nested(reqs[1]) {
+		t.Errorf("with a conflict, %d requests: %v", sent, reqs)
+	}
+	for range apartAfter {
+		if sent := run(true, true); sent != 1 || !nested(reqs[0]) {
+			t.Errorf("soon after a conflict, %d requests: %v", sent, reqs)
+		}
+	}
+	if sent := run(true, true); sent != 1 || nested(reqs[0]) {
+		t.Errorf("long after a conflict, %d requests: %v", sent, reqs)
+	}
 }
 
 // TestBatchIsSerial runs a batch on etcd in which later commits depend on nothing that
