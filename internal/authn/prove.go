@@ -95,7 +95,7 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		if m == nil {
 			continue
 		}
-		floor, own := a.acct.Record.Floors[c.ID], step
+		floor, own := a.acct.Record.Floors.Of(c.ID), step
 		if a.handle != nil && a.handle.Credential != c.ID { // what was sent is this credential's; codes of the others are an answer too
 			own.State = nil
 		}

@@ -21,7 +21,7 @@ func (s *Service) List(ctx context.Context, login string) (CredentialList, error
 	out := CredentialList{Credentials: []Credential{}}
 	for _, c := range a.Credentials {
 		if c.Method != mfa.MethodPassword {
-			out.Credentials = append(out.Credentials, view(c, a.Record.Floors[c.ID]))
+			out.Credentials = append(out.Credentials, view(c, a.Record.Floors.Of(c.ID)))
 		}
 	}
 	slices.SortStableFunc(out.Credentials, func(a, b Credential) int { return a.Created.Compare(b.Created) })
@@ -99,7 +99,7 @@ func (s *Service) Disable(ctx context.Context, by, login, id string, disabled bo
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)
 	}
 	verb := map[bool]string{true: "credential disable", false: "credential enable"}[disabled]
-	return view(c, a.Record.Floors[c.ID]), s.record(ctx, by, verb, a.User, fmt.Sprintf("%s, disabled %t -> %t", describe(c), before, disabled))
+	return view(c, a.Record.Floors.Of(c.ID)), s.record(ctx, by, verb, a.User, fmt.Sprintf("%s, disabled %t -> %t", describe(c), before, disabled))
 }
 
 // Remove deletes a credential.

@@ -209,7 +209,7 @@ func TestACodeConfirmsOnce(t *testing.T) {
 		t.Error("not shown as proven")
 	}
 	a, _ := r.db.Account(ctx, r.user, false)
-	if a.Record.Floors[c.ID].Next == 0 {
+	if a.Record.Floors.Of(c.ID).Next == 0 {
 		t.Error("the code was not spent")
 	}
 }
@@ -226,14 +226,14 @@ func TestResyncOnlyRaisesTheFloor(t *testing.T) {
 		t.Fatalf("resync: %+v, %v", v, err)
 	}
 	a, _ := r.db.Account(ctx, r.user, false)
-	floor := a.Record.Floors[c.ID].Next
+	floor := a.Record.Floors.Of(c.ID).Next
 	for _, at := range []int{20, 19, 5} {
 		if _, err := r.Resync(ctx, "root", "alice", "totp", pair(at)); !errors.Is(err, mfa.ErrInvalid) {
 			t.Errorf("codes of step %d again: %v", at, err)
 		}
 	}
-	if a, _ := r.db.Account(ctx, r.user, false); a.Record.Floors[c.ID].Next != floor {
-		t.Errorf("the floor went from %d to %d", floor, a.Record.Floors[c.ID].Next)
+	if a, _ := r.db.Account(ctx, r.user, false); a.Record.Floors.Of(c.ID).Next != floor {
+		t.Errorf("the floor went from %d to %d", floor, a.Record.Floors.Of(c.ID).Next)
 	}
 }
 

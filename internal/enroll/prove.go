@@ -48,7 +48,7 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		if r.Fails.LockedAt(s.Now()) {
 			return mfa.Locked
 		}
-		f, err := check(c, r.Floors[c.ID])
+		f, err := check(c, r.Floors.Of(c.ID))
 		if errors.As(err, &wrong) {
 			if wrong != mfa.ReplayedCode { // which is no guess
 				*r = r.Miss(s.Now(), s.Settings().Second())
@@ -58,7 +58,7 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 			return err
 		}
 		*r = r.Raise(c.ID, f)
-		floor = r.Floors[c.ID]
+		floor = r.Floors.Of(c.ID)
 		return nil
 	})
 	var why mfa.Reason

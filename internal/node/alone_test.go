@@ -416,11 +416,11 @@ func TestAloneSignsInAndMerges(t *testing.T) {
 	if d, err := two.signIn("bank", fresh); !errors.Is(err, mfa.ErrUnavailable) {
 		t.Errorf("an application that refuses degraded sign-ins: %+v, %v", d, err)
 	}
-	if one.record(t).Floors[g.totp].Next != 0 {
+	if one.record(t).Floors.Of(g.totp).Next != 0 {
 		t.Error("the other side knows already")
 	}
 	two.meet()
-	if r := one.record(t); r.Floors[g.totp].Next != step+1 || r.Fails.N != 1 {
+	if r := one.record(t); r.Floors.Of(g.totp).Next != step+1 || r.Fails.N != 1 {
 		t.Errorf("merged: %+v", r)
 	}
 	if n := two.store.Unmerged(); n != 0 || two.trail.acts("used_on_both_sides") != 0 {
@@ -448,7 +448,7 @@ func TestAloneRestarted(t *testing.T) {
 	two.want(t, first, mfa.OK)
 	two.want(t, "000000", mfa.WrongCode)
 	two.restart()
-	if r := two.record(t); r.Floors[g.totp].Next != step+1 || r.Fails.N != 1 {
+	if r := two.record(t); r.Floors.Of(g.totp).Next != step+1 || r.Fails.N != 1 {
 		t.Errorf("read back: %+v", r)
 	}
 	two.want(t, first, mfa.ReplayedCode)
@@ -459,7 +459,7 @@ func TestAloneRestarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	two.want(t, k.HOTP(0), mfa.HeldWhileIsolated)
-	if r := two.record(t); r.Fails.N != 1 || r.Floors[g.hotp].Next != 0 {
+	if r := two.record(t); r.Fails.N != 1 || r.Floors.Of(g.hotp).Next != 0 {
 		t.Errorf("a held code was booked: %+v", r)
 	}
 	g.advance(30 * time.Second)
@@ -470,7 +470,7 @@ func TestAloneRestarted(t *testing.T) {
 	two.restart()
 	two.restart()
 	two.meet()
-	if r := one.record(t); r.Floors[g.totp].Next != step+1 || r.Fails.N != 0 && r.Fails.N != 1 {
+	if r := one.record(t); r.Floors.Of(g.totp).Next != step+1 || r.Fails.N != 0 && r.Fails.N != 1 {
 		t.Errorf("merged: %+v", r)
 	}
 	two.want(t, k.HOTP(0), mfa.OK)
@@ -820,8 +820,8 @@ func TestAloneInterleavings(t *testing.T) {
 			rt.Fatalf("%d codes were used on more than one side, %d reported", twice, reported)
 		}
 		for _, s := range g.all {
-			if r := s.record(t); r.Floors[g.totp].Next < highest {
-				rt.Fatalf("%s: floor %d, want at least %d", s.name, r.Floors[g.totp].Next, highest)
+			if r := s.record(t); r.Floors.Of(g.totp).Next < highest {
+				rt.Fatalf("%s: floor %d, want at least %d", s.name, r.Floors.Of(g.totp).Next, highest)
 			}
 		}
 	})

@@ -163,7 +163,7 @@ func TestRecover(t *testing.T) {
 		}},
 		{"a floor that the database lost", func(b *bench) { b.trail.records = []mfa.Record{settled(1, "u1", mfa.Committed, 5)} },
 			recovered{read: 1, raised: 1}, func(t *testing.T, b *bench) {
-				if got := b.store.accounts["u1"].Record.Floors["c1"].Next; got != 5 {
+				if got := b.store.accounts["u1"].Record.Floors.Of("c1").Next; got != 5 {
 					t.Errorf("floor %d, want 5", got)
 				}
 			}},
@@ -412,7 +412,7 @@ func TestPendingIsMerged(t *testing.T) {
 	if err := b.pass(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.store.accounts["u1"].Record.Floors["c1"].Next; got != 9 {
+	if got := b.store.accounts["u1"].Record.Floors.Of("c1").Next; got != 9 {
 		t.Errorf("floor %d, want 9", got)
 	}
 	b.now = func() time.Time { return time.Now().Add(time.Second) }

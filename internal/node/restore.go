@@ -197,7 +197,7 @@ func (s *server) holdUser(ctx context.Context, id mfa.UserID) (void, counters in
 	for _, c := range acct.Credentials {
 		switch c.Method {
 		case mfa.MethodTOTP:
-			drift := acct.Record.Floors[c.ID].Drift // of a token that is ahead, later steps may be used
+			drift := acct.Record.Floors.Of(c.ID).Drift // of a token that is ahead, later steps may be used
 			floors[c.ID] = mfa.Floor{Next: uint64(now)/uint64(max(1, c.Period)) + uint64(max(0, drift)+skew) + 1, Drift: drift}
 		case mfa.MethodRecovery, mfa.MethodTAP:
 			floors[c.ID] = mfa.Floor{Spent: ^uint64(0)}

@@ -1,7 +1,6 @@
 package settlement
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -46,7 +45,7 @@ type Change struct {
 
 // Clone returns a copy that shares nothing with r.
 func (r Record) Clone() Record {
-	r.Floors = maps.Clone(r.Floors)
+	r.Floors = slices.Clone(r.Floors)
 	r.Nonces = slices.Clone(r.Nonces)
 	if r.Legs != nil {
 		r.Legs = append(make([]Leg, 0, len(r.Legs)+1), r.Legs...) // a copy is made to add one
@@ -88,7 +87,7 @@ func (r Record) Apply(c Change, second, first Limits) (Record, error) {
 		n.First.fail(c.Time, first)
 	}
 	if c.Credential != "" {
-		n.raise(c.Credential, c.Floor)
+		n.Floors.raise(c.Credential, c.Floor)
 	}
 	if c.Nonce != (Nonce{}) && !n.Spent(c.Nonce.ID) {
 		n.Nonces = append(n.Nonces, c.Nonce)
@@ -129,9 +128,9 @@ func (r Record) Merge(s mfa.Settled, second, first Limits, now time.Time) (Recor
 	n := r.Clone()
 	changed := false
 	if s.Credential != "" {
-		before, had := n.Floors[s.Credential]
-		n.raise(s.Credential, s.Floor)
-		changed = !had || n.Floors[s.Credential] != before
+		before := slices.Clone(n.Floors)
+		n.Floors.raise(s.Credential, s.Floor)
+		changed = !slices.Equal(n.Floors, before)
 	}
 	if s.Nonce != 0 && now.Before(s.NonceUntil) && !n.Spent(s.Nonce) {
 		n.Nonces = append(n.Nonces, Nonce{ID: s.Nonce, Until: s.NonceUntil})
@@ -162,28 +161,15 @@ func (r Record) Merge(s mfa.Settled, second, first Limits, now time.Time) (Recor
 // Raise lifts the floor of one credential to at least f.
 func (r Record) Raise(id mfa.CredentialID, f mfa.Floor) Record {
 	n := r.Clone()
-	n.raise(id, f)
+	n.Floors.raise(id, f)
 	return n
 }
 
 // Forget returns r without the floors of credentials that keep says are gone.
 func (r Record) Forget(keep func(mfa.CredentialID) bool) Record {
 	n := r.Clone()
-	maps.DeleteFunc(n.Floors, func(id mfa.CredentialID, _ mfa.Floor) bool { return !keep(id) })
+	n.Floors = slices.DeleteFunc(n.Floors, func(c CredFloor) bool { return !keep(c.ID) })
 	return n
-}
-
-// raise is the only place that writes a floor: it goes up or stays.
-func (r *Record) raise(id mfa.CredentialID, f mfa.Floor) {
-	old := r.Floors[id]
-	if f.Next < old.Next {
-		f.Next, f.Drift = old.Next, old.Drift
-	}
-	f.Spent |= old.Spent
-	if r.Floors == nil {
-		r.Floors = map[mfa.CredentialID]mfa.Floor{}
-	}
-	r.Floors[id] = f
 }
 
 // fail books a failure at now. A failure that is older than the lock time, or that led

@@ -22,6 +22,9 @@ const maxID = 64
 // legBytes is how many bytes a leg takes at least.
 const legBytes = len(Leg{}.ID) + len(Leg{}.Attempt) + 2
 
+// floorBytes is how many bytes a floor takes at least.
+const floorBytes = 5
+
 var errFormat = errors.New("settlement record: damaged")
 
 // MarshalBinary encodes r: equal records give equal bytes.
@@ -40,17 +43,10 @@ func (r Record) encode(b []byte) ([]byte, error) {
 		b = appendTime(b, c.Until)
 	}
 	b = binary.AppendUvarint(b, uint64(len(r.Floors)))
-	var room [8]mfa.CredentialID
-	ids := room[:0]
-	for id := range r.Floors {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for id, f := range r.Floors.All() {
 		if id == "" || len(id) > maxID {
 			return nil, fmt.Errorf("settlement record: credential id of %d bytes", len(id))
 		}
-		f := r.Floors[id]
 		b = append(append(b, byte(len(id))), id...)
 		b = binary.AppendUvarint(b, f.Next)
 		b = binary.AppendVarint(b, int64(f.Drift))
@@ -109,7 +105,7 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 		c.Until = d.time()
 	}
 	if k := d.count(); k > 0 {
-		n.Floors = make(map[mfa.CredentialID]mfa.Floor, k)
+		n.Floors = make(Floors, 0, min(k, len(d.b)/floorBytes+1))
 		last := ""
 		for range k {
 			id := string(d.bytes(int(d.byte())))
@@ -118,7 +114,7 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 				d.bad = true
 				break
 			}
-			n.Floors[mfa.CredentialID(id)], last = f, id
+			n.Floors, last = append(n.Floors, CredFloor{mfa.CredentialID(id), f}), id
 		}
 	}
 	for range d.count() {

@@ -34,8 +34,8 @@ func FuzzRejoin(f *testing.F) {
 			t.Fatal("it changed what it was given")
 		}
 		for _, side := range []Record{here, other} {
-			for id, f := range side.Floors {
-				if g := got.Floors[id]; g.Next < f.Next || g.Spent&f.Spent != f.Spent {
+			for id, f := range side.Floors.All() {
+				if g := got.Floors.Of(id); g.Next < f.Next || g.Spent&f.Spent != f.Spent {
 					t.Errorf("floor %+v became %+v", f, g)
 				}
 			}

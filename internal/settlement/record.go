@@ -17,11 +17,11 @@ const MaxSize = 2048
 // Record is the settlement record of one user. The zero Record is that of a user who
 // has never been settled.
 type Record struct {
-	Fails  Count                          // second factor, over all methods
-	First  Count                          // first factor
-	Floors map[mfa.CredentialID]mfa.Floor // by credential
-	Nonces []Nonce                        // spent handles, oldest first
-	Legs   []Leg                          // last settled legs, oldest first
+	Fails  Count // second factor, over all methods
+	First  Count // first factor
+	Floors Floors
+	Nonces []Nonce // spent handles, oldest first
+	Legs   []Leg   // last settled legs, oldest first
 }
 
 // Count counts failures in a row and holds the lock that they led to.

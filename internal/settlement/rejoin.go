@@ -16,8 +16,8 @@ import (
 func (r Record) Rejoin(base, other Record, second, first Limits, now time.Time) (Record, bool) {
 	before := r.Clone()
 	n := r.Clone()
-	for id, f := range other.Floors {
-		n.raise(id, f)
+	for id, f := range other.Floors.All() {
+		n.Floors.raise(id, f)
 	}
 	for _, o := range other.Nonces {
 		if now.Before(o.Until) && !n.Spent(o.ID) {
@@ -120,7 +120,7 @@ func UsedTwice(base, a, b Record, id mfa.CredentialID, window time.Duration) str
 			return "the same challenge was answered and accepted in two epochs"
 		}
 	}
-	was, fa, fb := base.Floors[id], a.Floors[id], b.Floors[id]
+	was, fa, fb := base.Floors.Of(id), a.Floors.Of(id), b.Floors.Of(id)
 	switch {
 	case (fa.Spent&^was.Spent)&(fb.Spent&^was.Spent) != 0:
 		return "the same single-use code was accepted in two epochs"

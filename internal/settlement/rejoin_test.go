@@ -33,7 +33,7 @@ func (p *play) pass(step uint64) {
 	p.leg(Change{Reason: mfa.OK, Clear: true, Credential: "aaaaaaaaaaaaaaaa", Floor: mfa.Floor{Next: step}})
 }
 func (p *play) spend(bit int) {
-	spent := p.r.Floors["bbbbbbbbbbbbbbbb"].Spent | 1<<bit
+	spent := p.r.Floors.Of("bbbbbbbbbbbbbbbb").Spent | 1<<bit
 	p.leg(Change{Reason: mfa.OK, Clear: true, Credential: "bbbbbbbbbbbbbbbb", Floor: mfa.Floor{Spent: spent}})
 }
 
@@ -74,7 +74,7 @@ func TestRejoin(t *testing.T) {
 			if int(got.Fails.N) != c.fails || int(got.First.N) != c.first || got.Fails.LockedAt(now) != c.locked {
 				t.Errorf("failures %d and %d, locked %t, want %d, %d, %t", got.Fails.N, got.First.N, got.Fails.LockedAt(now), c.fails, c.first, c.locked)
 			}
-			if n, s := got.Floors["aaaaaaaaaaaaaaaa"].Next, got.Floors["bbbbbbbbbbbbbbbb"].Spent; n != c.next || s != c.spent {
+			if n, s := got.Floors.Of("aaaaaaaaaaaaaaaa").Next, got.Floors.Of("bbbbbbbbbbbbbbbb").Spent; n != c.next || s != c.spent {
 				t.Errorf("floor %d, spent %b, want %d, %b", n, s, c.next, c.spent)
 			}
 		})
@@ -161,8 +161,8 @@ func TestRejoinKeepsEverything(t *testing.T) {
 		now := later(here.at, there.at)
 		got, changed := here.r.Rejoin(base, there.r, second, first, now)
 		for _, side := range []Record{here.r, there.r} {
-			for id, f := range side.Floors {
-				if g := got.Floors[id]; g.Next < f.Next || g.Spent&f.Spent != f.Spent {
+			for id, f := range side.Floors.All() {
+				if g := got.Floors.Of(id); g.Next < f.Next || g.Spent&f.Spent != f.Spent {
 					t.Fatalf("floor %+v became %+v", f, g)
 				}
 			}

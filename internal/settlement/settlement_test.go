@@ -3,8 +3,8 @@ package settlement
 import (
 	"bytes"
 	"errors"
-	"maps"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,7 +25,7 @@ func sample() Record {
 	return Record{
 		Fails:  Count{N: 3, Last: t0},
 		First:  Count{N: 10, Last: t0, Until: t0.Add(time.Hour)},
-		Floors: map[mfa.CredentialID]mfa.Floor{"aaaaaaaaaaaaaaaa": {Next: 58_000_001, Drift: -2}, "bbbbbbbbbbbbbbbb": {Spent: 5}},
+		Floors: Floors{{"aaaaaaaaaaaaaaaa", mfa.Floor{Next: 58_000_001, Drift: -2}}, {"bbbbbbbbbbbbbbbb", mfa.Floor{Spent: 5}}},
 		Nonces: []Nonce{{ID: 1 << 63, Until: t0.Add(2 * time.Minute)}},
 		Legs:   []Leg{{ID: leg(1), Attempt: mfa.AttemptID{9}, Reason: mfa.OK, Time: t0, Server: TagOf("one")}, {ID: leg(2), Reason: mfa.WrongCode, Time: t0}},
 	}
@@ -193,7 +193,7 @@ func TestFloorsOnlyRise(t *testing.T) {
 		now := t0
 		for i := range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(-30, 600).Draw(t, "seconds")) * time.Second)
-			before := maps.Clone(r.Floors)
+			before := slices.Clone(r.Floors)
 			cred := rapid.SampledFrom(creds).Draw(t, "credential")
 			floor := mfa.Floor{Next: rapid.Uint64Range(0, 50).Draw(t, "next"), Spent: rapid.Uint64Range(0, 15).Draw(t, "spent"), Drift: rapid.IntRange(-3, 3).Draw(t, "drift")}
 			id := leg(byte(i))
@@ -212,8 +212,8 @@ func TestFloorsOnlyRise(t *testing.T) {
 				}
 				r = n
 			}
-			for c, b := range before {
-				if f := r.Floors[c]; f.Next < b.Next || f.Spent&b.Spent != b.Spent {
+			for c, b := range before.All() {
+				if f := r.Floors.Of(c); f.Next < b.Next || f.Spent&b.Spent != b.Spent {
 					t.Fatalf("floor of %s fell from %+v to %+v", c, b, f)
 				}
 			}

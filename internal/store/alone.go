@@ -41,7 +41,7 @@ func (s *Store) SettleLocal(a settlement.Account, used []mfa.CredentialID, next 
 		return entry, false, nil
 	}
 	if entry.Credential != "" {
-		entry.Before = a.Record.Floors[entry.Credential]
+		entry.Before = a.Record.Floors.Of(entry.Credential)
 	}
 	entry.Number = o.next(s.o.Now())
 	kept := entry

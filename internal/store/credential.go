@@ -117,7 +117,7 @@ func (s *Store) RemoveCredentialIf(ctx context.Context, user mfa.UserID, id mfa.
 		t.del(credKey(user, id))
 		t.notice(user, fmt.Sprintf("credential %s removed", c.Method), "")
 		return t.record(ctx, user, func(r *settlement.Record) error {
-			if err := t.retire(ctx, c, r.Floors[id]); err != nil {
+			if err := t.retire(ctx, c, r.Floors.Of(id)); err != nil {
 				return err
 			}
 			*r = r.Forget(func(other mfa.CredentialID) bool { return other != id })

@@ -298,7 +298,7 @@ func bothSides(r settlement.Record, e mfa.Settled, window time.Duration) string 
 	if e.Credential == "" {
 		return ""
 	}
-	floor := r.Floors[e.Credential]
+	floor := r.Floors.Of(e.Credential)
 	switch {
 	case e.Floor.Spent&^e.Before.Spent&floor.Spent != 0:
 		return "the same single-use code was accepted on two servers"

@@ -290,7 +290,7 @@ func (r *rejoining) settlement(ctx context.Context, m *merging, rep *reportRecor
 	}
 	var acts []mfa.Act
 	for _, c := range mr.account.Credentials {
-		e := mfa.Settled{Credential: c.ID, Floor: mr.next.Floors[c.ID], Before: other.Floors[c.ID]}
+		e := mfa.Settled{Credential: c.ID, Floor: mr.next.Floors.Of(c.ID), Before: other.Floors.Of(c.ID)}
 		if detail := settlement.UsedTwice(base, mr.next, other, c.ID, r.s.window(e, mr.account.Credentials)); detail != "" {
 			rep.Twice++
 			m.notice(id, "a code was used on two servers while they had no contact", r.s.o.Server)
@@ -298,14 +298,14 @@ func (r *rejoining) settlement(ctx context.Context, m *merging, rep *reportRecor
 				Detail: fmt.Sprintf("%s; credential %s, epochs %d and %d", detail, c.ID, r.o.Epoch, r.s.o.Epoch)})
 		}
 	}
-	for c := range other.Floors {
+	for c, f := range other.Floors.All() {
 		if !hasCredential(mr.account, c) {
-			if err := r.retire(ctx, m, id, c, other.Floors[c]); err != nil {
+			if err := r.retire(ctx, m, id, c, f); err != nil {
 				return nil, err
 			}
-			delete(other.Floors, c)
 		}
 	}
+	other = other.Forget(func(c mfa.CredentialID) bool { return hasCredential(mr.account, c) })
 	second, first := r.s.settingsOf()
 	next, changed := mr.next.Rejoin(base, other, second, first, r.s.now())
 	if changed {
@@ -333,7 +333,7 @@ func hasCredential(a settlement.Account, id mfa.CredentialID) bool {
 
 // retireAll keeps the floors of a user whom this database does not have.
 func (r *rejoining) retireAll(ctx context.Context, m *merging, user mfa.UserID, other settlement.Record) error {
-	for c, f := range other.Floors {
+	for c, f := range other.Floors.All() {
 		if err := r.retire(ctx, m, user, c, f); err != nil {
 			return err
 		}

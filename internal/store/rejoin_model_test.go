@@ -229,8 +229,8 @@ func TestRejoinLosesNothing(t *testing.T) {
 				r.Fatal(errA, errB)
 			}
 			for _, c := range b.Credentials {
-				if b.Record.Floors[c.ID].Next < a.Record.Floors[c.ID].Next {
-					r.Fatalf("%s: floor %+v, there %+v", name, b.Record.Floors[c.ID], a.Record.Floors[c.ID])
+				if b.Record.Floors.Of(c.ID).Next < a.Record.Floors.Of(c.ID).Next {
+					r.Fatalf("%s: floor %+v, there %+v", name, b.Record.Floors.Of(c.ID), a.Record.Floors.Of(c.ID))
 				}
 			}
 			if a.Record.Fails.LockedAt(noon) && !b.Record.Fails.LockedAt(noon) {

@@ -255,7 +255,7 @@ func TestRejoinSettlements(t *testing.T) {
 	for range 2 {
 		r := d.rejoin()
 		got := record(t, d.here, u.ID)
-		if got.Floors[c.ID].Next != 21 || got.Fails.N != 2 || !got.Spent(7) || r.Records != 1 || r.Twice != 1 || r.Listed != 0 {
+		if got.Floors.Of(c.ID).Next != 21 || got.Fails.N != 2 || !got.Spent(7) || r.Records != 1 || r.Twice != 1 || r.Listed != 0 {
 			t.Errorf("got %+v, report %+v", got, r)
 		}
 	}
@@ -279,7 +279,7 @@ func TestRejoinKeepsFloorsOfWhatIsApplied(t *testing.T) {
 		must(t, err)
 	}
 	got := record(t, d.here, u.ID)
-	if got.Floors[c.ID].Next != 21 || got.Floors[codes.ID].Spent != 5 {
+	if got.Floors.Of(c.ID).Next != 21 || got.Floors.Of(codes.ID).Spent != 5 {
 		t.Errorf("floors %+v", got.Floors)
 	}
 }
@@ -471,7 +471,7 @@ func TestRejoinKeyGivenAgain(t *testing.T) {
 	must(t, d.here.AddCredential(ctx, again))
 	handed := token(other, "seed of a token of which the new epoch knows nothing")
 	must(t, d.here.AddCredential(ctx, handed))
-	if got := record(t, d.here, u.ID).Floors[again.ID].Next; got != 5 {
+	if got := record(t, d.here, u.ID).Floors.Of(again.ID).Next; got != 5 {
 		t.Fatalf("floor %d before the copy is read, want 5", got)
 	}
 	must(t, d.here.Sync(ctx))
@@ -481,7 +481,7 @@ func TestRejoinKeyGivenAgain(t *testing.T) {
 		cred  mfa.CredentialID
 		floor uint64
 	}{{u.ID, again.ID, 9}, {other.ID, handed.ID, 4}, {u.ID, stays.ID, 0}} {
-		if got := record(t, d.here, want.user).Floors[want.cred].Next; got != want.floor {
+		if got := record(t, d.here, want.user).Floors.Of(want.cred).Next; got != want.floor {
 			t.Errorf("floor %d of a key that was used in both epochs, want %d", got, want.floor)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"countersign/internal/mfa"
@@ -331,7 +332,7 @@ func (r *rejoining) used(ctx context.Context, c *parking.Change) error {
 	}
 	var rec settlement.Record
 	if rev != 0 && rec.UnmarshalBinary(b) == nil {
-		c.Floors = rec.Floors
+		c.Floors = maps.Collect(rec.Floors.All())
 	}
 	if c.Kind != parking.User || c.What != parking.Added {
 		return nil

@@ -77,7 +77,7 @@ func (s *Store) below(id mfa.UserID, floors map[string]uint64) bool {
 		return false
 	}
 	for _, c := range a.Credentials {
-		if key, ok := s.seedKey(c); ok && floors[key] > a.Record.Floors[c.ID].Next {
+		if key, ok := s.seedKey(c); ok && floors[key] > a.Record.Floors.Of(c.ID).Next {
 			return true
 		}
 	}
@@ -91,7 +91,7 @@ func (m *merging) raise(ctx context.Context, id mfa.UserID, floors map[string]ui
 		return err
 	}
 	for _, c := range mr.account.Credentials {
-		if key, ok := m.s.seedKey(c); ok && floors[key] > mr.next.Floors[c.ID].Next {
+		if key, ok := m.s.seedKey(c); ok && floors[key] > mr.next.Floors.Of(c.ID).Next {
 			mr.next, mr.changed = mr.next.Raise(c.ID, mfa.Floor{Next: floors[key]}), true
 			rep.Records++
 		}

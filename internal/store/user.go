@@ -376,7 +376,7 @@ func (t *tx) removeCreds(ctx context.Context, user mfa.UserID) error {
 		return true
 	})
 	for _, c := range creds {
-		err = errors.Join(err, t.retire(ctx, c, r.Floors[c.ID]))
+		err = errors.Join(err, t.retire(ctx, c, r.Floors.Of(c.ID)))
 	}
 	return err
 }

@@ -43,7 +43,7 @@ func usedSeeds(t *testing.T, r *rig) {
 		for i, fresh := range []bool{false, true} {
 			a, err := r.Account(ctx, user, fresh)
 			is(t, "account", err, nil)
-			next[i] = a.Record.Floors[c].Next
+			next[i] = a.Record.Floors.Of(c).Next
 		}
 		if next[0] != next[1] {
 			t.Errorf("the view has the floor %d, the database %d", next[0], next[1])

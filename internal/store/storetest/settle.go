@@ -175,7 +175,7 @@ func credentials(t *testing.T, r *rig) {
 	}
 	a, err := r.Account(ctx, u.ID, false)
 	is(t, "account", err, nil)
-	if len(a.Credentials) != 2 || a.Record.Floors[c.ID].Next != 7 {
+	if len(a.Credentials) != 2 || a.Record.Floors.Of(c.ID).Next != 7 {
 		t.Errorf("account: %+v", a)
 	}
 	is(t, "remove", r.RemoveCredential(ctx, u.ID, c.ID), nil)
@@ -185,7 +185,7 @@ func credentials(t *testing.T, r *rig) {
 	for _, fresh := range []bool{false, true} {
 		a, err = r.Account(ctx, u.ID, fresh)
 		is(t, "account", err, nil)
-		if _, ok := a.Record.Floors[c.ID]; ok || len(a.Credentials) != 1 {
+		if a.Record.Floors.Of(c.ID) != (mfa.Floor{}) || len(a.Credentials) != 1 {
 			t.Errorf("after removal, fresh %v: %+v", fresh, a)
 		}
 	}
@@ -199,10 +199,10 @@ func credentials(t *testing.T, r *rig) {
 	is(t, "add another seed", r.AddCredential(ctx, other), nil)
 	a, err = r.Account(ctx, u.ID, true)
 	is(t, "account", err, nil)
-	if got := a.Record.Floors[same2.ID].Next; got != 7 {
+	if got := a.Record.Floors.Of(same2.ID).Next; got != 7 {
 		t.Errorf("a seed that was removed and added again has the floor %d, want the 7 that it had", got)
 	}
-	if got := a.Record.Floors[other.ID].Next; got != 0 {
+	if got := a.Record.Floors.Of(other.ID).Next; got != 0 {
 		t.Errorf("another seed has the floor %d, want none", got)
 	}
 	is(t, "remove", r.RemoveCredential(ctx, u.ID, same2.ID), nil)
