@@ -303,18 +303,21 @@ func parallelBulk(t *testing.T, r *rig) {
 			for i := range 300 {
 				users = append(users, mfa.NewUser{User: mfa.User{Login: fmt.Sprintf("both%03d", i)}})
 			}
-			errs, err := r.CreateUsers(t.Context(), users)
-			if err != nil {
-				t.Error(err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for i, err := range errs {
-				if err == nil {
-					made[users[i].User.Login]++
-				} else {
-					is(t, users[i].User.Login, err, mfa.ErrExists)
+			for busy := true; busy && t.Context().Err() == nil; {
+				errs, err := r.CreateUsers(t.Context(), users)
+				if busy = errors.Is(err, mfa.ErrUnavailable); err != nil && !busy { // a busy machine's queue was too long; nothing was written of these
+					t.Error(err)
 				}
+				mu.Lock()
+				for i, err := range errs {
+					switch {
+					case err == nil:
+						made[users[i].User.Login]++
+					case !busy || !errors.Is(err, mfa.ErrUnavailable):
+						is(t, users[i].User.Login, err, mfa.ErrExists)
+					}
+				}
+				mu.Unlock()
 			}
 		})
 	}
