@@ -26,6 +26,13 @@ type site struct {
 	bound      *string // where it listens now; "": not
 }
 
+// Connections that a site holds at the same time: of one network, whose people may be many behind
+// one address, and in all, which bounds the memory that strangers can take (some 50 kB each).
+const (
+	connectionsEach = 1024
+	connectionsAll  = 8192
+)
+
 // sites are those of this server, each with its address or without.
 func (s *server) sites() []site {
 	c := s.Config
@@ -96,7 +103,8 @@ func (s *server) listenSites() (open map[string]net.Listener, err error) {
 		}
 		if l != nil {
 			*one.bound = l.Addr().String()
-			open[one.kind] = tls.NewListener(l, one.certs.tlsConfig())
+			door := &web.Door{Listener: l, Each: connectionsEach, All: connectionsAll, Proxies: s.Config.TrustedProxies, Log: s.log.Logger("http")}
+			open[one.kind] = tls.NewListener(door, one.certs.tlsConfig())
 		}
 	}
 	return open, nil
