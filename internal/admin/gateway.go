@@ -39,7 +39,7 @@ type Messenger interface {
 type Gateway struct {
 	Name             string         `json:"name"`
 	Kind             string         `json:"kind" enum:"mail,sms"`
-	Protocol         string         `json:"protocol" enum:"smtp,http,smpp"`
+	Protocol         string         `json:"protocol" enum:"smtp,http"`
 	Order            int            `json:"order" doc:"of those of a kind the lowest is asked first"`
 	Disabled         bool           `json:"disabled"`
 	Address          string         `json:"address"`
@@ -54,7 +54,6 @@ type Gateway struct {
 	CapDay           int            `json:"cap_day" doc:"sms: most parts in a day (UTC); 0: no cap"`
 	CapMonth         int            `json:"cap_month" doc:"sms: most parts in a month (UTC); 0: no cap"`
 	HTTP             *GatewayHTTP   `json:"http,omitempty"`
-	SMPP             *GatewaySMPP   `json:"smpp,omitempty"`
 	Created          time.Time      `json:"created"`
 	Changed          time.Time      `json:"changed"`
 	Health           *GatewayHealth `json:"health,omitempty" doc:"at the server that answers, since it was started"`
@@ -70,13 +69,6 @@ type GatewayHTTP struct {
 	Accept  []mfa.HTTPRule    `json:"accept,omitempty" maxItems:"16" doc:"of which one must fit; none: any status 2xx"`
 	Refuse  []mfa.HTTPRule    `json:"refuse,omitempty" maxItems:"64" doc:"what answers mean; looked at first"`
 	ID      string            `json:"id,omitempty" maxLength:"128" doc:"path of the provider's name for the message"`
-}
-
-// GatewaySMPP is what a message centre asks for besides login and password.
-type GatewaySMPP struct {
-	Version    string `json:"version,omitempty" enum:"3.4,5.0"`
-	SystemType string `json:"system_type,omitempty" maxLength:"12"`
-	Receipts   bool   `json:"receipts,omitempty" doc:"ask for delivery receipts"`
 }
 
 // GatewayHealth is how a gateway has fared.
@@ -100,10 +92,10 @@ type GatewayList struct {
 type GatewayChange struct {
 	Name             *string      `json:"name,omitempty" maxLength:"64"`
 	Kind             *string      `json:"kind,omitempty" enum:"mail,sms"`
-	Protocol         *string      `json:"protocol,omitempty" enum:"smtp,http,smpp" doc:"default smtp for mail, http for sms"`
+	Protocol         *string      `json:"protocol,omitempty" enum:"smtp,http" doc:"default smtp for mail, http for sms"`
 	Order            *int         `json:"order,omitempty" minimum:"0" maximum:"1000"`
 	Disabled         *bool        `json:"disabled,omitempty"`
-	Address          *string      `json:"address,omitempty" maxLength:"1024" doc:"smtp, smpp: host:port; http: a URL"`
+	Address          *string      `json:"address,omitempty" maxLength:"1024" doc:"smtp: host:port; http: a URL"`
 	TLS              *string      `json:"tls,omitempty" enum:"tls,starttls,none"`
 	CAs              *string      `json:"ca_pem,omitempty" maxLength:"65536"`
 	Login            *string      `json:"login,omitempty" maxLength:"256"`
@@ -116,7 +108,6 @@ type GatewayChange struct {
 	CapMonth         *int         `json:"cap_month,omitempty" minimum:"0" maximum:"100000000"`
 	Profile          *string      `json:"profile,omitempty" maxLength:"64" doc:"http: fill in what is not given from the profile of a provider"`
 	HTTP             *GatewayHTTP `json:"http,omitempty" doc:"replaces all of it; a header whose value is (sealed) keeps the one it has"`
-	SMPP             *GatewaySMPP `json:"smpp,omitempty" doc:"replaces all of it"`
 	IfMatch          string       `json:"-"`
 }
 
@@ -216,10 +207,6 @@ func (s *Service) gateway(g mfa.Gateway) Gateway {
 				v.HTTP.Headers[name] = sealedValue
 			}
 		}
-	}
-	if g.Protocol == mfa.GatewaySMPP {
-		o := GatewaySMPP(g.SMPP)
-		v.SMPP = &o
 	}
 	health := s.Messenger.GatewayHealth(g)
 	if g.Disabled {
@@ -345,7 +332,7 @@ func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 	if g.Protocol == "" {
 		g.Protocol = map[string]string{mfa.GatewayMail: mfa.GatewaySMTP, mfa.GatewaySMS: mfa.GatewayHTTP}[g.Kind]
 	}
-	set(&bad, "protocol", &g.Protocol, c.Protocol, oneOf(mfa.GatewaySMTP, mfa.GatewayHTTP, mfa.GatewaySMPP))
+	set(&bad, "protocol", &g.Protocol, c.Protocol, oneOf(mfa.GatewaySMTP, mfa.GatewayHTTP))
 	set(&bad, "order", &g.Order, c.Order, between(0, 1000))
 	set(&bad, "disabled", &g.Disabled, c.Disabled, same[bool])
 	set(&bad, "address", &g.Address, c.Address, line(1024))
@@ -398,9 +385,6 @@ func applyTemplate(g *mfa.Gateway, c GatewayChange) error {
 		}
 		g.HTTP = mfa.HTTPTemplate{Profile: h.Profile, Method: h.Method, Format: h.Format, Body: h.Body, Headers: headers, Accept: h.Accept, Refuse: h.Refuse, ID: h.ID}
 	}
-	if c.SMPP != nil {
-		g.SMPP = mfa.SMPPOptions(*c.SMPP)
-	}
 	return nil
 }
 
@@ -418,19 +402,16 @@ func checkGateway(g *mfa.Gateway) error {
 	if len(g.Countries) == 0 {
 		return invalid("countries: name those that text messages may go to (--country DE); whoever can have messages sent anywhere can make you pay for numbers of their own")
 	}
-	switch g.Protocol {
-	case mfa.GatewayHTTP:
-		if g.HTTP.Method == "" {
-			return invalid("profile or http is missing: how is the provider asked? (`countersign gateway profiles` shows what is known)")
-		}
-		if err := provider.Check(g.Address, g.HTTP, g.Private); err != nil {
-			return invalid("%v", err)
-		}
-		return nil
-	case mfa.GatewaySMPP:
-		return checkSMPP(g)
+	if g.Protocol != mfa.GatewayHTTP {
+		return invalid("protocol: text messages go by http")
 	}
-	return invalid("protocol: text messages go by http or smpp")
+	if g.HTTP.Method == "" {
+		return invalid("profile or http is missing: how is the provider asked? (`countersign gateway profiles` shows what is known)")
+	}
+	if err := provider.Check(g.Address, g.HTTP, g.Private); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
 }
 
 func checkMail(g *mfa.Gateway) (err error) {
@@ -443,28 +424,6 @@ func checkMail(g *mfa.Gateway) (err error) {
 	}
 	if g.From, err = mailAddress(g.From); err != nil {
 		return invalid("from: %v", err)
-	}
-	return nil
-}
-
-func checkSMPP(g *mfa.Gateway) (err error) {
-	switch g.TLS {
-	case "":
-		g.TLS = mfa.GatewayTLS
-	case mfa.GatewayStartTLS:
-		return invalid("tls: smpp has tls or none")
-	}
-	if g.SMPP.Version == "" {
-		g.SMPP.Version = "3.4"
-	}
-	if g.Address, err = hostPort(g.Address, "2775"); err != nil {
-		return invalid("address: %v", err)
-	}
-	if g.Login == "" || len(g.Login) > 15 || g.Password.Len() > 8 {
-		return invalid("smpp: a login (system_id) of 1 to 15 bytes and a password of at most 8 are what the protocol can carry")
-	}
-	if len(g.From) > 20 {
-		return invalid("from: at most 20 characters in smpp")
 	}
 	return nil
 }

@@ -27,8 +27,8 @@ type gatewayVerbs struct {
 type gatewayFlags struct {
 	Order            *int     `help:"Of those of a kind the lowest is asked first; 10 unless told otherwise."`
 	Disabled         *bool    `help:"Switch it off." negatable:""`
-	Address          *string  `help:"smtp, smpp: HOST:PORT; http: a URL." placeholder:"ADDRESS"`
-	TLS              *string  `name:"tls" help:"smtp: starttls, tls or none; smpp: tls or none." placeholder:"MODE" values:"starttls,tls,none"`
+	Address          *string  `help:"smtp: HOST:PORT; http: a URL." placeholder:"ADDRESS"`
+	TLS              *string  `name:"tls" help:"smtp: starttls, tls or none." placeholder:"MODE" values:"starttls,tls,none"`
 	TLSCAFile        *string  `name:"tls-ca-file" help:"Certificates (PEM) that its own is checked with; empty: the system's." placeholder:"FILE"`
 	Login            *string  `help:"User name or account." placeholder:"NAME"`
 	Password         bool     `help:"Ask for its password, token or key."`
@@ -42,12 +42,9 @@ type gatewayFlags struct {
 	CapMonth         *int     `help:"sms: most parts in a month; 0: no cap."`
 	Profile          *string  `help:"http: a provider that is known, see gateway profiles." placeholder:"NAME"`
 	TemplateFile     string   `help:"http: how the provider is asked, a JSON document as gateway show --json has it under http." type:"path" placeholder:"FILE"`
-	SMPPVersion      *string  `name:"smpp-version" help:"3.4 or 5.0." placeholder:"VERSION" values:"3.4,5.0"`
-	SystemType       *string  `help:"smpp: system_type, if the message centre asks for one."`
-	Receipts         *bool    `help:"smpp: ask for delivery receipts." negatable:""`
 }
 
-func (f *gatewayFlags) change(e *env, had *admin.GatewaySMPP) (c admin.GatewayChange, err error) {
+func (f *gatewayFlags) change(e *env) (c admin.GatewayChange, err error) {
 	c = admin.GatewayChange{Order: f.Order, Disabled: f.Disabled, Address: f.Address, TLS: f.TLS, Login: f.Login, From: f.From,
 		PrivateAddresses: f.PrivateAddresses, Countries: many(f.Country), CapDay: f.CapDay, CapMonth: f.CapMonth, Profile: f.Profile}
 	if f.Timeout != nil {
@@ -69,24 +66,8 @@ func (f *gatewayFlags) change(e *env, had *admin.GatewaySMPP) (c admin.GatewayCh
 			return c, err
 		}
 	}
-	if f.SMPPVersion != nil || f.SystemType != nil || f.Receipts != nil {
-		o := admin.GatewaySMPP{}
-		if had != nil {
-			o = *had
-		}
-		give(&o.Version, f.SMPPVersion)
-		give(&o.SystemType, f.SystemType)
-		give(&o.Receipts, f.Receipts)
-		c.SMPP = &o
-	}
 	c.Password, err = e.read(source{what: "password of the gateway", stdin: f.PasswordStdin, file: f.PasswordFile, ask: f.Password})
 	return c, err
-}
-
-func give[T any](to, from *T) {
-	if from != nil {
-		*to = *from
-	}
 }
 
 func readTemplate(file string) (*admin.GatewayHTTP, error) {
@@ -109,7 +90,7 @@ func readTemplate(file string) (*admin.GatewayHTTP, error) {
 type gatewayAdd struct {
 	nameArg
 	Kind     string  `required:"" help:"mail or sms." placeholder:"KIND" enum:"mail,sms"`
-	Protocol *string `help:"smtp; http or smpp." placeholder:"NAME" values:"smtp,http,smpp"`
+	Protocol *string `help:"mail: smtp; sms: http." placeholder:"NAME" values:"smtp,http"`
 	gatewayFlags
 }
 
@@ -117,7 +98,7 @@ func (v *gatewayAdd) Run(ctx context.Context, e *env) error {
 	if v.Login != nil && *v.Login != "" && !v.PasswordStdin && v.PasswordFile == "" {
 		v.Password = true
 	}
-	c, err := v.change(e, nil)
+	c, err := v.change(e)
 	if err != nil {
 		return err
 	}
@@ -168,13 +149,7 @@ type gatewaySet struct {
 }
 
 func (v *gatewaySet) Run(ctx context.Context, e *env) error {
-	var had admin.Gateway
-	if v.SMPPVersion != nil || v.SystemType != nil || v.Receipts != nil { // they are one object
-		if err := e.call(ctx, http.MethodGet, path("gateways", v.Name), nil, nil, &had); err != nil {
-			return err
-		}
-	}
-	c, err := v.change(e, had.SMPP)
+	c, err := v.change(e)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
 // Package gateway carries messages to people: mail by SMTP, text messages by a provider's
-// HTTP API or by SMPP. It knows the order in which the group's gateways are asked, how they
+// HTTP API. It knows the order in which the group's gateways are asked, how they
 // fare, and what each of them may send. Whatever goes wrong is one mfa.Reason.
 package gateway
 

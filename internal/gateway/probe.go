@@ -17,7 +17,7 @@ import (
 // Step is one thing that Probe tried.
 type Step struct {
 	Name     string
-	Layer    string // "settings", "name", "tcp", "tls", "smtp", "smpp"
+	Layer    string // "settings", "name", "tcp", "tls", "smtp"
 	Target   string
 	OK       bool
 	Detail   string // what was found; never a secret

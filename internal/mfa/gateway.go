@@ -16,7 +16,6 @@ const (
 const (
 	GatewaySMTP = "smtp" // mail
 	GatewayHTTP = "http" // sms: a provider's API
-	GatewaySMPP = "smpp" // sms: a provider's message centre
 )
 
 // How a connection to a gateway is secured.
@@ -31,11 +30,11 @@ const (
 type Gateway struct {
 	Name      string
 	Kind      string // what it carries: "mail", "sms"
-	Protocol  string // "smtp", "http", "smpp"
+	Protocol  string // "smtp", "http"
 	Order     int    // of those of a kind the lowest is asked first
 	Disabled  bool
-	Address   string // smtp, smpp: host:port; http: URL, in which placeholders may stand
-	TLS       string // smtp, smpp
+	Address   string // smtp: host:port; http: URL, in which placeholders may stand
+	TLS       string // smtp
 	CAs       string // PEM; empty: the system's
 	Login     string
 	Password  secret.Text
@@ -46,7 +45,6 @@ type Gateway struct {
 	CapDay    int           // sms: most parts in a day (UTC); 0: no cap
 	CapMonth  int           // sms: most parts in a month (UTC); 0: no cap
 	HTTP      HTTPTemplate
-	SMPP      SMPPOptions
 	Created   time.Time
 	Changed   time.Time
 }
@@ -71,11 +69,4 @@ type HTTPRule struct {
 	Path   string `json:"path,omitempty" doc:"of a value, as in messages.0.status; empty: none is looked at"`
 	Value  string `json:"value,omitempty" doc:"that it must have"`
 	Reason string `json:"reason,omitempty" doc:"refuse: what it means"`
-}
-
-// SMPPOptions are what a message centre asks for besides login and password.
-type SMPPOptions struct {
-	Version    string `json:"version,omitempty"` // "3.4", "5.0"
-	SystemType string `json:"system_type,omitempty"`
-	Receipts   bool   `json:"receipts,omitempty"` // ask for delivery receipts
 }

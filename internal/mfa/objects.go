@@ -31,9 +31,10 @@ type NAS struct {
 // Notice tells a user, through an older channel, that a credential of theirs was changed
 // (DESIGN law 9). Notices wait in the database until a gateway carries them.
 type Notice struct {
-	ID   string
-	User UserID
-	Time time.Time
-	What string // "credential totp added"
-	By   string
+	ID    string
+	User  UserID
+	Time  time.Time
+	What  string // "credential totp added"
+	By    string
+	Tries int // so far
 }

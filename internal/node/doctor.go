@@ -62,6 +62,7 @@ func (o operator) Doctor(ctx context.Context) admin.CheckList {
 				all = append(all, trial{"gateway " + g.Name, func(ctx context.Context) []admin.Check { return s.checkGateway(ctx, g) }})
 			}
 		}
+		all = append(all, trial{"notices", s.checkOutbox})
 		all = append(all, trial{"parked", s.checkParked})
 		all = append(all, trial{"held codes", func(context.Context) []admin.Check { return s.checkHeld() }})
 		all = append(all, trial{"former copies", func(context.Context) []admin.Check { return s.checkFormer() }})

@@ -317,6 +317,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("idempotency keys", s.admin.RunRequests)
 	services.run("trail index", s.index.Run)
 	services.run("sessions", s.sessions.Run)
+	services.run("notices", s.carryNotices)
 	if s.aside.Load() == nil {
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
 		services.run("ledger", s.ledger.run)

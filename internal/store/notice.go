@@ -16,6 +16,11 @@ type noticeRecord struct {
 	Time time.Time  `json:"time"`
 	What string     `json:"what"`
 	By   string     `json:"by,omitempty"`
+
+	Tries int       `json:"tries,omitempty"`
+	Next  time.Time `json:"next,omitzero"` // not before it is tried again: somebody has it now, or it failed
+	Error string    `json:"error,omitempty"`
+	Dead  bool      `json:"dead,omitempty"` // given up
 }
 
 // notice adds a notice to t: law 9, a change of a factor and its notice are one write. Ids
@@ -66,4 +71,98 @@ func (s *Store) RemoveNotice(ctx context.Context, id string) error {
 		t.del(prefixNotice + id)
 		return nil
 	})
+}
+
+// Claim returns up to limit notices that are due and makes them this server's for a while: of
+// several servers that look at the same time one gets each. Who has not removed a notice when
+// the while is over loses it to whoever looks next.
+func (s *Store) Claim(ctx context.Context, limit int, hold time.Duration) ([]mfa.Notice, error) {
+	var due []string
+	_, err := s.kv.Scan(ctx, prefixNotice, func(key string, value []byte, _ int64) bool {
+		var r noticeRecord
+		if parse(key, value, &r, &r.V) == nil && r.due(s.now()) {
+			due = append(due, key)
+		}
+		return len(due) < limit
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read notices: %w", err)
+	}
+	var mine []mfa.Notice
+	for _, key := range due {
+		var got *noticeRecord
+		if err := s.notices(ctx, key, func(r *noticeRecord) bool {
+			if got = nil; !r.due(s.now()) {
+				return false
+			}
+			r.Tries, r.Next = r.Tries+1, s.now().Add(hold)
+			got = r
+			return true
+		}); err != nil {
+			return mine, err
+		}
+		if got != nil {
+			mine = append(mine, mfa.Notice{ID: strings.TrimPrefix(key, prefixNotice), User: got.User, Time: got.Time, What: got.What, By: got.By, Tries: got.Tries})
+		}
+	}
+	return mine, nil
+}
+
+func (r noticeRecord) due(now time.Time) bool { return !r.Dead && !now.Before(r.Next) }
+
+// Postpone has a notice that could not be carried tried again from next on; zero: it is given
+// up, and kept for the doctor to tell of.
+func (s *Store) Postpone(ctx context.Context, id, why string, next time.Time) error {
+	return s.notices(ctx, prefixNotice+id, func(r *noticeRecord) bool {
+		r.Error, r.Next, r.Dead = why, next, next.IsZero()
+		return true
+	})
+}
+
+// notices changes one notice; one that is gone is no error.
+func (s *Store) notices(ctx context.Context, key string, change func(*noticeRecord) bool) error {
+	return s.write(ctx, func(ctx context.Context, t *tx) error {
+		b, err := t.get(ctx, key)
+		if err != nil || b == nil {
+			return err
+		}
+		var r noticeRecord
+		if err := parse(key, b, &r, &r.V); err != nil {
+			return err
+		}
+		if change(&r) {
+			t.put(key, r)
+		}
+		return nil
+	})
+}
+
+// Outbox is what waits to be carried.
+type Outbox struct {
+	Waiting int
+	Oldest  time.Time // of those that wait; zero: none do
+	Dead    int       // given up
+	Error   string    // of one that failed last
+}
+
+// Outbox counts the notices, as the master has them.
+func (s *Store) Outbox(ctx context.Context) (o Outbox, err error) {
+	_, err = s.kv.Scan(ctx, prefixNotice, func(key string, value []byte, _ int64) bool {
+		var r noticeRecord
+		if parse(key, value, &r, &r.V) != nil {
+			return true
+		}
+		if r.Error != "" {
+			o.Error = r.Error
+		}
+		if r.Dead {
+			o.Dead++
+			return true
+		}
+		if o.Waiting++; o.Oldest.IsZero() || r.Time.Before(o.Oldest) {
+			o.Oldest = r.Time
+		}
+		return true
+	})
+	return o, err
 }

@@ -12,7 +12,7 @@ func gateways(t *testing.T, r *rig) {
 	ctx := t.Context()
 	in := mfa.Gateway{Name: "provider", Kind: mfa.GatewaySMS, Protocol: mfa.GatewayHTTP, Order: 2, Disabled: true, Address: "https://sms.example/send",
 		TLS: mfa.GatewayTLS, CAs: "PEM", Login: "account", Password: secret.FromString("gateway word"), From: "Corp", Timeout: 3 * time.Second, Private: true,
-		Countries: []string{"DE", "AT"}, CapDay: 100, CapMonth: 2000, SMPP: mfa.SMPPOptions{Version: "3.4", SystemType: "OTP", Receipts: true},
+		Countries: []string{"DE", "AT"}, CapDay: 100, CapMonth: 2000,
 		HTTP: mfa.HTTPTemplate{Profile: "twilio", Method: "POST", Format: "form", Body: "To={number}", Headers: map[string]string{"Authorization": "Bearer header word"},
 			Accept: []mfa.HTTPRule{{Status: 201}}, Refuse: []mfa.HTTPRule{{Status: 402, Path: "code", Value: "7", Reason: "no_credit"}}, ID: "sid"}}
 	made, err := r.CreateGateway(ctx, in)

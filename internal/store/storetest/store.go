@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"applications":                              applications,
 		"directories that are named stay":           directories,
 		"quotas are the whole group's":              quota,
+		"a notice is claimed once":                  noticesAreClaimed,
 		"gateways":                                  gateways,
 		"a directory is removed or named, not both": directoryRace,
 		"API tokens":                                tokens,
