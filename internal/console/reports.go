@@ -16,8 +16,8 @@ import (
 // zoneCookie is set by the script: the reader's time zone, in which days begin.
 const zoneCookie = "zone"
 
-// ranges are what a report may be about, in hours up to now.
-var ranges = []int{24, 7 * 24, 30 * 24, 365 * 24}
+// ranges are what a report may be about, in days up to now.
+var ranges = []int{1, 7, 30, 365}
 
 // reportTables and reportColumns are what admin.Figures.Tables may hold: each has a text.
 var (
@@ -29,7 +29,7 @@ var (
 // report is what the page of one report shows.
 type report struct {
 	admin.Figures
-	Hours       int
+	Days        int
 	Application string
 	Chart       *chart
 	Tables      []admin.Table
@@ -58,15 +58,15 @@ func zoneOf(r *http.Request) *time.Location {
 // report makes the report that a request is about.
 func (c *Console) report(r *http.Request, v *visitor) (report, *time.Location, error) {
 	q, zone := r.URL.Query(), zoneOf(r)
-	p := report{Hours: 7 * 24, Application: strings.TrimSpace(q.Get("application")), Names: admin.Reports(), Ranges: ranges}
-	for _, h := range ranges {
-		if q.Get("hours") == fmt.Sprint(h) {
-			p.Hours = h
+	p := report{Days: 7, Application: strings.TrimSpace(q.Get("application")), Names: admin.Reports(), Ranges: ranges}
+	for _, d := range ranges {
+		if q.Get("days") == fmt.Sprint(d) {
+			p.Days = d
 		}
 	}
-	p.Query = url.Values{"hours": {fmt.Sprint(p.Hours)}, "application": {p.Application}}.Encode()
+	p.Query = url.Values{"days": {fmt.Sprint(p.Days)}, "application": {p.Application}}.Encode()
 	var err error
-	p.Figures, err = c.desk(v).Report(r.Context(), r.PathValue("name"), admin.ReportQuery{Since: c.Now().Add(-time.Duration(p.Hours) * time.Hour), Zone: zone.String(), Application: p.Application})
+	p.Figures, err = c.desk(v).Report(r.Context(), r.PathValue("name"), admin.ReportQuery{Since: c.Now().AddDate(0, 0, -p.Days), Zone: zone.String(), Application: p.Application})
 	p.Tables = p.Figures.Tables(zone)
 	return p, zone, err
 }

@@ -339,13 +339,13 @@ func TestReports(t *testing.T) {
 			t.Errorf("%s has style of its own, which the policy forbids", name)
 		}
 	}
-	if p := r.get("/reports/no-second-factor?hours=24"); !strings.Contains(p.text(), "=cmd|x vpn exempt_network") || !strings.Contains(p.text(), "1 accepted 0 refused") {
+	if p := r.get("/reports/no-second-factor?days=1"); !strings.Contains(p.text(), "=cmd|x vpn exempt_network") || !strings.Contains(p.text(), "1 accepted 0 refused") {
 		t.Error(p.text())
 	}
-	if p := r.get("/reports/no-second-factor?hours=24&application=mail"); strings.Contains(p.text(), "=cmd|x") {
+	if p := r.get("/reports/no-second-factor?days=1&application=mail"); strings.Contains(p.text(), "=cmd|x") {
 		t.Error("not selected by application")
 	}
-	p := r.get("/reports/no-second-factor/people.csv?hours=24")
+	p := r.get("/reports/no-second-factor/people.csv?days=1")
 	if r.status(p, http.StatusOK); !strings.HasPrefix(p.body, "login,application,") || !strings.Contains(p.body, "'=cmd|x,vpn,exempt_network,,1,") || !strings.Contains(p.Header.Get("Content-Disposition"), "no-second-factor-people.csv") {
 		t.Errorf("%s %q", p.Header, p.body)
 	}
