@@ -78,8 +78,8 @@ func TestConsole(t *testing.T) {
 	used := device.step()
 	b.reads("n1")
 	first, hidden := b.cookie("__Host-console")
-	if first == "" || !hidden || b.eval("document.cookie") != "" {
-		t.Errorf("a script reads the cookie %q", b.eval("document.cookie"))
+	if shown := b.eval("document.cookie"); first == "" || !hidden || strings.Contains(shown, "__Host-") {
+		t.Errorf("a script reads the cookie %q", shown)
 	}
 	if r := s.try("", "console", "link"); r.code == 0 {
 		t.Error("another link for a first administrator")
