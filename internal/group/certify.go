@@ -9,9 +9,12 @@ import (
 )
 
 // Certify issues a new certificate (PEM) for the key that server name is on record with:
-// for a witness, which cannot open the CA's key. On the master only.
+// for a witness, which cannot open the CA's key. On the master; where there is none, on any
+// server that has the keys, because the witness may be the vote that a master needs, and
+// nobody listens to it until its certificate is renewed. One that was taken out meanwhile gains
+// nothing by it: only keys on record open the port.
 func (s *Service) Certify(ctx context.Context, name string, publicKey []byte) ([]byte, error) {
-	if !s.Cluster.Leads() {
+	if !s.Cluster.Leads() && s.Cluster.Master() != "" {
 		return nil, ErrNotMaster
 	}
 	if s.Witness {
