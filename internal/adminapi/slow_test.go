@@ -70,12 +70,14 @@ func TestSlowClients(t *testing.T) {
 				client, server := net.Pipe()
 				l.open <- server
 				began := time.Now()
-				go c.client(client)
+				done := make(chan struct{})
+				go func() { defer close(done); c.client(client) }()
 				_, _ = io.Copy(io.Discard, client) // until the server lets go
 				if took := time.Since(began); took < c.ends || took > c.ends+2*time.Second {
 					t.Errorf("let go after %s, want %s", took, c.ends)
 				}
 				_ = client.Close()
+				<-done
 				stop()
 				if err := <-ended; err != nil {
 					t.Error(err)
