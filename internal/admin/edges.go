@@ -48,7 +48,7 @@ func (s *Service) edges(q ReportQuery) (edges []time.Time, zone string, err erro
 func following(at time.Time, long time.Duration) time.Time {
 	y, m, d := at.Date()
 	midnight := time.Date(y, m, d, 0, 0, 0, 0, at.Location())
-	next := at
+	var next time.Time
 	switch {
 	case long <= 12*time.Hour:
 		return at.Truncate(quarter).Add(quarter)

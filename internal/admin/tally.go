@@ -24,15 +24,6 @@ func (t Tally) Add(c TallyCount) {
 	t[kinds] += n
 }
 
-// merge adds what Counts has returned.
-func (t Tally) merge(counts []TallyCount) {
-	for _, c := range counts {
-		n := c.N
-		c.N = 0
-		t[c] += n
-	}
-}
-
 // Counts returns the sums in a fixed order.
 func (t Tally) Counts() []TallyCount {
 	all := make([]TallyCount, 0, len(t))

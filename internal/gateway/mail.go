@@ -54,7 +54,7 @@ func (m mailer) letter(g mfa.Gateway, msg Message) (*mail.Msg, error) {
 	l.SetMessageID()
 	l.SetGenHeader("Auto-Submitted", "auto-generated")             // RFC 3834: nobody's absence is to be told to us
 	l.SetGenHeader("X-Auto-Response-Suppress", "All")              // the same to Exchange
-	l.SetBodyString(mail.TypeTextPlain, string(msg.Text.Expose())) //nolint:unconvert // a copy that go-mail keeps until it is sent
+	l.SetBodyString(mail.TypeTextPlain, string(msg.Text.Expose())) // a copy that go-mail keeps until it is sent
 	return l, nil
 }
 

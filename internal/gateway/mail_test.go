@@ -46,7 +46,7 @@ func reason(t *testing.T, what string, err error, want mfa.Reason) {
 func TestMailOverARealServer(t *testing.T) {
 	s := mfatest.Exim(t)
 	good := mailGateway("relay", s.Address)
-	good.CAs, good.Login, good.Password = string(s.CA.PEM), s.Login, secret.FromString(s.Password)
+	good.CAs, good.Login, good.Password = s.CA.PEM, s.Login, secret.FromString(s.Password)
 	n := 0
 	for _, tt := range []struct {
 		name   string
@@ -117,7 +117,7 @@ func silent(t *testing.T) string {
 func TestFailoverWithinTheTime(t *testing.T) {
 	s := mfatest.Exim(t)
 	good := mailGateway("second", s.Address)
-	good.CAs, good.Login, good.Password = string(s.CA.PEM), s.Login, secret.FromString(s.Password)
+	good.CAs, good.Login, good.Password = s.CA.PEM, s.Login, secret.FromString(s.Password)
 	slow := mailGateway("first", silent(t))
 	c := carrier(slow, good)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // less than the first alone would take

@@ -55,7 +55,7 @@ type quotas struct {
 // is the reason of the first that is used up. Without a master this server counts by itself.
 func (s *Store) Take(ctx context.Context, quotas ...mfa.Quota) error {
 	_, contact := s.Contact()
-	err := error(mfa.ErrUnavailable)
+	err := mfa.ErrUnavailable
 	if contact {
 		err = s.write(ctx, func(ctx context.Context, t *tx) error {
 			for _, q := range quotas {

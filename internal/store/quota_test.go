@@ -10,8 +10,9 @@ import (
 func TestQuotaWindowSlides(t *testing.T) {
 	q := mfa.Quota{Name: "x", Window: time.Hour, Most: 4, N: 1}
 	at := time.Date(2026, 11, 29, 12, 50, 0, 0, time.UTC)
-	r, ok := quotaRecord{}, false
+	var r quotaRecord
 	for i := range 5 {
+		var ok bool
 		if r, ok = r.take(q, at); ok != (i < 4) {
 			t.Fatalf("%d: %v", i, ok)
 		}
