@@ -38,6 +38,7 @@ func (b *tab) axe(name, rules string) {
 	if b.eval("typeof window.axe") != "object" {
 		b.do("load axe", chromedp.Evaluate[chromedp.Void](axe+";undefined"))
 	}
+	b.do("see it drawn", chromedp.Evaluate[chromedp.Void]("new Promise(r => requestAnimationFrame(() => setTimeout(r)))", chromedp.EvalAwaitPromise)) // what goes by widths has been told of them
 	said, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](strings.Replace(runAxe, "RULES", rules, 1), chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("%s: axe: %v", name, err)
@@ -84,7 +85,7 @@ func (b *tab) crawl(base, from string, each func(path string)) {
 		b.open(base + path)
 		each(path)
 		var found []string
-		if err := json.Unmarshal([]byte(b.eval(`JSON.stringify([...document.querySelectorAll('a[href]')].map(a => new URL(a.href)).filter(u => u.origin === location.origin && !u.pathname.startsWith('/api')).map(u => u.pathname))`)), &found); err != nil {
+		if err := json.Unmarshal([]byte(b.eval(`JSON.stringify([...document.querySelectorAll('a[href]')].map(a => new URL(a.href)).filter(u => u.origin === location.origin && !u.pathname.startsWith('/api') && !u.pathname.endsWith('.csv')).map(u => u.pathname))`)), &found); err != nil {
 			b.t.Fatal(err)
 		}
 		next = append(next, found...)

@@ -30,8 +30,11 @@ async function fetchPart(url, active, signal) {
 function scrollers(root) {
   for (const box of root.querySelectorAll(".wide")) {
     const wide = box.scrollWidth > box.clientWidth;
-    box.tabIndex = wide ? 0 : -1;
-    if (!wide) continue;
+    if (!wide) {
+      box.removeAttribute("tabindex");
+      continue;
+    }
+    box.tabIndex = 0;
     box.setAttribute("role", "group");
     const section = box.closest("section");
     const name = section?.getAttribute("aria-label") ?? section?.querySelector("h2")?.textContent ?? document.querySelector("h1")?.textContent;
@@ -122,7 +125,8 @@ window.addEventListener("pageshow", () => { for (const b of document.querySelect
 
 localTimes(document);
 scrollers(document);
-window.addEventListener("resize", () => scrollers(document));
+const widths = new ResizeObserver(() => scrollers(document));
+widths.observe(document.body);
 
 // data-away: a part of a page that answers 401 when the server has started over, which ends every
 // session; the page then goes where its link leads.
