@@ -134,6 +134,8 @@ func TestPortalInside(t *testing.T) {
 		{"127.0.0.1:8443", http.MethodGet, "/", http.StatusSeeOther, "https://nyc1.example:8443/groups"},
 		{"127.0.0.1:8443", http.MethodPost, "/", http.StatusTeapot, ""},
 		{"127.0.0.1:8443", http.MethodGet, "/coordinator/v1/master", http.StatusTeapot, ""},
+		{"127.0.0.1:8443", http.MethodGet, "//members", http.StatusTeapot, ""},
+		{"127.0.0.1:8443", http.MethodGet, "/coordinator/v1/../../peer/v1/report", http.StatusTeapot, ""},
 		{"", http.MethodGet, "/", http.StatusTeapot, ""},
 	} {
 		s.bound.HTTPS = x.https
@@ -143,7 +145,7 @@ func TestPortalInside(t *testing.T) {
 			t.Errorf("%s %s: %d to %q", x.method, x.path, w.Code, w.Header().Get("Location"))
 		}
 	}
-	if asked != 3 {
+	if asked != 5 {
 		t.Errorf("%d requests reached the coordinator", asked)
 	}
 }

@@ -62,16 +62,13 @@ func (s *server) disowned(a mfa.Attempt) {
 // besideConsole leads people who look at the coordinator's port of a server to where its pages
 // are: a coordinator inside a group has its portal in the group's own console.
 func (s *server) besideConsole(h http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", h)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		if at := s.webURL(); at != "" {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no ServeMux: it would put paths right that are to be refused
+		if at := s.webURL(); at != "" && r.Method == http.MethodGet && r.URL.Path == "/" {
 			http.Redirect(w, r, at+"/groups", http.StatusSeeOther)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
-	return mux
 }
 
 const offerInterval = time.Second
