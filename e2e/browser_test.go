@@ -80,9 +80,20 @@ func (b *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// open goes to a page, as soon as somebody listens there: a server that joins its group again
+// opens its front-ends again.
 func (b *tab) open(url string) {
 	b.t.Helper()
-	b.do("open "+url, chromedp.Navigate(url))
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	var err error
+	await(b.t, "a listener at "+url, func() bool {
+		err = chromedp.Do(ctx, chromedp.Navigate(url))
+		return err == nil || !strings.Contains(err.Error(), "ERR_CONNECTION_REFUSED")
+	})
+	if err != nil {
+		b.t.Fatalf("open %s: %v\n%s", url, err, b.text())
+	}
 }
 
 // eval returns the value of an expression in the page, "" if it cannot be had, as while
