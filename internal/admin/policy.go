@@ -23,6 +23,8 @@ func (s *Service) Policy(context.Context) (Policy, error) {
 
 func shownPolicy(p policy.Settings) Policy {
 	p.Domains, p.SelfService = list(p.Domains), list(p.SelfService)
+	p.PasskeyOrigins, p.PasskeyAlone = list(p.PasskeyOrigins), list(p.PasskeyAlone)
+	p.PasskeyAllow, p.PasskeyDeny = list(p.PasskeyAllow), list(p.PasskeyDeny)
 	return Policy{p, sentences(p.Warnings())}
 }
 
@@ -36,6 +38,8 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 			return err
 		}
 		p.Domains, p.SelfService = slices.Clone(p.Domains), slices.Clone(p.SelfService) // decoding writes into it, and others hold it
+		p.PasskeyOrigins, p.PasskeyAlone = slices.Clone(p.PasskeyOrigins), slices.Clone(p.PasskeyAlone)
+		p.PasskeyAllow, p.PasskeyDeny = slices.Clone(p.PasskeyAllow), slices.Clone(p.PasskeyDeny)
 		p.Texts = maps.Clone(p.Texts)
 		d := json.NewDecoder(bytes.NewReader(object))
 		d.DisallowUnknownFields()

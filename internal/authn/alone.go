@@ -72,7 +72,7 @@ func (e *Engine) missed(a *attempt, c mfa.Credential, before, after mfa.Floor) b
 	if last, _ := e.Store.Contact(); !last.IsZero() {
 		return false
 	}
-	if c.Method.Sends() {
+	if c.Method.Bound() {
 		return false // its handle was made since, by whoever has sent it
 	}
 	if c.Method != mfa.MethodTOTP || c.Period <= 0 {

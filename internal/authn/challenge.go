@@ -25,7 +25,7 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 	}
 	ways, failed := e.ways(a, usable), mfa.ReasonNone
 	for _, c := range ways {
-		d, err := e.ask(ctx, a, c, wrong, len(ways) > 1)
+		d, err := e.ask(ctx, a, c, wrong, usable, len(ways) > 1)
 		var no mfa.Reason
 		switch {
 		case err == nil:
@@ -45,17 +45,26 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 }
 
 // ways returns those of usable that can be asked for here, in the order in which they are:
-// one credential for all that need nothing sent, because any of their codes is an answer. After
-// a challenge its own credential comes first or, if the user wants another way, last.
+// one credential for all that need nothing sent, because any of their codes is an answer, and one
+// for all passkeys, which come first unless the application has an order of its own: nothing
+// needs to be sent to who has one. After a challenge its own credential comes first or, if the
+// user wants another way, last.
 func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 	var list, recovery []mfa.Credential
-	typed := false
+	typed, passkey := false, false
 	for _, c := range usable {
 		m := e.methods[c.Method]
 		switch {
 		case m == nil || !a.Caps.Has(m.Needs()):
 		case policy.OnlyRecovery(a.app, c):
 			recovery = append(recovery, c)
+		case c.Method == mfa.MethodPasskey && passkey:
+		case c.Method == mfa.MethodPasskey && len(a.app.Methods) == 0:
+			passkey = true
+			list = slices.Insert(list, 0, c)
+		case c.Method == mfa.MethodPasskey:
+			passkey = true
+			list = append(list, c)
 		case c.Method.Sends():
 			list = append(list, c)
 		case !typed:
@@ -68,7 +77,7 @@ func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 		return list
 	}
 	at := slices.IndexFunc(list, func(c mfa.Credential) bool {
-		return c.ID == a.handle.Credential || a.handle.Credential == "" && !c.Method.Sends()
+		return c.ID == a.handle.Credential || a.handle.Credential == "" && !c.Method.Bound()
 	})
 	if a.wish == another {
 		at++
@@ -78,8 +87,16 @@ func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 }
 
 // ask makes the challenge for one credential.
-func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong uint8, others bool) (mfa.Decision, error) {
-	q := mfa.Ask{Application: a.app.Name, Attempt: a.id, Again: a.wish == again}
+func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong uint8, usable []mfa.Credential, others bool) (mfa.Decision, error) {
+	nonce, err := e.nonce()
+	if err != nil {
+		return mfa.Decision{}, err
+	}
+	expires := e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second)
+	if a.handle != nil && a.wish == nothing && !a.acct.Record.Spent(a.handle.Nonce) {
+		nonce, expires = a.handle.Nonce, a.handle.Expires
+	}
+	q := mfa.Ask{Application: a.app.Name, Attempt: a.id, Nonce: nonce, Alike: passkeys(usable), Again: a.wish == again}
 	if a.handle != nil && a.handle.Credential == c.ID {
 		q.Sent = a.handle.State
 	}
@@ -87,21 +104,12 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 	if err != nil {
 		return mfa.Decision{}, err
 	}
-	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Started: a.begun.Truncate(time.Millisecond),
-		Expires: e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second), Epoch: e.Store.Epoch(), State: step.State,
-		Wrong: wrong, Groups: a.groups}
-	if len(step.State) > 0 {
+	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Nonce: nonce, Started: a.begun.Truncate(time.Millisecond),
+		Expires: expires, Epoch: e.Store.Epoch(), State: step.State, Wrong: wrong, Groups: a.groups}
+	if c.Method.Bound() {
 		h.Credential = c.ID
 	}
-	var nonce [8]byte
-	if _, err := io.ReadFull(e.Random, nonce[:]); err != nil {
-		return mfa.Decision{}, err
-	}
-	h.Nonce = binary.BigEndian.Uint64(nonce[:]) | 1 // never 0, which means none
-	if a.handle != nil && a.wish == nothing && !a.acct.Record.Spent(a.handle.Nonce) {
-		h.Nonce, h.Expires = a.handle.Nonce, a.handle.Expires
-	}
-	a.asked = h.Nonce
+	a.asked = nonce
 	sealed, err := e.Handles.Seal(h)
 	if err != nil {
 		return mfa.Decision{}, err
@@ -111,7 +119,20 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 		a.method, a.cred = c.Method, c.ID
 	}
 	a.note("asked for a code of %s %s; the challenge expires at %s", c.Method, c.ID, h.Expires.Format(time.RFC3339))
-	return mfa.Decision{Verdict: mfa.Challenge, Message: prompt(step.Prompt, c, others), Handle: sealed, Expires: h.Expires}, nil
+	if step.Options == nil {
+		step.Options = e.beside(ctx, a, q)
+	}
+	return mfa.Decision{Verdict: mfa.Challenge, Message: prompt(step.Prompt, c, others), Handle: sealed, Expires: h.Expires, Options: step.Options,
+		Method: c.Method, Others: others}, nil
+}
+
+// nonce draws what names a challenge; never 0, which means none.
+func (e *Engine) nonce() (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(e.Random, b[:]); err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(b[:]) | 1, nil
 }
 
 // prompt adds what may be typed besides a code.

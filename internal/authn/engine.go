@@ -85,6 +85,7 @@ type attempt struct {
 	handle *mfa.Handle // later leg
 	wish   wish        // what was asked for instead of answering
 	asked  uint64      // nonce of the challenge that this leg ends with
+	single bool        // a passkey answers for both factors: nothing else is an answer
 	groups []uint64    // of those that the directory told, the ones that reply rules name
 	local  mfa.CredentialID
 	method mfa.MethodID
@@ -196,6 +197,9 @@ func (e *Engine) leg(ctx context.Context, a *attempt) (mfa.Decision, bool, error
 	}
 	if len(a.Handle) > 0 {
 		return e.later(ctx, a)
+	}
+	if a.Passkey {
+		return e.discover(ctx, a)
 	}
 	return e.first(ctx, a)
 }

@@ -385,9 +385,16 @@ func (g *rig) advance(d time.Duration) {
 func (g *rig) engine() *authn.Engine { return g.engineWith(nil) }
 
 func (g *rig) engineWith(replicated func(context.Context, time.Duration) bool) *authn.Engine {
-	return authn.New(authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: append([]authn.Method{g.method}, g.more...), Trail: g.trail,
+	c := g.config(nil)
+	c.Replicated = replicated
+	return authn.New(c)
+}
+
+// config is what one server of the group is made of.
+func (g *rig) config(observe func(*mfa.Attempt)) authn.Config {
+	return authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: append([]authn.Method{g.method}, g.more...), Trail: g.trail,
 		Handles: challenge.Sealer{Keys: groupKey{}}, Settings: func() policy.Settings { return g.settings },
-		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Replicated: replicated, Log: slog.New(slog.DiscardHandler)})
+		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Observe: observe, Log: slog.New(slog.DiscardHandler)}
 }
 
 func firstLeg(app mfa.ApplicationID, login, password string) mfa.Request {

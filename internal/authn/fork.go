@@ -14,7 +14,7 @@ import (
 // here or at the lost master. nil: it passes.
 func lost(f mfa.Fork, a *attempt, c mfa.Credential, before, after mfa.Floor) error {
 	switch {
-	case c.Method.Sends(): // handles of the epoch before are refused
+	case c.Method.Bound(): // handles of the epoch before are refused
 		return nil
 	case f.Time.IsZero() || c.Created.After(f.Time) && fresh(c):
 		return nil

@@ -21,6 +21,12 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if h.Application != a.app.ID {
 		return mfa.Decision{}, false, mfa.ChallengeOtherClient
 	}
+	if h.User == "" {
+		if h.User, err = e.whose(a); err != nil {
+			return mfa.Decision{}, false, err
+		}
+		a.single = true
+	}
 	turn, err := e.users.lock(ctx, h.User)
 	if err != nil {
 		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", h.User, err)
@@ -44,6 +50,11 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	}
 	if why := policy.Gate(a.acct.User, a.acct.Record, false, e.Now()); why != mfa.ReasonNone {
 		return mfa.Decision{}, false, why
+	}
+	if a.single { // and nothing more is asked of whoever has proven nothing
+		a.id, a.begun = h.Attempt, h.Started
+		d, err := e.prove(ctx, a, a.Answer)
+		return d, false, err
 	}
 	if a.Answer.Empty() && int(h.Wrong) >= a.app.Retries {
 		// No answer: nothing is looked at, spent or counted, and the challenge stays open until
@@ -73,7 +84,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 // retriable reports whether a wrong answer may be followed by another prompt.
 func retriable(why mfa.Reason) bool {
 	return why == mfa.WrongCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated || why == mfa.BeforePromotion ||
-		why == mfa.HeldAfterPromotion
+		why == mfa.HeldAfterPromotion || passkeyAgain(why)
 }
 
 // sameUser checks that the login sent with an answer, if there is one, is that of the

@@ -35,6 +35,9 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 			return settlement.Change{}, nil, mfa.ChallengeReplayed
 		}
 		usable, why := policy.Usable(a.app, acct.Credentials, e.Now())
+		if a.single {
+			usable, why = e.standingAlone(a, usable, why)
+		}
 		if why != mfa.ReasonNone {
 			return settlement.Change{}, nil, why
 		}
@@ -61,9 +64,9 @@ func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credenti
 	if e.repeats.seen(key, e.Now()) {
 		return matched{why: mfa.RepeatedWrongCode}
 	}
-	step := mfa.Step{}
+	step := mfa.Step{Alone: a.single}
 	if a.handle != nil {
-		step.State, step.Attempt = a.handle.State, a.handle.Attempt
+		step.State, step.Attempt, step.Nonce = a.handle.State, a.handle.Attempt, a.handle.Nonce
 	}
 	return e.match(ctx, a, usable, answer, step)
 }
@@ -114,8 +117,11 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 			if why == mfa.ReplayedCode {
 				spent = matched{why: why, cred: c.ID, meth: c.Method}
 			}
-			if best.why == mfa.WrongCode && why != mfa.WrongCode {
+			if weight(why) > weight(best.why) {
 				best = matched{why: why, cred: c.ID, meth: c.Method}
+				if said := err.Error(); said != why.String() {
+					a.note("%s %s: %s", c.Method, c.ID, said)
+				}
 			}
 		case err != nil:
 			return matched{err: fmt.Errorf("method %s: %w", c.Method, err)}
@@ -125,6 +131,20 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		return spent
 	}
 	return best
+}
+
+// weight says which of two reasons tells more: what one credential knows beats what several say
+// of an answer that is not theirs.
+func weight(why mfa.Reason) int {
+	switch why {
+	case mfa.WrongCode:
+		return 0
+	case mfa.PasskeyUnknown:
+		return 1
+	case mfa.OK:
+		return 3
+	}
+	return 2
 }
 
 // change says what the finding does to the record. A used code, a held one and a repeated
@@ -139,6 +159,11 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 		used = append(used, u.ID)
 	}
 	switch m.why {
+	case mfa.PasskeyUnknown, mfa.PasskeyInvalid, mfa.PasskeyOtherChallenge, mfa.PasskeyWrongSite:
+		if a.single { // nobody has proven anything: it is no failure of the user's, and the source is counted
+			return settlement.Change{}, nil, m.why
+		}
+		c.Fail = true
 	case mfa.OK:
 		if a.local != "" {
 			used = append(used, a.local)

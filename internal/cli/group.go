@@ -26,7 +26,7 @@ func (policyShow) Run(ctx context.Context, e *env) error {
 }
 
 type policySet struct {
-	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery; message_texts.sms.en=TEXT (empty: the built-in one)."`
+	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery; passkey_site=mfa.corp.example; passkey_alone=portal,console; message_texts.sms.en=TEXT (empty: the built-in one)."`
 }
 
 func (v *policySet) Run(ctx context.Context, e *env) error {
@@ -59,10 +59,10 @@ func (v *policySet) Run(ctx context.Context, e *env) error {
 
 // settingValue makes JSON of what was typed: a number, words or domains.
 func settingValue(name, value string) (json.RawMessage, error) {
-	if name == "message_language" {
+	switch name {
+	case "message_language", "passkey_site", "passkey_verification":
 		return json.Marshal(value)
-	}
-	if name == "self_service" {
+	case "self_service", "passkey_origins", "passkey_alone", "passkey_models_allow", "passkey_models_deny":
 		return json.Marshal(*many(strings.Split(value, ",")))
 	}
 	if name != "login_domains" {

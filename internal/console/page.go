@@ -45,6 +45,9 @@ func loadPages(t web.Texts, a web.Assets) (pages, error) {
 	if err != nil {
 		return nil, err
 	}
+	if base, err = base.ParseFS(web.Parts, "part/*.html"); err != nil {
+		return nil, err
+	}
 	entries, err := pageFiles.ReadDir("page")
 	if err != nil {
 		return nil, err

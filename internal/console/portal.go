@@ -28,6 +28,7 @@ func (c *Console) portalRoutes() []route {
 	routes = append(routes, c.groupRoutes()...)
 	routes = append(routes, c.userRoutes()...)
 	routes = append(routes, c.administratorRoutes()...)
+	routes = append(routes, c.accountRoutes()...)
 	return append(routes, c.recordRoutes()...)
 }
 

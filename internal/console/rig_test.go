@@ -167,7 +167,7 @@ func newRig(t *testing.T) *rig {
 	a.Sessions = keeper
 	a.Portal = func() string { return "https://nyc1.example/portal" }
 	c, err := New(Console{Server: "nyc1", GroupName: "acme", Version: "1.0", Admin: a,
-		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Passcodes: codes{now}, Trail: r.trail, Now: now, Portal: a},
+		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Passcodes: codes{now}, Passkeys: keysOf(r.db.Settings, now), Trail: r.trail, Now: now, Portal: a},
 		Engine:   r.eng,
 		Sessions: keeper, Group: servers{now}, Now: now, Log: log})
 	if err != nil {

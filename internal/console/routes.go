@@ -25,6 +25,7 @@ func (c *Console) routes() []route {
 	routes = append(routes, c.applicationRoutes()...)
 	routes = append(routes, c.recordRoutes()...)
 	routes = append(routes, c.administratorRoutes()...)
+	routes = append(routes, c.accountRoutes()...)
 	return append(routes, c.settingsRoutes()...)
 }
 

@@ -30,12 +30,22 @@ type token struct {
 	Secret     string
 	Action     string // where the code that proves it goes
 	Again      string // where a new one is asked for
+	Passkey    string // where a passkey is made instead; "": not here
+}
+
+// setupToken is the token of the first administrator on its page.
+func (c *Console) setupToken(r *http.Request, t token) token {
+	t.Action, t.Again = "/setup/code", "/setup/again"
+	if here, _ := web.Passkeys(r, c.Admin.Settings.Settings()); here && c.Enroll.Passkeys != nil {
+		t.Passkey = setupPasskeyPath
+	}
+	return t
 }
 
 func (c *Console) setupPage(w http.ResponseWriter, r *http.Request) {
 	link := r.URL.Query().Get("link")
 	if _, err := c.setupSession(r); err == nil {
-		c.show(w, r, http.StatusOK, "setup-code", view{Title: "title.setup", Data: token{Action: "/setup/code", Again: "/setup/again"}})
+		c.show(w, r, http.StatusOK, "setup-code", view{Title: "title.setup", Data: c.setupToken(r, token{})})
 		return
 	}
 	if err := c.Admin.CheckSetup(r.Context(), secret.FromString(link)); err != nil {
@@ -80,7 +90,7 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	web.SetCookie(w, c.cookieName(), cookie)
-	c.offerToken(w, r, u.ID, "/setup/code", "/setup/again")
+	c.offerToken(w, r, u.ID)
 }
 
 // setUpAgain shows another token: the one before was not scanned.
@@ -90,11 +100,11 @@ func (c *Console) setUpAgain(w http.ResponseWriter, r *http.Request) {
 		c.refuseLink(w, r, admin.ErrSetup)
 		return
 	}
-	c.offerToken(w, r, n.User, "/setup/code", "/setup/again")
+	c.offerToken(w, r, n.User)
 }
 
 // offerToken makes a token for the user, in place of any that was never proven.
-func (c *Console) offerToken(w http.ResponseWriter, r *http.Request, user mfa.UserID, action, again string) {
+func (c *Console) offerToken(w http.ResponseWriter, r *http.Request, user mfa.UserID) {
 	if err := c.dropUnproven(r.Context(), user); err != nil {
 		c.fail(w, r, nil, err)
 		return
@@ -104,12 +114,12 @@ func (c *Console) offerToken(w http.ResponseWriter, r *http.Request, user mfa.Us
 		c.fail(w, r, nil, err)
 		return
 	}
-	t, err := shownToken(made, action, again)
+	t, err := shownToken(made, "", "")
 	if err != nil {
 		c.fail(w, r, nil, err)
 		return
 	}
-	c.show(w, r, http.StatusOK, "setup-code", view{Title: "title.setup", Data: t})
+	c.show(w, r, http.StatusOK, "setup-code", view{Title: "title.setup", Data: c.setupToken(r, t)})
 }
 
 // shownToken draws what was made.
@@ -169,15 +179,21 @@ func (c *Console) setUpCode(w http.ResponseWriter, r *http.Request) {
 		_, err = c.Enroll.Confirm(r.Context(), "console link", string(n.User), string(mfa.MethodTOTP), code)
 		if errors.Is(err, mfa.ErrInvalid) {
 			c.show(w, r, http.StatusUnprocessableEntity, "setup-code", view{Title: "title.setup", Error: c.say(r, "enrol.wrong"),
-				Data: token{Action: "/setup/code", Again: "/setup/again"}})
+				Data: c.setupToken(r, token{})})
 			return
 		}
 	}
+	c.finishSetup(w, r, n.User, u, err)
+}
+
+// finishSetup makes the user the owner and signs them in, unless err says that something before
+// went wrong.
+func (c *Console) finishSetup(w http.ResponseWriter, r *http.Request, user mfa.UserID, u admin.User, err error) {
 	if err == nil {
 		err = c.Admin.FinishSetup(r.Context(), u)
 	}
 	if err == nil {
-		err = c.signedIn(w, r, n.User)
+		err = c.signedIn(w, r, user)
 	}
 	switch {
 	case errors.Is(err, admin.ErrSetup):

@@ -25,6 +25,9 @@ func (c *Console) strangersRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /setup", c.limited(c.setUp))
 	mux.HandleFunc("POST /setup/again", c.limited(c.setUpAgain))
 	mux.HandleFunc("POST /setup/code", c.limited(c.setUpCode))
+	mux.HandleFunc("POST "+setupPasskeyPath, c.limited(c.setUpPasskey))
+	mux.HandleFunc("POST "+setupPasskeyPath+"/keep", c.limited(c.setUpKeep))
+	mux.HandleFunc("POST "+setupPasskeyPath+"/prove", c.limited(c.setUpProve))
 }
 
 // limited refuses an address that makes too many requests.
@@ -49,6 +52,31 @@ type question struct {
 	Prompt string
 	Back   string
 	Kept   string // the form that is carried out after the proof
+
+	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
+	Asked     bool   // it is what is asked for, before a code
+	Auto      bool   // the browser begins by itself
+	Others    bool   // a code is an answer too
+	Alone     bool   // a passkey is enough, without a password
+	NoPasskey *web.NoPasskey
+}
+
+// Form is the form for an answer with a passkey.
+func (q question) Form() web.PasskeyForm {
+	f := web.PasskeyForm{Kind: "get", Action: q.Action, Options: q.Passkey, Auto: q.Auto,
+		Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}}
+	if q.Kept != "" {
+		f.Hidden["kept"] = q.Kept
+	}
+	return f
+}
+
+// withPasskeys adds to a question what a page has to know about passkeys.
+func (c *Console) withPasskeys(r *http.Request, q question) question {
+	set := c.Admin.Settings.Settings()
+	here, why := web.Passkeys(r, set)
+	q.NoPasskey, q.Alone = why, here && set.PasskeyStandsAlone(application)
+	return q
 }
 
 func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +85,7 @@ func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, back, http.StatusSeeOther)
 		return
 	}
-	c.show(w, r, http.StatusOK, "sign-in", view{Data: question{Action: "/sign-in", Back: back}})
+	c.show(w, r, http.StatusOK, "sign-in", view{Data: c.withPasskeys(r, question{Action: "/sign-in", Back: back})})
 }
 
 // signIn takes one step of signing in.
@@ -92,12 +120,20 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 	}
 	req := mfa.Request{Application: app.ID, FrontEnd: "console", Login: q.Login, Caps: mfa.CanPrompt}
 	req.Peer, req.Source = web.Source(r)
+	q = c.withPasskeys(r, q)
+	if here, _ := web.Passkeys(r, c.Admin.Settings.Settings()); here {
+		req.Caps |= mfa.CanPasskey
+	}
+	used := r.PostFormValue("passkey")
 	if h := r.PostFormValue("handle"); h != "" {
 		if req.Handle, err = base64.RawURLEncoding.DecodeString(h); err != nil || len(req.Handle) > 255 {
 			req.Handle, req.Refuse = nil, mfa.MalformedRequest
 		}
 		req.Answer = secret.FromString(r.PostFormValue("code"))
-	} else {
+		if used != "" {
+			req.Answer = secret.FromString(used)
+		}
+	} else if req.Passkey = r.PostFormValue("discover") != ""; !req.Passkey {
 		req.Password = secret.FromString(r.PostFormValue("password"))
 	}
 	d, err := c.Engine.Authenticate(r.Context(), req)
@@ -107,9 +143,14 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 		return "", false
 	case d.Verdict == mfa.Challenge:
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), c.prompt(r, d.Message)
+		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
+		q.Auto = q.Asked
 		key := ""
-		if req.Handle != nil {
-			key = c.say(r, "signin.wrong")
+		switch {
+		case req.Handle != nil && used != "":
+			key, q.Auto = c.say(r, "passkey.bad"), false // once by itself is enough
+		case req.Handle != nil:
+			key, q.Auto = c.say(r, "signin.wrong"), false
 		}
 		c.askAgain(w, r, q, http.StatusOK, key)
 		return "", false
@@ -150,7 +191,7 @@ func (c *Console) confirmPage(w http.ResponseWriter, r *http.Request) {
 	}
 	back := web.LocalPath(r.URL.Query().Get("back"))
 	c.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
-		Data: question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: back, Kept: r.URL.Query().Get("kept")}})
+		Data: c.withPasskeys(r, question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: back, Kept: r.URL.Query().Get("kept")})})
 }
 
 func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {

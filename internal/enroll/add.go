@@ -48,6 +48,8 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 		err = s.addPass(&c, r, &out)
 	case mfa.MethodSMS, mfa.MethodEmail:
 		err = s.addReach(&c, r, a.User)
+	case mfa.MethodPasskey:
+		err = invalid("a passkey is made by its user's browser: in the portal, under second factors, or by an invitation into it (user invite)")
 	default:
 		err = invalid("method %q: want totp, hotp, sms, email, recovery or tap", r.Method)
 	}

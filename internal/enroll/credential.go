@@ -74,6 +74,9 @@ func view(c mfa.Credential, f mfa.Floor) Credential {
 		left := max(c.Uses-bits.OnesCount64(f.Spent), 0)
 		v.Left = &left
 	}
+	if p, err := mfa.ParsePasskey(c); err == nil {
+		v.Passkey = shownPasskey(p, f)
+	}
 	return v
 }
 

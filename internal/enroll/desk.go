@@ -28,7 +28,7 @@ var Givers = []mfa.Permission{mfa.MayManageToken, mfa.MayChangeMethod, mfa.MayIs
 // needs is the permission that credentials of a method ask for.
 func needs(m mfa.MethodID) mfa.Permission {
 	switch m {
-	case mfa.MethodTOTP, mfa.MethodHOTP:
+	case mfa.MethodTOTP, mfa.MethodHOTP, mfa.MethodPasskey:
 		return mfa.MayManageToken
 	case mfa.MethodTAP:
 		return mfa.MayIssuePass

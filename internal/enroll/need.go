@@ -43,6 +43,22 @@ type Sessions interface {
 	EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID) (int, error)
 }
 
+// Passkeys has browsers make and show passkeys outside of sign-ins; package method/passkey does.
+// A ticket is sealed, so that any server of the group can open it. Errors are a mfa.Reason if the
+// browser is to blame.
+type Passkeys interface {
+	// Make has a browser make a passkey for u, which becomes the credential id. has are those that there are.
+	Make(u mfa.User, id mfa.CredentialID, has []mfa.Credential) (mfa.Ceremony, error)
+	// Show has a browser show that it can use c.
+	Show(c mfa.Credential) (mfa.Ceremony, error)
+	// Open returns what a ticket of the user's was made for.
+	Open(user mfa.UserID, ticket string) (mfa.Handle, error)
+	// Made reads a new passkey, and returns what its credential keeps.
+	Made(h mfa.Handle, answer secret.Text) (kept secret.Text, err error)
+	// Shown checks what a browser returned that was to use c, and returns the floor that it raises.
+	Shown(ctx context.Context, h mfa.Handle, c mfa.Credential, f mfa.Floor, answer secret.Text) (mfa.Floor, error)
+}
+
 // Passcodes makes and judges passcodes; package method/otp does.
 type Passcodes interface {
 	// Recovery returns n new recovery codes, and what the credential keeps of them.

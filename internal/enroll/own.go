@@ -63,16 +63,8 @@ func (o Own) Begin(ctx context.Context, label string) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	all, err := o.List(ctx)
-	if err != nil {
+	if err := o.s.dropUnproven(ctx, o.by.By, o.by.User); err != nil {
 		return Created{}, err
-	}
-	for _, c := range all.Credentials {
-		if c.Hold == mfa.CredentialUnproven.String() {
-			if err := o.s.Remove(ctx, o.by.By, string(o.by.User), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
-				return Created{}, err
-			}
-		}
 	}
 	return o.s.add(ctx, o.by.By, string(o.by.User), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
 }
@@ -103,14 +95,14 @@ func (o Own) Prove(ctx context.Context, id string, code secret.Text) (Credential
 
 // Rename gives a credential another label.
 func (o Own) Rename(ctx context.Context, id, label string) error {
-	if err := o.may(policy.SelfTOTP); err != nil {
-		return err
-	}
-	label, err := cleanLabel(label)
+	c, err := o.mine(ctx, id)
 	if err != nil {
 		return err
 	}
-	c, err := o.mine(ctx, id)
+	if err := o.may(selfService(c.Method)); err != nil {
+		return err
+	}
+	label, err = cleanLabel(label)
 	if err != nil {
 		return err
 	}
@@ -121,6 +113,17 @@ func (o Own) Rename(ctx context.Context, id, label string) error {
 		return fmt.Errorf("credential %s of user %s: %w", id, o.by.User, err)
 	}
 	return o.recorded(ctx, "credential rename", describe(c))
+}
+
+// selfService is what the policy calls it if users take care of credentials of a method.
+func selfService(m mfa.MethodID) string {
+	switch m {
+	case mfa.MethodRecovery:
+		return policy.SelfRecovery
+	case mfa.MethodPasskey:
+		return policy.SelfPasskey
+	}
+	return policy.SelfTOTP
 }
 
 // recorded puts an act of the user on themselves into the trail.
@@ -149,11 +152,7 @@ func (o Own) Remove(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	what := policy.SelfTOTP
-	if c.Method == mfa.MethodRecovery {
-		what = policy.SelfRecovery
-	}
-	if err := o.may(what); err != nil {
+	if err := o.may(selfService(c.Method)); err != nil {
 		return err
 	}
 	err = o.s.Store.RemoveCredentialIf(ctx, o.by.User, c.ID, func(all []mfa.Credential) error {

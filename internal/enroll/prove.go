@@ -14,7 +14,8 @@ func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (C
 	if len(r.Codes) != 1 {
 		return Credential{}, invalid("want one code")
 	}
-	return s.prove(ctx, by, "credential confirm", login, id, mfa.CredentialUnproven, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
+	return s.prove(ctx, by, "credential confirm", login, id, mfa.CredentialUnproven, func(c mfa.Credential, a *settlement.Record) (mfa.Floor, error) {
+		f := a.Floors.Of(c.ID)
 		if c.Method.Sends() {
 			return f, s.checkProof(ctx, c, r.Challenge, r.Codes[0].Text)
 		}
@@ -27,16 +28,16 @@ func (s *Service) Resync(ctx context.Context, by, login, id string, r Codes) (Cr
 	if len(r.Codes) != 2 {
 		return Credential{}, invalid("want two consecutive codes")
 	}
-	return s.prove(ctx, by, "credential resync", login, id, mfa.ReasonNone, func(c mfa.Credential, f mfa.Floor) (mfa.Floor, error) {
-		return s.Passcodes.Resync(c, f, r.Codes[0].Text, r.Codes[1].Text, s.Now())
+	return s.prove(ctx, by, "credential resync", login, id, mfa.ReasonNone, func(c mfa.Credential, a *settlement.Record) (mfa.Floor, error) {
+		return s.Passcodes.Resync(c, a.Floors.Of(c.ID), r.Codes[0].Text, r.Codes[1].Text, s.Now())
 	})
 }
 
-// prove checks codes against the floor in the very write that raises it, so that a code
+// prove checks codes against the record in the very write that raises its floor, so that a code
 // proves once, and marks the credential as proven. One that was held for the reason releases
 // (mfa.ReasonNone: whatever it is) is held no longer. Wrong codes are counted as those of a
 // sign-in are, and lock the user as these do; a right one forgets none of them.
-func (s *Service) prove(ctx context.Context, by, verb, login, id string, releases mfa.Reason, check func(mfa.Credential, mfa.Floor) (mfa.Floor, error)) (Credential, error) {
+func (s *Service) prove(ctx context.Context, by, verb, login, id string, releases mfa.Reason, check func(mfa.Credential, *settlement.Record) (mfa.Floor, error)) (Credential, error) {
 	a, c, err := s.find(ctx, login, id)
 	if err != nil {
 		return Credential{}, err
@@ -48,7 +49,7 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		if r.Fails.LockedAt(s.Now()) {
 			return mfa.Locked
 		}
-		f, err := check(c, r.Floors.Of(c.ID))
+		f, err := check(c, r)
 		if errors.As(err, &wrong) {
 			if wrong != mfa.ReplayedCode { // which is no guess
 				*r = r.Miss(s.Now(), s.Settings().Second())

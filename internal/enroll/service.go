@@ -9,7 +9,7 @@ import (
 	"countersign/internal/policy"
 )
 
-// Service carries out what is asked for on credentials. All fields but Sessions and Portal must be set; it is
+// Service carries out what is asked for on credentials. All fields but Prover, Passkeys, Sessions and Portal must be set; it is
 // safe for concurrent use. In its methods by says who asks, login whose credential it is.
 type Service struct {
 	Server       string // this server's name, for the trail
@@ -18,7 +18,8 @@ type Service struct {
 	Applications Applications
 	Resolve      func(ctx context.Context, login string) (mfa.User, error) // admin.Service.Resolve
 	Passcodes    Passcodes
-	Prover       Prover // nil: nothing can be sent
+	Prover       Prover   // nil: nothing can be sent
+	Passkeys     Passkeys // nil: there are none
 	Trail        Recorder
 	Settings     func() policy.Settings
 	Now          func() time.Time

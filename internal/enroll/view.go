@@ -26,6 +26,18 @@ type Credential struct {
 	Expires   *time.Time       `json:"expires,omitempty"`
 	By        string           `json:"by"`
 	Why       string           `json:"why,omitempty"`
+	Passkey   *Passkey         `json:"passkey,omitempty"`
+}
+
+// Passkey is what there is to know of a passkey.
+type Passkey struct {
+	Model        string   `json:"model" doc:"AAGUID; zeros: it does not tell"`
+	Count        uint64   `json:"count" doc:"signatures, as it counts them; 0: it does not"`
+	Transports   []string `json:"transports" doc:"how a browser reaches it"`
+	Synced       bool     `json:"synced" doc:"it may be on more than one device of its user"`
+	BackedUp     bool     `json:"backed_up" doc:"it was, when it was made"`
+	Discoverable bool     `json:"discoverable" doc:"it says by itself whose it is, so it can stand for both factors"`
+	Attestation  string   `json:"attestation" doc:"format of what it said of its maker"`
 }
 
 // CredentialList is all credentials of one user.

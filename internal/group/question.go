@@ -16,6 +16,7 @@ type Question struct {
 	Leg         mfa.LegID         `json:"leg"`
 	Login       string            `json:"login"`
 	Password    secret.Wire       `json:"password"`
+	Passkey     bool              `json:"passkey,omitempty"`
 	Handle      []byte            `json:"handle,omitempty"`
 	Answer      secret.Wire       `json:"answer"`
 	Caps        mfa.Caps          `json:"caps"`
@@ -27,13 +28,13 @@ type Question struct {
 
 // Ask makes a question of a request.
 func Ask(r mfa.Request) Question {
-	return Question{r.Application, r.FrontEnd, r.Leg, r.Login, secret.Wire{Text: r.Password}, r.Handle, secret.Wire{Text: r.Answer}, r.Caps,
+	return Question{r.Application, r.FrontEnd, r.Leg, r.Login, secret.Wire{Text: r.Password}, r.Passkey, r.Handle, secret.Wire{Text: r.Answer}, r.Caps,
 		r.Peer, r.Source, r.Refuse, r.Trace}
 }
 
 // Request is the request that the question was made of.
 func (q Question) Request() mfa.Request {
-	return mfa.Request{Application: q.Application, FrontEnd: q.FrontEnd, Leg: q.Leg, Login: q.Login, Password: q.Password.Text, Handle: q.Handle,
+	return mfa.Request{Application: q.Application, FrontEnd: q.FrontEnd, Leg: q.Leg, Login: q.Login, Password: q.Password.Text, Passkey: q.Passkey, Handle: q.Handle,
 		Answer: q.Answer.Text, Caps: q.Caps, Peer: q.Peer, Source: q.Source, Refuse: q.Refuse, Trace: q.Trace}
 }
 
@@ -44,6 +45,9 @@ type Decided struct {
 	Message string               `json:"message"`
 	Handle  []byte               `json:"handle,omitempty"`
 	Expires time.Time            `json:"expires,omitzero"`
+	Options []byte               `json:"options,omitempty"`
+	Method  mfa.MethodID         `json:"method,omitempty"`
+	Others  bool                 `json:"others,omitempty"`
 	User    mfa.UserID           `json:"user,omitempty"`
 	Attempt mfa.AttemptID        `json:"attempt"`
 	Reply   []mfa.ReplyAttribute `json:"reply,omitempty"`

@@ -13,7 +13,7 @@ import (
 // A request and a decision come through to another server as they are, every field of them.
 func TestQuestionRoundTrip(t *testing.T) {
 	r := mfa.Request{Application: "app", FrontEnd: "radius", Leg: mfa.LegID{1, 2}, Login: "Bücher\\alice", Password: secret.FromString("päss"),
-		Handle: []byte{0, 255}, Answer: secret.FromString("123456"), Caps: mfa.CanPrompt, Peer: netip.MustParseAddrPort("[::1]:99"),
+		Passkey: true, Handle: []byte{0, 255}, Answer: secret.FromString("123456"), Caps: mfa.CanPrompt, Peer: netip.MustParseAddrPort("[::1]:99"),
 		Source: "10.0.0.1", Refuse: mfa.WrongCode, Trace: true}
 	v := reflect.ValueOf(r)
 	for i := range v.NumField() {
@@ -38,7 +38,7 @@ func TestQuestionRoundTrip(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, r)
 	}
 	for _, d := range []mfa.Decision{
-		{Verdict: mfa.Accept, Reason: mfa.OK, Message: "m", Handle: []byte{1}, Expires: noon, User: "u", Attempt: mfa.AttemptID{7},
+		{Verdict: mfa.Accept, Reason: mfa.OK, Message: "m", Handle: []byte{1}, Expires: noon, Options: []byte("{}"), Method: mfa.MethodPasskey, Others: true, User: "u", Attempt: mfa.AttemptID{7},
 			Reply: []mfa.ReplyAttribute{{Name: "Class", Value: "x"}}, Trace: []string{"a"}},
 		{},
 	} {

@@ -7,12 +7,12 @@ import "time"
 type Handle struct {
 	Attempt     AttemptID
 	Application ApplicationID
-	User        UserID
+	User        UserID       // empty: whoever answers says who they are
 	Nonce       uint64       // spent by the first answer, right or wrong
 	Started     time.Time    // of the attempt, whole milliseconds
 	Expires     time.Time    // whole seconds
 	Epoch       uint64       // of the database when it was sealed
-	Credential  CredentialID // that State is of; empty: there is none
+	Credential  CredentialID // that was asked for, and that State is of; empty: any of those whose codes are typed
 	State       []byte       // of the method's Step, at most 64 bytes
 	Wrong       uint8        // wrong answers so far within this attempt
 	Groups      []uint64     // digests of the directory groups that reply rules name (package policy)

@@ -29,11 +29,16 @@ const (
 	MethodTAP      MethodID = "tap"
 	MethodSMS      MethodID = "sms"
 	MethodEmail    MethodID = "email"
+	MethodPasskey  MethodID = "passkey"
 	MethodPassword MethodID = "password"
 )
 
 // Sends reports whether a code of m is sent to the user for each attempt.
 func (m MethodID) Sends() bool { return m == MethodSMS || m == MethodEmail }
+
+// Bound reports whether an answer of m belongs to one challenge and is good for no other, so that
+// nobody can have used it elsewhere before that was asked.
+func (m MethodID) Bound() bool { return m.Sends() || m == MethodPasskey }
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 

@@ -25,7 +25,7 @@ const (
 	MayChangePassword  // local password or PIN
 	MayChangeLanguage  // language
 	MayChangeInfo      // login, aliases, name, mail address
-	MayManageToken     // totp and hotp: add, prove, resynchronise, switch, remove
+	MayManageToken     // totp, hotp, passkey: add, prove, resynchronise, switch, remove
 	MayChangeState     // protected, exempt, denied
 	MayBlock           // block, unblock, unlock
 	MayRemoveUser      // remove a user

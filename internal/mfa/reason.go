@@ -78,6 +78,15 @@ const (
 	CredentialUnproven                      // nobody has proven yet that the token, number or address is the user's
 	AnotherCodeAsked                        // the user asked for the code to be sent again
 	OtherMethodAsked                        // the user asked for another way
+	PasskeyUnknown                          // the passkey is none of the user's
+	PasskeyInvalid                          // what the browser sent is no answer of that passkey: form, signature
+	PasskeyOtherChallenge                   // the passkey answered another challenge: an answer that was used or came late
+	PasskeyWrongSite                        // the passkey was used on a page of another name, or made for one
+	PasskeyUnverified                       // the passkey did not ask its user for PIN, finger or face, which the policy wants
+	PasskeyCounterBack                      // the passkey's counter went back or stood still: there may be a copy of it
+	PasskeyModelRefused                     // the policy does not allow passkeys of that model
+	PasskeyNotAlone                         // the policy does not take a passkey in place of the password here
+	PasskeyNoSite                           // the policy names no site that passkeys belong to
 	reasonEnd
 )
 
@@ -97,6 +106,8 @@ var reasonNames = [reasonEnd]string{
 	"before_promotion", "no_gateway", "gateway_down", "gateway_slow", "gateway_refused", "gateway_no_credit", "recipient_refused",
 	"country_not_allowed", "spend_cap_reached", "too_many_messages", "message_undelivered", "credential_unproven",
 	"another_code_asked", "other_method_asked",
+	"passkey_unknown", "passkey_invalid", "passkey_other_challenge", "passkey_wrong_site", "passkey_unverified", "passkey_counter_back",
+	"passkey_model_refused", "passkey_not_alone", "passkey_no_site",
 }
 
 // String returns the name used in trail, metrics and JSON.

@@ -13,7 +13,8 @@ type Caps uint8
 
 // The capabilities.
 const (
-	CanPrompt Caps = 1 << iota // ask the user for a code in a later leg
+	CanPrompt  Caps = 1 << iota // ask the user for a code in a later leg
+	CanPasskey                  // have a browser use a passkey, on a page that passkeys belong to
 )
 
 // Has reports whether c includes all of want.
@@ -26,8 +27,9 @@ type Request struct {
 	Leg         LegID          // identifies this leg; a retransmit has the same
 	Login       string         // as typed; the engine normalises it
 	Password    secret.Text    // first leg: first factor, possibly with a passcode appended
+	Passkey     bool           // first leg: a passkey will say who it is, without login and password
 	Handle      []byte         // later leg: the challenge that is answered
-	Answer      secret.Text    // later leg: the user's answer
+	Answer      secret.Text    // later leg: the user's answer: a code, or what a browser returned of a passkey
 	Caps        Caps           // what the front-end can carry
 	Peer        netip.AddrPort // who sent the packet
 	Source      string         // the end user's address or station as told by the client (Calling-Station-Id); "" if untold
@@ -42,6 +44,9 @@ type Decision struct {
 	Message string           // neutral text for the user: prompt of a challenge, or one sentence with the attempt id
 	Handle  []byte           // Challenge: to be sent back with the answer; at most 200 bytes
 	Expires time.Time        // Challenge: when Handle dies
+	Options []byte           // Challenge: what a browser needs to answer with a passkey, JSON; nil: it cannot
+	Method  MethodID         // Challenge: that Message asks for
+	Others  bool             // Challenge: there are other ways to answer
 	User    UserID           // Accept: who it is; empty for somebody unknown who passes
 	Attempt AttemptID        // the same in message and trail
 	Reply   []ReplyAttribute // Accept: what the application's rules add

@@ -85,7 +85,7 @@ type Credential struct {
 	User      UserID
 	Method    MethodID
 	Label     string      // serial number or device name
-	Secret    secret.Text // totp, hotp: the key; password: PHC string; recovery: newline-joined keyed digests; tap: keyed digest
+	Secret    secret.Text // totp, hotp: the key; password: PHC string; recovery: newline-joined keyed digests; tap: keyed digest; passkey: public key and what else package method/passkey keeps, JSON
 	Algorithm string      // totp, hotp: "SHA1", "SHA256", "SHA512"
 	Digits    int         // totp, hotp: 6 to 8
 	Period    int         // totp: seconds
@@ -104,7 +104,7 @@ type Credential struct {
 
 // Floor is what the settlement record knows of one credential.
 type Floor struct {
-	Next  uint64 `json:"next"`  // totp: first time step that is still good; hotp: first counter that is; others: 0
+	Next  uint64 `json:"next"`  // totp: first time step that is still good; hotp, passkey: first counter that is; others: 0
 	Drift int    `json:"drift"` // totp: steps by which the token's clock is ahead (+) or behind (-), remembered
 	Spent uint64 `json:"spent"` // recovery, tap: bit n is set when code or use n (from 0) is spent
 }
@@ -118,14 +118,19 @@ type Proof struct {
 type Ask struct {
 	Application string // its name
 	Attempt     AttemptID
-	Sent        []byte // state of the challenge before, if that was for the same credential; nil: none
-	Again       bool   // the user asked for another code instead of that one
+	Nonce       uint64       // of the handle that the challenge goes into
+	Alike       []Credential // passkey: all that may answer, the one that is begun with among them
+	Sent        []byte       // state of the challenge before, if that was for the same credential; nil: none
+	Again       bool         // the user asked for another code instead of that one
 }
 
 // Step is what a method hands from Begin to Finish inside the sealed handle.
 type Step struct {
 	Prompt  string    // shown to the user
+	Options []byte    // Begin: what a browser needs to answer, JSON; nil: nothing
 	Attempt AttemptID // Finish: that the challenge was made for
+	Nonce   uint64    // Finish: of its handle; 0: there was no challenge
+	Alone   bool      // Finish: there was no other factor, so this has to be two
 	State   []byte    // at most 64 bytes, sealed: a keyed digest of a sent code and the like
 	Look    bool      // nothing is accepted yet: how long it takes must not tell whether the answer is right
 }

@@ -54,10 +54,12 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
 	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend})
 	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail))
+	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)
+	all = append(all, keys.Method)
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
-		Observe: s.metrics.observe, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
+		Observe: s.observe, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
@@ -68,7 +70,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Decider: decider{s}, Digests: s.ring, Requests: s.store, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
-		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Trail: s.ledger, Now: s.Now}
+		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now}
 	s.assembleWeb()
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},
@@ -77,6 +79,12 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.gauges()
 	return nil
+}
+
+// observe is told of every verdict.
+func (s *server) observe(a *mfa.Attempt) {
+	s.metrics.observe(a)
+	s.metrics.copied(s.own, a)
 }
 
 // gauges adds the figures that are read when they are asked for.

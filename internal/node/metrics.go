@@ -18,6 +18,7 @@ type metrics struct {
 	radius       []prometheus.Counter // by outcome
 	attempts     *prometheus.CounterVec
 	disowned     prometheus.Counter
+	copies       prometheus.Counter
 	seconds      *prometheus.HistogramVec
 	verdicts     atomic.Uint64
 	unreplicated atomic.Uint64
@@ -35,7 +36,9 @@ func newMetrics() *metrics {
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}}, []string{"front_end", "verdict"})
 	m.disowned = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "countersign_sign_ins_disowned_total", Help: "Sign-ins of which the user says that it was not them."})
-	m.registry.MustRegister(packets, m.attempts, m.seconds, m.disowned)
+	m.copies = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_passkey_counter_back_total", Help: "Passkeys whose counter went back or stood still, so that there may be a copy."})
+	m.registry.MustRegister(packets, m.attempts, m.seconds, m.disowned, m.copies)
 	for _, o := range radiusd.Outcomes() {
 		m.radius = append(m.radius, packets.WithLabelValues(o.String()))
 	}

@@ -28,12 +28,18 @@ type Settings struct {
 	SourceFailures int               `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
 	Retain         int               `json:"trail_days" doc:"days that the trail is kept"`
 	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"how long a user is kept out who says that a sign-in was not theirs; at least as long as a challenge may be open"`
-	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, recovery, password, phone; remove_last: take away their last second factor"`
+	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone; remove_last: take away their last second factor"`
 	PerUser        int               `json:"messages_per_user_hour" doc:"codes sent to one user in an hour"`
 	PerNumber      int               `json:"messages_per_number_hour" doc:"codes sent to one number or address in an hour"`
 	PerCountry     int               `json:"messages_per_country_hour" doc:"text messages sent to numbers of one country in an hour"`
 	Language       string            `json:"message_language" doc:"of messages to users who have chosen none: en, de, or another that there are texts in"`
 	Texts          map[string]string `json:"message_texts,omitempty" doc:"texts of messages by purpose and language (sms.en, mail.de, mail_subject.en, notice.en, notice_subject.en) instead of the built-in ones; {code}, {application} and so on are filled in"`
+	PasskeySite    string            `json:"passkey_site" doc:"domain name that passkeys belong to (the RP ID): that of portal and console, or one above it, as mfa.corp.example; empty: there are no passkeys. Passkeys of one site are worth nothing at another"`
+	PasskeyOrigins []string          `json:"passkey_origins" doc:"further addresses that portal and console are opened at, below passkey_site, as https://nyc1.mfa.corp.example:8443; passkey_site itself is one, at whatever port"`
+	PasskeyVerify  string            `json:"passkey_verification" enum:"required,preferred,discouraged" doc:"whether a passkey as second factor has to ask its user for PIN, finger or face; one that stands alone always has to"`
+	PasskeyAlone   []string          `json:"passkey_alone" doc:"applications (portal, console) where a passkey stands for both factors, without a password"`
+	PasskeyAllow   []string          `json:"passkey_models_allow" doc:"AAGUIDs of the models that may be enrolled; empty: all"`
+	PasskeyDeny    []string          `json:"passkey_models_deny" doc:"AAGUIDs of the models that may not"`
 	Domains        []login.Domain    `json:"login_domains" doc:"domains that are ours: CORP=corp.example"`
 }
 
@@ -48,7 +54,8 @@ func Defaults() Settings {
 	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
 		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, FraudBlock: 86400,
 		PerUser: 10, PerNumber: 10, PerCountry: 500, Language: "en",
-		SelfService: []string{SelfTOTP, SelfRecovery, SelfPassword, SelfPhone}}
+		PasskeyVerify: VerifyPreferred,
+		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone}}
 }
 
 // Check reports the first setting that is out of bounds.
@@ -82,19 +89,20 @@ func (s Settings) Check() error {
 			return fmt.Errorf("policy self_service: %q is none of %s", w, strings.Join(selfService, ", "))
 		}
 	}
-	return nil
+	return s.checkPasskeys()
 }
 
 // What users may do for themselves in the portal.
 const (
 	SelfTOTP       = "totp"        // enrol and remove tokens
+	SelfPasskey    = "passkey"     // enrol and remove passkeys
 	SelfRecovery   = "recovery"    // make recovery codes
 	SelfPassword   = "password"    // change the local password
 	SelfPhone      = "phone"       // change the phone number
 	SelfRemoveLast = "remove_last" // remove the last second factor
 )
 
-var selfService = []string{SelfTOTP, SelfRecovery, SelfPassword, SelfPhone, SelfRemoveLast}
+var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfRemoveLast}
 
 // Self reports whether users may do that for themselves.
 func (s Settings) Self(what string) bool { return slices.Contains(s.SelfService, what) }

@@ -40,16 +40,17 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		return err
 	}
 	p.show(w, r, http.StatusOK, "home", view{Who: v, Data: struct {
-		Factors []enroll.Credential
-		Stands  bool
-		Local   bool // the password is kept here, and may be changed here
-		Recent  shownSignIns
-	}{shown, stands, local, signIns(recent, whole)}})
+		Factors  []enroll.Credential
+		Stands   bool
+		Passkeys bool // can be used on this page, and be added
+		Local    bool // the password is kept here, and may be changed here
+		Recent   shownSignIns
+	}{shown, stands, p.passkeys(r), local, signIns(recent, whole)}})
 	return nil
 }
 
 func tokenPage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error {
-	p.show(w, r, http.StatusOK, "token", view{Who: v, Data: token{}})
+	p.show(w, r, http.StatusOK, "token", view{Who: v, Data: token{Passkeys: p.passkeys(r)}})
 	return nil
 }
 
@@ -59,6 +60,7 @@ type token struct {
 	Label      string
 	Code       template.HTML // QR code, SVG
 	Secret     string
+	Passkeys   bool // can be used on this page instead
 }
 
 // beginToken makes a token and shows it.

@@ -82,6 +82,9 @@ var routes = map[string]route{
 	"GET /portal/token":                 {true, tokenPage},
 	"POST /portal/token":                {true, beginToken},
 	"POST /portal/token/prove":          {false, proveToken}, // with a code that only the new key gives
+	"GET /portal/passkey":               {true, passkeyPage},
+	"POST /portal/passkey":              {true, keepPasskey},
+	"POST /portal/passkey/prove":        {false, provePasskey}, // by the passkey itself
 	"GET /portal/recovery":              {true, recoveryPage},
 	"POST /portal/recovery":             {true, makeRecovery},
 	"GET /portal/factor/{id}":           {true, factorPage},

@@ -22,6 +22,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/keyring"
 	"countersign/internal/method/otp"
+	"countersign/internal/method/passkey"
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
 	"countersign/internal/secret"
@@ -87,13 +88,15 @@ func newRig(t *testing.T) *rig {
 	must(r.db.Sync(t.Context()))
 	totp := otp.TOTP{Now: now, Skew: func() int { return 1 }}
 	checker := directory.New(r.db, directory.Options{Now: now})
-	engine := authn.New(authn.Config{Server: "nyc1", Store: r.db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}},
+	keysOf := passkey.Ceremonies{Method: passkey.Method{Name: "acme", Settings: r.db.Settings, Digest: ring.DigestOf},
+		Sealer: challenge.Sealer{Keys: ring}, Epoch: r.db.Epoch, Now: now, Life: enroll.ProofLife}
+	engine := authn.New(authn.Config{Server: "nyc1", Store: r.db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}, keysOf.Method},
 		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: r.db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
 	keeper := &session.Keeper{Server: "nyc1", Store: r.db, Now: now, Log: log}
 	a := admintest.Admin(admintest.New(), r.trail, r.node, engine)
 	a.Users, a.Credentials, a.Applications, a.Directories, a.APITokens, a.Administrators, a.Settings = r.db, r.db, r.db, r.db, r.db, r.db, r.db
 	a.Passwords, a.Sessions, a.Notices, a.Portal = checker, keeper, r.db, func() string { return "https://nyc1.example/portal" }
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: codes{totp}, Trail: r.trail,
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: codes{totp}, Passkeys: keysOf, Trail: r.trail,
 		Settings: r.db.Settings, Now: now, Sessions: keeper, Portal: a}
 	r.Portal, err = New(Portal{Server: "nyc1", GroupName: "acme", Admin: a, Enroll: e, Engine: engine, Sessions: keeper, Now: now, Log: log})
 	must(err)

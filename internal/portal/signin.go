@@ -44,6 +44,27 @@ type question struct {
 	Prompt string
 	Code   string // welcome: what the link carries
 	Back   string
+
+	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
+	Asked     bool   // it is what is asked for, before a code
+	Auto      bool   // the browser begins by itself
+	Others    bool   // a code is an answer too
+	Alone     bool   // a passkey is enough, without a password
+	NoPasskey *web.NoPasskey
+}
+
+// Form is the form for an answer with a passkey.
+func (q question) Form() web.PasskeyForm {
+	return web.PasskeyForm{Kind: "get", Action: q.Action, Options: q.Passkey, Auto: q.Auto,
+		Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}}
+}
+
+// withPasskeys adds to a question what a page has to know about passkeys.
+func (p *Portal) withPasskeys(r *http.Request, q question) question {
+	set := p.Admin.Settings.Settings()
+	here, why := web.Passkeys(r, set)
+	q.NoPasskey, q.Alone = why, here && set.PasskeyStandsAlone(application) && q.Action != welcomePath
+	return q
 }
 
 // leg is one leg of a sign-in at the application of that name, with what all of them have.
@@ -53,6 +74,9 @@ func (p *Portal) leg(r *http.Request, name, login string) (mfa.Request, error) {
 		err = errors.New("the application portal checks no password, so the portal stays shut: countersign application set portal --first-factor local")
 	}
 	q := mfa.Request{Application: app.ID, FrontEnd: "portal", Login: login, Caps: mfa.CanPrompt}
+	if here, _ := web.Passkeys(r, p.Admin.Settings.Settings()); here {
+		q.Caps |= mfa.CanPasskey
+	}
 	q.Peer, q.Source = web.Source(r)
 	return q, err
 }
@@ -60,7 +84,11 @@ func (p *Portal) leg(r *http.Request, name, login string) (mfa.Request, error) {
 // answered makes a leg of what the form holds: a password, or the answer to a challenge.
 func answered(r *http.Request, q mfa.Request) mfa.Request {
 	h := r.PostFormValue("handle")
-	if h == "" {
+	switch {
+	case h == "" && r.PostFormValue("discover") != "":
+		q.Passkey = true
+		return q
+	case h == "":
 		q.Password = secret.FromString(r.PostFormValue("password"))
 		return q
 	}
@@ -69,6 +97,9 @@ func answered(r *http.Request, q mfa.Request) mfa.Request {
 		q.Handle, q.Refuse = nil, mfa.MalformedRequest
 	}
 	q.Answer = secret.FromString(r.PostFormValue("code"))
+	if used := r.PostFormValue("passkey"); used != "" {
+		q.Answer = secret.FromString(used)
+	}
 	return q
 }
 
@@ -103,6 +134,7 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q quest
 // if one was wrong, or the refusal.
 func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q question, d mfa.Decision, wrong bool) {
 	page := view{Who: v, Title: "title.sign-in"}
+	q = p.withPasskeys(r, q)
 	switch {
 	case q.Fixed:
 		page.Title = "title.confirm"
@@ -113,8 +145,13 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 	switch {
 	case d.Verdict == mfa.Challenge:
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.edition(r).texts.Prompt(d.Message, p.editions[mfa.Languages[0].ID].texts)
-		if wrong {
-			page.Error = p.say(r, "signin.wrong")
+		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
+		q.Auto = q.Asked
+		switch {
+		case wrong && r.PostFormValue("passkey") != "":
+			page.Error, q.Auto = p.say(r, "passkey.bad"), false // once by itself is enough
+		case wrong:
+			page.Error, q.Auto = p.say(r, "signin.wrong"), false
 		}
 	case q.Action == welcomePath:
 		status, name, page.Error = http.StatusUnauthorized, "welcome", p.say(r, "welcome.refused", d.Attempt)
@@ -133,7 +170,7 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, back, http.StatusSeeOther)
 		return
 	}
-	p.show(w, r, http.StatusOK, "sign-in", view{Data: question{Action: Base + "/sign-in", Back: back}})
+	p.show(w, r, http.StatusOK, "sign-in", view{Data: p.withPasskeys(r, question{Action: Base + "/sign-in", Back: back})})
 }
 
 // signIn takes one step of signing in.
@@ -172,7 +209,7 @@ func (p *Portal) confirmPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
-		Data: question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.URL.Query().Get("back"))}})
+		Data: p.withPasskeys(r, question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.URL.Query().Get("back"))})})
 }
 
 func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {

@@ -120,6 +120,16 @@ func (r Record) Miss(now time.Time, second Limits) Record {
 	return n
 }
 
+// Spend returns r with a challenge spent that belongs to no sign-in.
+func (r Record) Spend(nonce Nonce, now time.Time) Record {
+	n := r.Clone()
+	n.sweep(now)
+	if !n.Spent(nonce.ID) {
+		n.Nonces = append(n.Nonces, nonce)
+	}
+	return n
+}
+
 // Merge returns the record after a ledger entry that it may or may not hold already, and
 // whether that changed it. A leg that it holds changes nothing, so merging twice is merging once:
 // floors take the higher, spent codes and nonces are united, failures that have not

@@ -279,6 +279,9 @@ func (s *Store) window(e mfa.Settled, creds []mfa.Credential) time.Duration {
 			drift := max(e.Floor.Drift, -e.Floor.Drift, e.Before.Drift, -e.Before.Drift)
 			return time.Duration(2*(s.Settings().Skew+drift+1)*c.Period) * time.Second
 		}
+		if c.ID == e.Credential && c.Method == mfa.MethodPasskey {
+			return s.Settings().Handle.Duration() // an answer is one to a challenge
+		}
 	}
 	return 0
 }
