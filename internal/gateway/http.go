@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"countersign/internal/internet"
 	"countersign/internal/mfa"
 	"countersign/internal/provider"
 )
@@ -46,28 +47,12 @@ var errPrivate = errors.New("this is a private address, which private_addresses 
 
 // publicOnly refuses to connect to an address that is not of the public Internet. It sees the
 // address that is really used, after the name was looked up.
-func publicOnly(_, address string, _ syscall.RawConn) error {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
+func publicOnly(network, address string, c syscall.RawConn) error {
+	err := internet.Only(network, address, c)
+	if errors.Is(err, internet.ErrPrivate) {
+		return fmt.Errorf("%w: %s: %w", mfa.GatewayRefused, address, errPrivate)
 	}
-	if !public(a.Addr().Unmap()) {
-		return fmt.Errorf("%w: %s: %w", mfa.GatewayRefused, a.Addr(), errPrivate)
-	}
-	return nil
-}
-
-// notPublic are ranges besides those that netip knows (RFC 6890).
-var notPublic = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16")}
-
-func public(a netip.Addr) bool {
-	for _, p := range notPublic {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return a.IsGlobalUnicast() && !a.IsPrivate()
+	return err
 }
 
 func (w web) send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error) {
@@ -112,5 +97,5 @@ func hostURL(address string) string {
 // private reports whether s is an address, and none of the public Internet.
 func private(s string) bool {
 	a, err := netip.ParseAddr(s)
-	return err == nil && !public(a.Unmap())
+	return err == nil && !internet.Public(a)
 }
