@@ -95,7 +95,7 @@ func (b *tab) crawl(base, from string, each func(path string)) {
 // choose has the pages in another language from here on.
 func (b *tab) choose(language string) {
 	b.t.Helper()
-	b.do("choose "+language, chromedp.Evaluate[chromedp.Void](`document.querySelector('form[action="/language"] [value=`+language+`]').click()`))
+	b.do("choose "+language, chromedp.Evaluate[chromedp.Void](`document.querySelector('form[action$="/language"] [value=`+language+`]').click()`))
 	await(b.t, "the page in "+language, func() bool { return b.eval("document.documentElement.lang") == language })
 }
 
@@ -149,23 +149,26 @@ func (b *tab) announces(base string) {
 	})
 }
 
+// fit checks the page that is open in all its looks.
+func (b *tab) fit(path string) {
+	b.t.Helper()
+	rules := everyRule
+	b.looks(func(look string) {
+		b.axe(path+", "+look, rules)
+		rules = lookRules
+		if wide := b.eval("document.documentElement.scrollWidth > document.documentElement.clientWidth"); wide != "false" {
+			b.t.Errorf("%s, %s: it has to be scrolled sideways", path, look)
+		}
+	})
+}
+
 // Every page is fit for those who cannot see it, or not well, or use no mouse: no rule of
 // WCAG 2.2 AA that a program can check is broken.
 func TestAccessible(t *testing.T) {
 	t.Parallel()
 	b := newTab(t)
 	s := newServer(t)
-	base := "https://" + s.https
-	check := func(path string) {
-		rules := everyRule
-		b.looks(func(look string) {
-			b.axe(path+", "+look, rules)
-			rules = lookRules
-			if wide := b.eval("document.documentElement.scrollWidth > document.documentElement.clientWidth"); wide != "false" {
-				t.Errorf("%s, %s: it has to be scrolled sideways", path, look)
-			}
-		})
-	}
+	base, check := "https://"+s.https, b.fit
 	await(t, "the link for the first administrator", func() bool { return setupURL.MatchString(s.log.String()) })
 	link := setupURL.FindString(s.log.String())
 	b.open(base + "/sign-in")

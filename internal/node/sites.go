@@ -12,6 +12,7 @@ import (
 	"countersign/internal/adminapi"
 	"countersign/internal/config"
 	"countersign/internal/portal"
+	"countersign/internal/portal/authenticator"
 	"countersign/internal/web"
 )
 
@@ -142,6 +143,7 @@ func (s *server) spread(api, browse, console, own http.Handler) map[string]http.
 		}
 		mux.Handle(portal.Base+"/", own)
 		mux.Handle(portal.Base, own)
+		mux.Handle(authenticator.Base, own)
 	}
 	users.Handle("GET /{$}", http.RedirectHandler(portal.Base+"/", http.StatusSeeOther))
 	users.Handle("/", own) // says that there is no such page

@@ -15,6 +15,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
+	"countersign/internal/portal/authenticator"
 	"countersign/internal/session"
 	"countersign/internal/web"
 )
@@ -52,7 +53,12 @@ func New(p Portal) (*Portal, error) {
 		return nil, err
 	}
 	p.strangers = &web.Limits{}
+	app, err := authenticator.New(p.GroupName)
+	if err != nil {
+		return nil, err
+	}
 	d, mux := &p, http.NewServeMux()
+	app.Routes(mux)
 	mux.Handle("GET "+Base+"/assets/{file}", d.assets)
 	mux.Handle("GET "+Base+"/{$}", d.visited(route{do: homePage}))
 	mux.Handle("GET "+Base, http.RedirectHandler(home, http.StatusSeeOther))

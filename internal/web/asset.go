@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"io/fs"
 	"mime"
 	"net/http"
 	"path"
@@ -21,16 +22,26 @@ type Assets struct {
 }
 
 // LoadAssets returns the files as they are served under a path that ends with a slash: "/assets/".
-func LoadAssets(under string) (Assets, error) {
+// They are those that all sets of pages share, and those in the folder asset of a set's own.
+func LoadAssets(under string, own ...fs.FS) (Assets, error) {
 	a := Assets{map[string]string{}, map[string][]byte{}}
-	entries, err := assetFiles.ReadDir("asset")
+	for _, files := range append([]fs.FS{assetFiles}, own...) {
+		if err := a.load(under, files); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+func (a Assets) load(under string, files fs.FS) error {
+	entries, err := fs.ReadDir(files, "asset")
 	if err != nil {
-		return a, err
+		return err
 	}
 	for _, e := range entries {
-		b, err := assetFiles.ReadFile("asset/" + e.Name())
+		b, err := fs.ReadFile(files, "asset/"+e.Name())
 		if err != nil {
-			return a, err
+			return err
 		}
 		sum := sha256.Sum256(b)
 		kind := path.Ext(e.Name())
@@ -38,7 +49,7 @@ func LoadAssets(under string) (Assets, error) {
 		a.Names[e.Name()] = under + served
 		a.files[served] = b
 	}
-	return a, nil
+	return nil
 }
 
 // ServeHTTP serves one file by the name that holds its digest, which the route calls {file}.

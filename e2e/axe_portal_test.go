@@ -1,0 +1,36 @@
+package e2e_test
+
+import "testing"
+
+// The same of every page of the user portal, and of the app that it leads to.
+func TestPortalAccessible(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	s := newServer(t)
+	const password = "adas password"
+	s.cliIn(password, "user", "add", "ada", "--name", "Ada Lovelace", "--email", "ada@corp.example", "--password-stdin")
+	var invitation struct{ Link string }
+	s.json(&invitation, "user", "invite", "ada")
+	base := "https://" + s.https
+	b.open(invitation.Link)
+	b.choose("de") // longer words
+	b.open(invitation.Link)
+	b.fit("/portal/welcome")
+	b.fill("/portal/welcome", "login", "ada", "password", password)
+	b.fill("/portal/token", "label", "Telefon")
+	b.fit("/portal/token, the key")
+	b.fill("/portal/token/prove", "code", b.device().now())
+	b.crawl(base, "/portal/", func(path string) {
+		b.fit(path)
+		if lang := b.eval("document.documentElement.lang"); lang != "de" {
+			t.Errorf("%s is in %q", path, lang)
+		}
+	})
+	b.open(base + "/portal/recovery")
+	b.fill("/portal/recovery")
+	b.fit("/portal/recovery, the codes")
+	b.open(base + "/portal/nowhere")
+	b.fit("/portal/nowhere")
+	b.fill("/portal/sign-out")
+	b.fit("/portal/sign-in")
+}
