@@ -285,7 +285,9 @@ func TestCoordinatorRestored(t *testing.T) {
 	file := filepath.Join(c.dir, "backup")
 	pass := filepath.Join(c.dir, "pass")
 	c.write(pass, "a long recovery passphrase\n")
-	c.cli("backup", "create", file, "--passphrase-file", pass)
+	if r := c.try("", "backup", "create", file, "--passphrase-file", pass); r.code != 0 || r.stderr != "" {
+		t.Fatalf("backup create: exit %d, %s", r.code, r.stderr)
+	}
 	if out := c.cli("backup", "verify", file, "--passphrase-file", pass); !strings.Contains(out, "countersign-coordinator") {
 		t.Errorf("backup verify says %s", out)
 	}

@@ -25,6 +25,10 @@ type MadeBackup struct {
 	Server string    `json:"server" doc:"that it was made on"`
 }
 
+// CoordinatorGroup is the name that the database of an independent coordinator has, so that
+// it is not taken for a group's. No group may be called so.
+const CoordinatorGroup = "countersign-coordinator"
+
 // VerifiedBackup is what a verified restore has found: a backup was read to its end, a copy
 // restored from it, and everything in that opened.
 type VerifiedBackup struct {

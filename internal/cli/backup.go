@@ -133,8 +133,12 @@ func (v *backupVerify) Run(ctx context.Context, e *env) error {
 }
 
 // noteVerified tells the group, if it can be reached from here, that a backup was restored from
-// and opened. A backup may be verified anywhere, so that it cannot is no failure.
+// and opened. A backup may be verified anywhere, so that it cannot is no failure. An
+// independent coordinator has no page that would show it.
 func (e *env) noteVerified(ctx context.Context, b BackupInfo) {
+	if b.Group == admin.CoordinatorGroup {
+		return
+	}
 	in := admin.VerifiedBackup{Group: b.Group, Server: b.Server, Epoch: b.Epoch, Revision: b.Revision, Created: b.Created, Records: b.Records, Users: b.Users}
 	if err := e.call(ctx, http.MethodPost, "/backups/verified", nil, in, nil); err != nil {
 		e.say("Not noted in the group, which is about its console only: %v", err)

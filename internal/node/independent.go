@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"countersign/internal/admin"
 	"countersign/internal/adminapi"
 	"countersign/internal/cluster"
 	"countersign/internal/coordinator"
@@ -26,9 +27,8 @@ import (
 	"countersign/internal/trail"
 )
 
-// coordinatorGroup is the name that the database of an independent coordinator has, so that
-// it is not taken for a group's. No group may be called so.
-const coordinatorGroup = "countersign-coordinator"
+// coordinatorGroup is no group's name; its database is an independent coordinator's.
+const coordinatorGroup = admin.CoordinatorGroup
 
 const sweepEvery = time.Minute
 
