@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -21,14 +22,16 @@ type AuthenticateRequest struct {
 	Login    string       `json:"login" minLength:"1" maxLength:"253" doc:"as the user typed it"`
 	Password *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"what the application's first factor and passcode say: the password, the password with the code behind it, or the code alone"`
 	Source   string       `json:"source,omitempty" maxLength:"253" doc:"the user's own address, for exempt networks and against guessing; the program vouches for it"`
+	Passkey  bool         `json:"passkey,omitempty" doc:"the program can have a browser use a passkey, on a page that policy passkey_site or passkey_origins names"`
 }
 
 // ChallengeRequest answers a challenge.
 type ChallengeRequest struct {
-	Login  string       `json:"login,omitempty" maxLength:"253" doc:"as in the first leg, for the trail; another user's is refused"`
-	Handle []byte       `json:"handle" doc:"of the challenge"`
-	Answer *secret.Wire `json:"answer" writeOnly:"true" doc:"what the user typed"`
-	Source string       `json:"source,omitempty" maxLength:"253"`
+	Login   string       `json:"login,omitempty" maxLength:"253" doc:"as in the first leg, for the trail; another user's is refused"`
+	Handle  []byte       `json:"handle" doc:"of the challenge"`
+	Answer  *secret.Wire `json:"answer" writeOnly:"true" doc:"what the user typed, or what the browser returned of a passkey (PublicKeyCredential.toJSON) as text"`
+	Source  string       `json:"source,omitempty" maxLength:"253"`
+	Passkey bool         `json:"passkey,omitempty" doc:"as in the first leg: another challenge may ask for a passkey again"`
 }
 
 // Authentication is what became of one leg. Why is in the trail alone, under the attempt's
@@ -39,6 +42,7 @@ type Authentication struct {
 	AttemptID mfa.AttemptID        `json:"attempt_id" doc:"finds it in the trail"`
 	Handle    []byte               `json:"handle,omitempty" doc:"challenge: send it back with the answer"`
 	Expires   *time.Time           `json:"expires,omitempty" doc:"challenge: when the handle dies"`
+	Options   json.RawMessage      `json:"passkey_options,omitempty" doc:"challenge: a passkey is an answer too; for PublicKeyCredential.parseRequestOptionsFromJSON"`
 	Reply     []mfa.ReplyAttribute `json:"reply" doc:"accept: what the application's rules add"`
 }
 
@@ -55,7 +59,7 @@ func (d Desk) Authenticate(ctx context.Context, leg ProgramLeg, r AuthenticateRe
 	if leg.Key != "" { // without it the same request again is another attempt
 		q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, r.Source, string(q.Password.Expose()))
 	}
-	return d.decide(ctx, q)
+	return d.decide(ctx, q, r.Passkey)
 }
 
 // Challenge decides the answer to a challenge. The same answer to the same challenge, sent
@@ -66,7 +70,7 @@ func (d Desk) Challenge(ctx context.Context, leg ProgramLeg, r ChallengeRequest)
 	}
 	q := mfa.Request{Login: r.Login, Handle: r.Handle, Answer: r.Answer.Text, Source: r.Source, Peer: leg.Peer}
 	q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, string(r.Handle), r.Source, string(q.Answer.Expose()))
-	return d.decide(ctx, q)
+	return d.decide(ctx, q, r.Passkey)
 }
 
 // leg names one leg by all that it says: what differs in anything is another leg, and never
@@ -81,7 +85,7 @@ func (s *Service) leg(app mfa.ApplicationID, parts ...string) (id mfa.LegID) {
 	return id
 }
 
-func (d Desk) decide(ctx context.Context, q mfa.Request) (Authentication, error) {
+func (d Desk) decide(ctx context.Context, q mfa.Request, passkey bool) (Authentication, error) {
 	if err := d.may(mfa.MayAuthenticate); err != nil {
 		return Authentication{}, err
 	}
@@ -89,9 +93,12 @@ func (d Desk) decide(ctx context.Context, q mfa.Request) (Authentication, error)
 		return Authentication{}, fmt.Errorf("%s: %w: is the token of no application", d.by.By, mfa.ErrForbidden)
 	}
 	q.Application, q.FrontEnd, q.Caps = d.by.Application, "api", mfa.CanPrompt
+	if passkey {
+		q.Caps |= mfa.CanPasskey
+	}
 	a, err := d.s.Decider.Authenticate(ctx, q)
 	if err != nil { // the engine has logged it; a fault of ours is nobody's reject
 		return Authentication{}, fmt.Errorf("no decision is possible on server %s now: ask again, or another server: %w", d.s.Server, mfa.ErrUnavailable)
 	}
-	return Authentication{Verdict: a.Verdict.String(), Message: a.Message, AttemptID: a.Attempt, Handle: a.Handle, Expires: moment(a.Expires), Reply: list(a.Reply)}, nil
+	return Authentication{Verdict: a.Verdict.String(), Message: a.Message, AttemptID: a.Attempt, Handle: a.Handle, Expires: moment(a.Expires), Options: a.Options, Reply: list(a.Reply)}, nil
 }

@@ -69,6 +69,12 @@ func TestTexts(t *testing.T) {
 	for _, n := range append(numbers(policy.Defaults()), setting{Name: "login_domains"}) {
 		named["setting."+n.Name] = true
 	}
+	for _, name := range []string{"passkey_site", "passkey_origins", "passkey_verification", "passkey_alone", "passkey_models_allow", "passkey_models_deny"} {
+		named["setting."+name] = true
+	}
+	for _, way := range shownPasskeys(policy.Settings{}).Ways {
+		named["verify."+way] = true
+	}
 	for _, p := range mfa.HelpDeskPermissions() {
 		named["permission."+p.String()] = true
 	}

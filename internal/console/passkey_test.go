@@ -151,3 +151,26 @@ func TestFirstAdministratorWithPasskey(t *testing.T) {
 		r.status(r.post(path), http.StatusForbidden)
 	}
 }
+
+func TestPolicyOfPasskeys(t *testing.T) {
+	r := signedInAs(t, mfa.RoleAdministrator)
+	var f form
+	for _, one := range r.get("/policy").forms() {
+		if one.action == "/policy/passkeys" {
+			f = one
+		}
+	}
+	if f.fields.Get("passkey_verification") != "preferred" || len(f.names) != 7 {
+		t.Fatalf("the form is %+v", f)
+	}
+	p := r.post(f.action, f.values("passkey_site", "10.0.0.7")...)
+	if r.status(p, http.StatusUnprocessableEntity); !strings.Contains(p.text(), "an IP address cannot be the site of passkeys") || p.field(t, "passkey_site") != "10.0.0.7" {
+		t.Error(p.text())
+	}
+	f.fields.Set("passkey_alone", "portal, console")
+	r.status(r.post(f.action, f.values("passkey_site", "mfa.corp.example")...), http.StatusSeeOther)
+	if s := r.db.Settings(); s.PasskeySite != "mfa.corp.example" || len(s.PasskeyAlone) != 2 || s.Tries != 5 {
+		t.Errorf("settings %+v", s)
+	}
+	r.status(r.post(f.action, f.values("passkey_site", "other.corp.example")...), http.StatusConflict)
+}

@@ -51,10 +51,11 @@ type policyForm struct {
 	Domains  string // CORP=corp.example, LAB=lab.example
 	Tag      string
 	Warnings []string
+	Passkeys passkeyForm
 }
 
 func shownPolicy(p admin.Policy) policyForm {
-	f := policyForm{Numbers: numbers(p.Settings), Tag: p.ETag(), Warnings: p.Warnings}
+	f := policyForm{Numbers: numbers(p.Settings), Tag: p.ETag(), Warnings: p.Warnings, Passkeys: shownPasskeys(p.Settings)}
 	var domains []string
 	for _, d := range p.Domains {
 		domains = append(domains, d.NetBIOS+"="+d.UPN)

@@ -21,6 +21,7 @@ func (c *Console) settingsRoutes() []route {
 
 		{"GET /policy", see, false, policyPage},
 		{"POST /policy/edit", change, true, editPolicy},
+		{"POST /policy/passkeys", change, true, editPasskeys},
 
 		{"GET /directories", see, false, directoriesPage},
 		{"GET /new-directory", change, false, newDirectoryPage},
