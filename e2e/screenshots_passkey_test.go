@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
 
@@ -29,7 +30,7 @@ func TestScreenshotsPasskey(t *testing.T) {
 	s.cli("administrator", "add", "ada", "--role", "owner")
 	var invitation struct{ Link string }
 	s.json(&invitation, "user", "invite", "ada")
-	b.passkeys()
+	device := b.passkeys()
 	b.open(strings.Replace(invitation.Link, "https://"+s.https, site, 1))
 	b.fill("/portal/welcome", "login", "ada", "password", password)
 	b.pictures(dir, "passkey-token", site+"/portal/token")
@@ -40,12 +41,22 @@ func TestScreenshotsPasskey(t *testing.T) {
 	b.pictures(dir, "passkey-home", site+"/portal/")
 	b.open(site + "/portal/token")
 	b.fill("/portal/token", "label", "My phone")
-	device := b.device()
-	b.fill("/portal/token/prove", "code", device.now())
+	b.fill("/portal/token/prove", "code", b.device().now())
 	b.fill("/portal/sign-out")
 	b.pictures(dir, "passkey-sign-in", site+"/portal/sign-in")
+	touched := func(is bool) {
+		if _, err := chromedp.Call(b.ctx, webauthn.SetAutomaticPresenceSimulation, webauthn.SetAutomaticPresenceSimulationParams{AuthenticatorID: device, Enabled: is}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	touched(false)
 	b.open(site + "/portal/sign-in")
-	b.eval("navigator.credentials.get = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
+	b.fill("/portal/sign-in", "login", "ada", "password", password)
+	b.pictures(dir, "passkey-challenge", "")
+	b.eval("document.querySelector('main details').open = true")
+	b.pictures(dir, "passkey-other", "")
+	touched(true)
+	b.open(site + "/portal/sign-in")
 	b.do("ask for a passkey alone", chromedp.Evaluate[chromedp.Void](`document.querySelector('[name=discover]').form.querySelector('button').click()`))
 	b.reads("Hello, Ada")
 	b.open(site + "/sign-in")
