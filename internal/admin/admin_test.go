@@ -476,7 +476,7 @@ func TestExplainNamesTheFirstFactor(t *testing.T) {
 		if _, err := r.AddApplication(ctx, "test", admin.ApplicationChange{Name: &first, Kind: ptr("api"), FirstFactor: &first}); err != nil {
 			t.Fatal(err)
 		}
-		x, err := r.Explain(ctx, "alice", first, "")
+		x, err := r.Explain(ctx, "alice", admin.ExplainQuery{Application: first})
 		if err != nil || !strings.Contains(fmt.Sprint(x.Rules), want) {
 			t.Errorf("application with first factor %s: no %s in %v, %v", first, want, x.Rules, err)
 		}
@@ -615,13 +615,13 @@ func TestExplain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	x, err := r.Explain(ctx, "alice", "web", "192.0.2.7")
+	x, err := r.Explain(ctx, "alice", admin.ExplainQuery{Application: "web", Source: "192.0.2.7"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := fmt.Sprint(x.Rules)
-	for _, want := range []string{"totp: serves credential t1", "totp: credential_disabled", "does not allow this method",
-		"192.0.2.7 passes on the first factor", "open: not denied"} {
+	for _, want := range []string{"totp: serves credential t1", "totp: credential_disabled", "this method is not allowed",
+		"passes on the first factor: exempt_network", "open: not denied"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
@@ -629,7 +629,7 @@ func TestExplain(t *testing.T) {
 	if _, err := r.BlockUser(ctx, "test", "alice", admin.BlockRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if x, _ := r.Explain(ctx, "alice", "web", ""); !strings.Contains(fmt.Sprint(x.Rules), "refused: blocked") {
+	if x, _ := r.Explain(ctx, "alice", admin.ExplainQuery{Application: "web"}); !strings.Contains(fmt.Sprint(x.Rules), "refused: blocked") {
 		t.Errorf("blocked user: %v", x.Rules)
 	}
 }

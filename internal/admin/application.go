@@ -161,6 +161,9 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) erro
 	if a.Kind == mfa.KindRADIUS && (len(a.Addresses) == 0 || a.Secret.Empty()) {
 		return invalid("a radius application needs the addresses of its clients and a shared secret")
 	}
+	if err := policy.CheckGroups(s.Settings.Settings().Rules.List(), *a); err != nil {
+		return invalid("%v", err)
+	}
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 const maxRow = 64 << 10
 
 // columns are the columns that an import knows.
-var columns = []string{"login", "name", "email", "phone", "alias", "state", "password", "password_hash",
+var columns = []string{"login", "name", "email", "phone", "alias", "state", "password", "password_hash", "pin",
 	"totp_secret", "hotp_secret", "hotp_counter"}
 
 // rowError is a row that cannot be used; the rows after it can.

@@ -115,7 +115,7 @@ func userFields(c UserChange) (needs mfa.Permissions) {
 		needs mfa.Permission
 	}{
 		{c.Login != nil || c.Aliases != nil || c.Name != nil || c.Email != nil, mfa.MayChangeInfo},
-		{c.Phone != nil, mfa.MayChangePhone}, {c.Language != nil, mfa.MayChangeLanguage}, {c.Password != nil, mfa.MayChangePassword}, {c.State != nil, mfa.MayChangeState},
+		{c.Phone != nil, mfa.MayChangePhone}, {c.Language != nil, mfa.MayChangeLanguage}, {c.PreferredMethod != nil, mfa.MayChangeMode}, {c.Password != nil, mfa.MayChangePassword}, {c.State != nil, mfa.MayChangeState},
 		{c.Tags != nil || c.Directory != nil, mfa.MayChangeScope},
 	} {
 		if f.given {
@@ -126,7 +126,7 @@ func userFields(c UserChange) (needs mfa.Permissions) {
 }
 
 // UserChangers are the permissions of which each lets some fields of a user be changed.
-var UserChangers = []mfa.Permission{mfa.MayChangeInfo, mfa.MayChangePhone, mfa.MayChangeLanguage, mfa.MayChangePassword, mfa.MayChangeState, mfa.MayChangeScope}
+var UserChangers = []mfa.Permission{mfa.MayChangeInfo, mfa.MayChangePhone, mfa.MayChangeLanguage, mfa.MayChangeMode, mfa.MayChangePassword, mfa.MayChangeState, mfa.MayChangeScope}
 
 // AddUser makes a user. Who is limited to some users makes them within that reach, and may
 // set tags and directory for it.
@@ -187,6 +187,28 @@ func (d Desk) SetUser(ctx context.Context, login string, c UserChange) (User, er
 	return changed, err
 }
 
+// PIN tells about a user's PIN.
+func (d Desk) PIN(ctx context.Context, login string) (PINState, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayReadUsers)
+	if err != nil {
+		return PINState{}, err
+	}
+	return d.s.PIN(ctx, string(u.ID))
+}
+
+// SetPIN sets, ages or removes a user's PIN. A new one ends their sessions.
+func (d Desk) SetPIN(ctx context.Context, login string, c PINChange) (PINState, error) {
+	u, err := d.Allowed(ctx, login, mfa.MayChangePassword)
+	if err != nil {
+		return PINState{}, err
+	}
+	v, err := d.s.SetPIN(ctx, d.by.By, string(u.ID), c)
+	if err == nil && c.PIN != nil {
+		_, err = d.s.EndSessions(ctx, d.by.By, string(u.ID), d.by.Session)
+	}
+	return v, err
+}
+
 // BlockUser keeps a user out.
 func (d Desk) BlockUser(ctx context.Context, login string, r BlockRequest) (User, error) {
 	u, err := d.Allowed(ctx, login, mfa.MayBlock)
@@ -239,12 +261,12 @@ func (d Desk) TestSignIn(ctx context.Context, r TestRequest) (TestResult, error)
 }
 
 // Explain tells which rules decide for a user.
-func (d Desk) Explain(ctx context.Context, login, application, source string) (Explanation, error) {
+func (d Desk) Explain(ctx context.Context, login string, q ExplainQuery) (Explanation, error) {
 	u, err := d.Allowed(ctx, login, mfa.MayReadUsers)
 	if err != nil {
 		return Explanation{}, err
 	}
-	return d.s.Explain(ctx, string(u.ID), application, source)
+	return d.s.Explain(ctx, string(u.ID), q)
 }
 
 // Attempts returns one page of attempts: of everybody to auditors, of a user within reach to

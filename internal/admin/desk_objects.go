@@ -95,6 +95,33 @@ func (d Desk) SetPolicy(ctx context.Context, object []byte, ifMatch string) (Pol
 	return allowed(d, mfa.MayChangeSettings, func() (Policy, error) { return d.s.SetPolicy(ctx, d.by.By, object, ifMatch) })
 }
 
+func (d Desk) ListRules(ctx context.Context) (PolicyRuleList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (PolicyRuleList, error) { return d.s.ListRules(ctx) })
+}
+
+func (d Desk) Rule(ctx context.Context, name string) (PolicyRule, error) {
+	return allowed(d, mfa.MayReadSettings, func() (PolicyRule, error) { return d.s.Rule(ctx, name) })
+}
+
+func (d Desk) AddRule(ctx context.Context, c PolicyRuleChange) (PolicyRule, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (PolicyRule, error) { return d.s.AddRule(ctx, d.by.By, c) })
+}
+
+func (d Desk) SetRule(ctx context.Context, name string, c PolicyRuleChange) (PolicyRule, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (PolicyRule, error) { return d.s.SetRule(ctx, d.by.By, name, c) })
+}
+
+func (d Desk) RemoveRule(ctx context.Context, name string) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.RemoveRule(ctx, d.by.By, name)
+}
+
+func (d Desk) MoveRule(ctx context.Context, name string, m PolicyRuleMove) (PolicyRule, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (PolicyRule, error) { return d.s.MoveRule(ctx, d.by.By, name, m) })
+}
+
 func (d Desk) ListKeys(ctx context.Context) (KeyList, error) {
 	return allowed(d, mfa.MayReadSettings, func() (KeyList, error) { return d.s.ListKeys(ctx) })
 }

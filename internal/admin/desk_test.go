@@ -42,7 +42,7 @@ var onUsers = []struct {
 }{
 	{"show", mfa.MayReadUsers, func(ctx context.Context, d admin.Desk, login string) error { _, err := d.User(ctx, login); return err }},
 	{"explain", mfa.MayReadUsers, func(ctx context.Context, d admin.Desk, login string) error {
-		_, err := d.Explain(ctx, login, "vpn", "")
+		_, err := d.Explain(ctx, login, admin.ExplainQuery{Application: "vpn"})
 		return err
 	}},
 	{"attempts", mfa.MayReadUsers, func(ctx context.Context, d admin.Desk, login string) error {

@@ -24,6 +24,7 @@ func etag(view any) string {
 
 // ETag names the state of a user, locks and credentials apart.
 func (u User) ETag() string {
+	u.HasPIN = false
 	u.Blocked, u.HasPassword, u.Credentials, u.Failures, u.LockedUntil, u.FirstFactorFailures, u.FirstFactorLockedUntil = false, false, 0, 0, nil, 0, nil
 	return etag(u)
 }

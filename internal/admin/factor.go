@@ -17,7 +17,7 @@ func Factors() []string {
 
 // serves reports whether a credential is a second factor that can be used now.
 func serves(c mfa.Credential, now time.Time) bool {
-	return c.Method != mfa.MethodPassword && !c.Disabled && (c.Expires.IsZero() || now.Before(c.Expires))
+	return !c.Method.FirstFactor() && !c.Disabled && (c.Expires.IsZero() || now.Before(c.Expires))
 }
 
 // hasFactor reports whether one of the credentials is such a second factor.

@@ -10,6 +10,7 @@ import (
 
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 )
 
@@ -135,11 +136,29 @@ func (im *importer) row(ctx context.Context, at int, row map[string]string) erro
 		}
 		u.Credentials = append(u.Credentials, p)
 	}
+	if row["pin"] != "" {
+		c, err := im.pin(ctx, u.User.ID, secret.FromString(row["pin"]))
+		if err != nil {
+			return err
+		}
+		u.Credentials = append(u.Credentials, c)
+	}
 	im.batch = append(im.batch, importRow{at, u})
 	if len(im.batch) == importBatch {
 		return im.flush(ctx)
 	}
 	return nil
+}
+
+// pin makes the credential of a PIN that was used elsewhere: it has to be changed before it serves
+// anywhere but at the portal.
+func (im *importer) pin(ctx context.Context, user mfa.UserID, p secret.Text) (mfa.Credential, error) {
+	hash, err := im.s.Passwords.Hash(ctx, p)
+	if err != nil {
+		return mfa.Credential{}, fmt.Errorf("pin: %w", err)
+	}
+	now := im.s.Now()
+	return mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: user, Method: mfa.MethodPIN, Secret: hash, Digits: p.Len(), MustChange: true, Created: now, Confirmed: now, By: im.by}, nil
 }
 
 // flush writes the batch.
@@ -196,6 +215,13 @@ func (im *importer) parse(row map[string]string) (mfa.NewUser, error) {
 		c.Password = secret.NewWire(p)
 	}
 	s := im.s
+	if p := row["pin"]; p != "" {
+		set := s.Settings.Settings()
+		set.PINWeak = true // it was taken elsewhere, and has to be changed
+		if err := policy.CheckPIN(secret.FromString(p), set); err != nil {
+			return mfa.NewUser{}, fmt.Errorf("pin: %w", err)
+		}
+	}
 	u := mfa.User{ID: mfa.UserID(mfa.NewID(nil)), State: mfa.StateProtected, Created: s.Now(), Changed: s.Now()}
 	if err := s.applyUser(&u, c); err != nil {
 		return mfa.NewUser{}, err

@@ -100,53 +100,21 @@ func (o Own) Attempts(ctx context.Context, limit int) (list []Attempt, all bool,
 	return found.Attempts, len(found.Silent) == 0, err
 }
 
-// Disowned is what was done about a sign-in that was not the user's.
-type Disowned struct {
-	Until    time.Time // the user is kept out until then; zero: until that is lifted
-	Sessions int       // ended
-}
-
 const (
 	disownedFor  = 31 * 24 * time.Hour // how old a sign-in may be
 	disownedPage = 200
 	maxDisowned  = 2000 // sign-ins that are looked through
 )
 
-// Disown is what users do about a sign-in of theirs, by its id, that was not them: they are
-// kept out for as long as the policy says, and at least until every challenge that is open
-// now is over; their sessions end; whoever is to be told is told. Another user's sign-in is
-// not found.
+// Disown is what users do about a sign-in of theirs, by its id, that was not them. Another
+// user's sign-in is not found.
 func (o Own) Disown(ctx context.Context, id string) (Disowned, error) {
 	attempt, err := o.attempt(ctx, id)
 	if err != nil {
 		return Disowned{}, err
 	}
-	set, now := o.s.Settings.Settings(), o.s.Now()
-	why := "the user says that sign-in " + attempt.ID.String() + " was not theirs"
-	block := mfa.Block{Reason: why, By: o.by.By, Since: now, Until: now.Add(max(set.FraudBlock.Duration(), set.Handle.Duration()))}
-	var out Disowned
-	u, err := o.s.editUser(ctx, o.by.By, "user block", o.id(), anybody, func(u *mfa.User) string {
-		was := blocked(u.Block)
-		if !u.BlockedAt(now) || block.Stricter(u.Block) {
-			u.Block = &block
-		}
-		out.Until = u.Block.Until
-		return was + " -> " + blocked(u.Block) + ": " + why
-	})
-	if err != nil {
-		return Disowned{}, err
-	}
-	if err := o.s.record(ctx, o.by.By, "sign-in disown", u.Login, fmt.Sprintf("attempt %s at %s on server %s, %s: %s %s, from %s",
-		attempt.ID, attempt.Time.UTC().Format(time.RFC3339), attempt.Server, attempt.Application, attempt.Verdict, attempt.Reason, or(attempt.Source, attempt.Peer))); err != nil {
-		return Disowned{}, err
-	}
-	if o.s.Disowned != nil {
-		o.s.Disowned(attempt)
-	}
-	if out.Sessions, err = o.s.EndSessions(ctx, o.by.By, o.id(), ""); err != nil {
-		return Disowned{}, err
-	}
-	return out, o.tell(ctx, attempt)
+	return o.s.reportFraud(ctx, o.by.By, mfa.Fraud{User: o.by.User, Attempt: attempt.ID, Channel: mfa.FraudPortal, Time: attempt.Time, Server: attempt.Server,
+		Application: attempt.Application, Source: or(attempt.Source, attempt.Peer), Verdict: attempt.Verdict.String(), Reason: attempt.Reason.String()})
 }
 
 // attempt finds a sign-in of the user's.
@@ -172,28 +140,6 @@ func (o Own) attempt(ctx context.Context, id string) (mfa.Attempt, error) {
 		}
 	}
 	return mfa.Attempt{}, none
-}
-
-// tell leaves notices for the user, by whatever channel they have, and for the administrators
-// who want them of this user. Without a master there are none: the trail and the alarm have
-// it.
-func (o Own) tell(ctx context.Context, a mfa.Attempt) error {
-	u, err := o.s.Resolve(ctx, o.id())
-	if err != nil {
-		return err
-	}
-	to := []mfa.UserID{u.ID}
-	for _, admin := range o.s.Administrators.Administrators() {
-		if c := admin.Caller(""); c.Can(mfa.MayReceiveNotices) && c.Reach.Includes(u) && admin.User != u.ID {
-			to = append(to, admin.User)
-		}
-	}
-	for _, id := range to {
-		if err := o.s.notice(ctx, id, fmt.Sprintf("user %s says that sign-in %s was not theirs, and is kept out", u.ID, a.ID), o.by.By); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // notice leaves a notice for a user; not without a master.

@@ -52,8 +52,8 @@ func TestDisown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var alarm mfa.Attempt
-	r.Disowned = func(a mfa.Attempt) { alarm = a }
+	var alarm mfa.Fraud
+	r.Fraud = func(f mfa.Fraud) { alarm = f }
 	did, err := alice.Disown(t.Context(), attempt.String())
 	if err != nil || !did.Until.Equal(noon.Add(24*time.Hour)) || did.Sessions != 2 {
 		t.Fatalf("%+v, %v", did, err)
@@ -64,7 +64,7 @@ func TestDisown(t *testing.T) {
 	if spared, ended := e.ended[user]; !ended || spared != "" {
 		t.Errorf("sessions: %v", e.ended)
 	}
-	if alarm.ID != attempt {
+	if alarm.Attempt != attempt || !alarm.Blocked || alarm.Channel != mfa.FraudPortal {
 		t.Errorf("alarm about %+v", alarm)
 	}
 	if n.to[user] == "" || n.to[help.ID] == "" || n.to[auditor.ID] != "" || strings.Contains(n.to[help.ID], "alice") {
@@ -72,7 +72,7 @@ func TestDisown(t *testing.T) {
 	}
 	found := false
 	for _, a := range r.trail.Recorded() {
-		found = found || a.By == "alice (portal)" && a.Verb == "sign-in disown" && a.Object == "alice" && strings.Contains(a.Detail, attempt.String()) && strings.Contains(a.Detail, "203.0.113.7")
+		found = found || a.By == "alice (portal)" && a.Verb == mfa.VerbFraud && a.Fraud != nil && a.Fraud.Attempt == attempt && a.Fraud.Blocked && a.Object == "alice" && strings.Contains(a.Detail, attempt.String()) && strings.Contains(a.Detail, "203.0.113.7")
 	}
 	if !found {
 		t.Errorf("recorded %+v", r.trail.Recorded())

@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/mfa"
 	"countersign/internal/parking"
+	"countersign/internal/policy"
 )
 
 // Parked is what servers have brought back from epochs that ended while they were away.
@@ -185,7 +186,10 @@ func (s *Service) parkedView(o parking.Object) any {
 	case o.Administrator != nil:
 		return administrator(*o.Administrator, "")
 	case o.Settings != nil:
-		return *o.Settings
+		return struct {
+			policy.Settings
+			Rules []policy.Rule `json:"rules"`
+		}{*o.Settings, list(o.Settings.Rules.List())}
 	case o.Server != nil:
 		return struct {
 			Name string `json:"name"`

@@ -13,7 +13,6 @@ import (
 
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
-	"countersign/internal/settlement"
 )
 
 // Policy returns the group's defaults.
@@ -64,11 +63,19 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 	return s.Policy(ctx)
 }
 
-// Explain tells which rules would decide if the user signed in at the application now,
-// as far as that can be known before a password is seen. Nothing is settled. source may
-// be empty.
-func (s *Service) Explain(ctx context.Context, typed, application, source string) (Explanation, error) {
-	app, err := s.Applications.ApplicationByName(application)
+// ExplainQuery says what is to be explained.
+type ExplainQuery struct {
+	Application string
+	Source      string    // address that the user comes from; "": not told
+	At          time.Time // zero: now
+	Groups      []string  // directory groups that are supposed; nil: not known before the password is checked
+}
+
+// Explain tells which rules would decide if the user signed in at the application now, or at
+// another time, as far as that can be known before a password is seen. It asks what sign-ins
+// ask; nothing is settled, counted or sent.
+func (s *Service) Explain(ctx context.Context, typed string, q ExplainQuery) (Explanation, error) {
+	app, err := s.Applications.ApplicationByName(q.Application)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -76,79 +83,36 @@ func (s *Service) Explain(ctx context.Context, typed, application, source string
 	if err != nil {
 		return Explanation{}, err
 	}
-	return Explanation{Login: a.User.Login, User: a.User.ID, Application: app.Name,
-		Rules: explain(a, app, s.Settings.Settings(), source, s.Now())}, nil
-}
-
-func explain(a settlement.Account, app mfa.Application, p policy.Settings, source string, now time.Time) []Rule {
-	var rules []Rule
-	add := func(rule, from, format string, args ...any) {
-		rules = append(rules, Rule{Rule: rule, Result: fmt.Sprintf(format, args...), From: from})
+	set := s.Settings.Settings()
+	if err := set.Rules.Err(); err != nil {
+		return Explanation{}, fmt.Errorf("the policy rules cannot be read, and nobody is let in: %w", err)
 	}
-	here := "application " + app.Name
-	if app.Disabled {
-		add("application", here, "refused: %s", mfa.ApplicationDisabled)
+	situation := policy.Situation{Application: app, User: a.User, Source: policy.SourceOf(q.Source), Now: s.Now()}
+	if !q.At.IsZero() {
+		situation.Now = q.At
 	}
-	add("user state", "user", "%s", a.User.State)
-	firstFactor := app.FirstFactor != mfa.FirstFactorNone
-	if why := policy.Gate(a.User, a.Record, firstFactor, now); why != mfa.ReasonNone {
-		add("gate", "user", "refused: %s", why)
-	} else {
-		add("gate", "user", "open: not denied, not blocked, not locked")
+	if q.Groups != nil {
+		situation.Groups, situation.GroupsKnown = set.Rules.Digests(nil, q.Groups), true
 	}
+	if s.Country != nil && situation.Source.IsValid() {
+		situation.Country = s.Country(situation.Source)
+	}
+	lines, f := set.Rules.Explain(&situation, a, set, func(mfa.MethodID) bool { return true })
+	out := Explanation{Login: a.User.Login, User: a.User.ID, Application: app.Name, At: situation.Now.UTC(), Source: q.Source, Country: situation.Country,
+		Groups: q.Groups, Methods: []string{}, Rules: make([]Rule, len(lines))}
 	switch {
-	case !firstFactor:
-		add("first factor", here, "none: the client has checked the password")
-	case app.FirstFactor != mfa.FirstFactorLocal && a.User.Directory != "":
-		add("first factor", "user", "%s", a.User.Directory)
+	case f.Refuse != mfa.ReasonNone:
+		out.Outcome, out.Reason = "refuse", f.Refuse.String()
+	case f.Pass != mfa.ReasonNone:
+		out.Outcome, out.Reason = "pass", f.Pass.String()
 	default:
-		add("first factor", here, "%s", app.FirstFactor)
-	}
-	if source != "" && policy.ExemptSource(app, source) {
-		add("exempt network", here, "%s passes on the first factor", source)
-	}
-	if a.User.State == mfa.StateExempt {
-		add("second factor", "user", "none: the user is exempt")
-	} else {
-		explainSecond(a, app, now, add)
-	}
-	add("passcode", here, "%s", or(app.Passcode, mfa.PasscodePrompt))
-	add("lock", "policy tries, lock_seconds", "after %d wrong codes for %s; %d so far", p.Tries, p.Lock.Duration(), a.Record.Fails.N)
-	add("first factor lock", "policy first_factor_tries, first_factor_lock_seconds", "after %d wrong passwords for %s; %d so far",
-		p.FirstTries, p.FirstLock.Duration(), a.Record.First.N)
-	degraded := "refused"
-	if app.DegradedAllow {
-		degraded = "allowed"
-	}
-	add("without a master", here, "%s", degraded)
-	return rules
-}
-
-// explainSecond adds which credentials serve, and why the others do not.
-func explainSecond(a settlement.Account, app mfa.Application, now time.Time, add func(rule, from, format string, args ...any)) {
-	allowed := "every method"
-	if len(app.Methods) > 0 {
-		allowed = strings.Join(texts(app.Methods), ", ")
-	}
-	add("methods", "application "+app.Name, "%s", allowed)
-	usable := 0
-	for _, c := range a.Credentials {
-		if c.Method == mfa.MethodPassword {
-			continue
-		}
-		name := strings.TrimSpace(string(c.Method) + " " + c.Label)
-		if _, why := policy.Usable(app, []mfa.Credential{c}, now); why == mfa.ReasonNone {
-			usable++
-			add("second factor", "credential "+string(c.ID), "%s: serves", name)
-		} else {
-			if len(app.Methods) > 0 && !slices.Contains(app.Methods, c.Method) {
-				add("second factor", "application "+app.Name, "%s: the application does not allow this method", name)
-				continue
-			}
-			add("second factor", "credential "+string(c.ID), "%s: %s", name, why)
+		out.Outcome = "ask"
+		for _, c := range f.Ask {
+			out.Methods = append(out.Methods, string(c.Method))
 		}
 	}
-	if usable == 0 {
-		add("second factor", "user", "refused: %s", mfa.NoCredential)
+	for i, l := range lines {
+		out.Rules[i] = Rule(l)
 	}
+	return out, nil
 }

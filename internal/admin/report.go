@@ -18,13 +18,14 @@ const (
 	ReportBypassed       = "bypassed"
 	ReportBlocked        = "blocked"
 	ReportLocked         = "locked"
+	ReportFrauds         = "fraud"
 	ReportEnrolment      = "enrolment"
 	ReportBlastRADIUS    = "blastradius"
 )
 
 // Reports returns the names of all.
 func Reports() []string {
-	return []string{ReportSignIns, ReportNoSecondFactor, ReportBypassed, ReportBlocked, ReportLocked, ReportEnrolment, ReportBlastRADIUS}
+	return []string{ReportSignIns, ReportNoSecondFactor, ReportBypassed, ReportBlocked, ReportLocked, ReportFrauds, ReportEnrolment, ReportBlastRADIUS}
 }
 
 // Figures are a report: they answer one question about the group. What is about attempts counts those that all
@@ -44,6 +45,7 @@ type Figures struct {
 	Now      []ReportUser   `json:"now,omitempty" doc:"users who are blocked, or locked, at this moment; at most 1000"`
 	Total    int            `json:"now_total,omitempty" doc:"how many these are in all"`
 	Coverage *Coverage      `json:"coverage,omitempty"`
+	Frauds   []mfa.Fraud    `json:"frauds,omitempty" doc:"sign-ins of which their users said that they were not theirs, newest first; at most 1000"`
 	Clients  []BlastClient  `json:"clients,omitempty"`
 	Silent   []SilentServer `json:"silent_servers" doc:"servers that did not answer for their trail: what they decided is missing"`
 }
@@ -100,6 +102,7 @@ var reportAbout = map[string]*about{
 	ReportBypassed:       {reasons: []mfa.Reason{mfa.ExemptNetwork}, method: string(mfa.MethodTAP)},
 	ReportBlocked:        {reasons: []mfa.Reason{mfa.Blocked, mfa.Denied}},
 	ReportLocked:         {reasons: []mfa.Reason{mfa.Locked, mfa.FirstFactorLocked, mfa.AccountLockedInDirectory, mfa.SourceThrottled, mfa.TooManyAttempts}},
+	ReportFrauds:         {reasons: []mfa.Reason{mfa.FraudReported}},
 }
 
 func (a *about) includes(c TallyCount) bool {
@@ -139,6 +142,9 @@ func (s *Service) Report(ctx context.Context, name string, q ReportQuery, reach 
 	}
 	if err := s.concerned(ctx, &out, PeopleQuery{Reasons: a.reasons, Method: a.method, Application: q.Application, Since: edges[0], Until: edges[len(edges)-1]}); err != nil {
 		return out, err
+	}
+	if name == ReportFrauds {
+		return out, s.frauds(ctx, &out, q.Application)
 	}
 	return out, s.affected(ctx, &out, reach)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type Service struct {
 	Parked         Parked
 	Tests          DirectoryTester
 	Passwords      Passwords
+	PINs           PINs
 	Engine         mfa.Authenticator // for tests of an administrator
 	Decider        mfa.Authenticator // for programs, as for every front-end
 	Digests        Digests
@@ -45,9 +47,10 @@ type Service struct {
 	Sealed   Sealed        // where the link for the first administrator is kept
 	Web      func() string // base URL of this server's pages; "": it serves none
 
-	Portal   func() string     // base URL of the portal's pages; "": this server serves none
-	Notices  Notices           // may be nil
-	Disowned func(mfa.Attempt) // called with a sign-in of which the user says that it was not theirs; may be nil
+	Portal  func() string           // base URL of the portal's pages; "": this server serves none
+	Notices Notices                 // may be nil
+	Country func(netip.Addr) string // where an address is, in two letters; "": not known; nil: of none
+	Fraud   func(mfa.Fraud)         // called with a sign-in of which the user says that it was not theirs; may be nil
 
 	requests requestCounts
 

@@ -44,6 +44,17 @@ func (r Figures) Tables(zone *time.Location) (all []Table) {
 		}
 		all = append(all, t)
 	}
+	if r.Name == ReportFrauds {
+		t := Table{"reported", []string{"said", "login", "channel", "application", "source", "last", "verdict", "until", "attempt"}, [][]string{}}
+		for _, f := range r.Frauds {
+			until := at(&f.Until)
+			if f.Blocked && f.Until.IsZero() {
+				until = "until lifted"
+			}
+			t.Rows = append(t.Rows, []string{at(&f.Said), f.Login, f.Channel, f.Application, f.Source, at(&f.Time), f.Verdict, until, f.Attempt.String()})
+		}
+		all = append(all, t)
+	}
 	if r.Name != ReportSignIns {
 		t := Table{"people", []string{"login", "application", "reason", "method", "count", "last"}, [][]string{}}
 		for _, p := range r.People {

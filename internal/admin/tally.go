@@ -49,4 +49,4 @@ func boolCompare(a, b bool) int {
 }
 
 // withoutSecond are the reasons for which somebody passes without a second factor.
-var withoutSecond = []mfa.Reason{mfa.ExemptUser, mfa.ExemptNetwork, mfa.UnknownUserPassed, mfa.FirstFactorOnly}
+var withoutSecond = []mfa.Reason{mfa.ExemptUser, mfa.ExemptNetwork, mfa.UnknownUserPassed, mfa.FirstFactorOnly, mfa.ExemptPolicy, mfa.Remembered}

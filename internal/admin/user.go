@@ -75,9 +75,12 @@ func (s *Service) User(ctx context.Context, typed string) (User, error) {
 	}
 	v, now := s.user(a.User), s.Now()
 	for _, c := range a.Credentials {
-		if c.Method == mfa.MethodPassword {
+		switch c.Method {
+		case mfa.MethodPassword:
 			v.HasPassword = true
-		} else {
+		case mfa.MethodPIN:
+			v.HasPIN = true
+		default:
 			v.Credentials++
 		}
 	}
@@ -96,7 +99,7 @@ func lockedUntil(c settlement.Count, now time.Time) *time.Time {
 // user converts for the API.
 func (s *Service) user(u mfa.User) User {
 	v := User{ID: u.ID, Login: u.Login, Aliases: list(u.Aliases), Name: u.Name, Email: u.Email, Phone: u.Phone,
-		Directory: u.Directory, Tags: list(u.Tags), Language: u.Language, State: u.State.String(), Blocked: u.BlockedAt(s.Now()),
+		Directory: u.Directory, Tags: list(u.Tags), Language: u.Language, PreferredMethod: string(u.Preferred), State: u.State.String(), Blocked: u.BlockedAt(s.Now()),
 		Created: u.Created, Changed: u.Changed}
 	if u.Block != nil {
 		v.Block = &Block{Until: moment(u.Block.Until), Reason: u.Block.Reason, By: u.Block.By, Since: u.Block.Since}
@@ -208,6 +211,7 @@ func (s *Service) applyUser(u *mfa.User, c UserChange) error {
 	set(&bad, "directory", &u.Directory, c.Directory, s.parseDirectory)
 	set(&bad, "tags", &u.Tags, c.Tags, each(64, objectName))
 	set(&bad, "language", &u.Language, c.Language, parseLanguage)
+	set(&bad, "preferred_method", &u.Preferred, c.PreferredMethod, oneOf(append([]mfa.MethodID{""}, methods...)...))
 	set(&bad, "state", &u.State, c.State, parseState)
 	if c.Password != nil && c.Password.Len() > maxPassword {
 		bad = invalid("password: longer than %d bytes, which RADIUS cannot carry", maxPassword)

@@ -20,13 +20,16 @@ type User struct {
 	Directory string     `json:"directory"`
 	Tags      []string   `json:"tags"`
 	Language  string     `json:"language" doc:"of pages and messages; empty: as the browser asks"`
-	State     string     `json:"state" enum:"protected,exempt,denied"`
-	Blocked   bool       `json:"blocked"`
-	Block     *Block     `json:"block,omitempty"`
-	Created   time.Time  `json:"created"`
-	Changed   time.Time  `json:"changed"`
+	// PreferredMethod is asked for first where policy leaves the choice.
+	PreferredMethod string    `json:"preferred_method" doc:"asked for first where policy leaves the choice"`
+	State           string    `json:"state" enum:"protected,exempt,denied"`
+	Blocked         bool      `json:"blocked"`
+	Block           *Block    `json:"block,omitempty"`
+	Created         time.Time `json:"created"`
+	Changed         time.Time `json:"changed"`
 
 	HasPassword            bool       `json:"has_password,omitempty"`
+	HasPIN                 bool       `json:"has_pin,omitempty"`
 	Credentials            int        `json:"credentials,omitempty" doc:"second factors, disabled ones included"`
 	Failures               int        `json:"failures,omitempty" doc:"wrong second factors in a row"`
 	LockedUntil            *time.Time `json:"locked_until,omitempty"`
@@ -63,17 +66,18 @@ const MaxPage = 1000
 
 // UserChange makes a user or changes one: what is absent stays as it is.
 type UserChange struct {
-	Login     *string      `json:"login,omitempty" maxLength:"253"`
-	Aliases   *[]string    `json:"aliases,omitempty" maxItems:"32"`
-	Name      *string      `json:"name,omitempty" maxLength:"256"`
-	Email     *string      `json:"email,omitempty" maxLength:"254"`
-	Phone     *string      `json:"phone,omitempty" maxLength:"32" doc:"E.164, +491701234567"`
-	Directory *string      `json:"directory,omitempty" maxLength:"64" doc:"checks the password; empty: as the application says"`
-	Tags      *[]string    `json:"tags,omitempty" maxItems:"64"`
-	Language  *string      `json:"language,omitempty" enum:",en,de" doc:"of pages and messages; empty: as the browser asks"`
-	State     *string      `json:"state,omitempty" enum:"protected,exempt,denied" doc:"a new user is protected unless told otherwise"`
-	Password  *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"local password; empty removes it"`
-	IfMatch   string       `json:"-"` // change: refuse with mfa.ErrChanged what is not as this ETag says
+	Login           *string      `json:"login,omitempty" maxLength:"253"`
+	Aliases         *[]string    `json:"aliases,omitempty" maxItems:"32"`
+	Name            *string      `json:"name,omitempty" maxLength:"256"`
+	Email           *string      `json:"email,omitempty" maxLength:"254"`
+	Phone           *string      `json:"phone,omitempty" maxLength:"32" doc:"E.164, +491701234567"`
+	Directory       *string      `json:"directory,omitempty" maxLength:"64" doc:"checks the password; empty: as the application says"`
+	Tags            *[]string    `json:"tags,omitempty" maxItems:"64"`
+	Language        *string      `json:"language,omitempty" enum:",en,de" doc:"of pages and messages; empty: as the browser asks"`
+	PreferredMethod *string      `json:"preferred_method,omitempty" maxLength:"16" doc:"second factor that is asked for first where policy leaves the choice; empty: none"`
+	State           *string      `json:"state,omitempty" enum:"protected,exempt,denied" doc:"a new user is protected unless told otherwise"`
+	Password        *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"local password; empty removes it"`
+	IfMatch         string       `json:"-"` // change: refuse with mfa.ErrChanged what is not as this ETag says
 }
 
 // BlockRequest blocks a user.

@@ -19,7 +19,14 @@ type Explanation struct {
 	Login       string     `json:"login"`
 	User        mfa.UserID `json:"user"`
 	Application string     `json:"application"`
-	Rules       []Rule     `json:"rules"`
+	At          time.Time  `json:"at" doc:"the time that is looked at"`
+	Source      string     `json:"source,omitempty"`
+	Country     string     `json:"country,omitempty" doc:"of the source, if that is known"`
+	Groups      []string   `json:"groups,omitempty" doc:"directory groups that are supposed"`
+	Outcome     string     `json:"outcome" enum:"refuse,pass,ask" doc:"pass: on the first factor; ask: for a second one"`
+	Reason      string     `json:"reason,omitempty" doc:"refuse, pass: why"`
+	Methods     []string   `json:"methods" doc:"ask: what is asked for, in this order"`
+	Rules       []Rule     `json:"rules" doc:"what says so, line by line"`
 }
 
 // KeyInfo is one key of the group keyset; never the key.

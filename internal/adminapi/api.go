@@ -51,6 +51,8 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 		"may do everything; over https a token is sent as Authorization: Bearer cs_..., and may do what its scopes say.", version, log)
 	api.admin, api.enroll, api.examples = a, e, examples
 	api.users()
+	api.pins()
+	api.callers()
 	api.imports()
 	api.credentials()
 	api.applications()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"countersign/internal/admin"
 )
@@ -102,13 +103,27 @@ func (a *API) group() {
 	route(a, changeSettings, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, d desk, in *change) (admin.Policy, error) {
 		return d.SetPolicy(ctx, in.Body, in.match())
 	})
+	setRule := func(d admin.Desk, ctx context.Context, name string, c admin.PolicyRuleChange, match string) (admin.PolicyRule, error) {
+		c.IfMatch = match
+		return d.SetRule(ctx, name, c)
+	}
+	object(a, "/policy/rules", "policy rule", admin.Desk.ListRules, admin.Desk.Rule, admin.Desk.AddRule, setRule, admin.Desk.RemoveRule)
+	type move struct {
+		Named
+		Body admin.PolicyRuleMove
+	}
+	route(a, changeSettings, http.MethodPost, "/policy/rules/{name}/move", "Put a policy rule elsewhere in the order", func(ctx context.Context, d desk, in *move) (admin.PolicyRule, error) {
+		return d.MoveRule(ctx, in.Name, in.Body)
+	})
 	type explain struct {
-		Login       string `query:"login" required:"true" maxLength:"253"`
-		Application string `query:"application" required:"true" maxLength:"64"`
-		Source      string `query:"source" maxLength:"64"`
+		Login       string    `query:"login" required:"true" maxLength:"253"`
+		Application string    `query:"application" required:"true" maxLength:"64"`
+		Source      string    `query:"source" maxLength:"64" doc:"address that the user comes from"`
+		At          time.Time `query:"at" doc:"another time than now"`
+		Group       []string  `query:"group,explode" maxItems:"64" doc:"directory groups to be supposed"`
 	}
 	route(a, readUsers, http.MethodGet, "/policy/explain", "Tell which rule decides", func(ctx context.Context, d desk, in *explain) (admin.Explanation, error) {
-		return d.Explain(ctx, in.Login, in.Application, in.Source)
+		return d.Explain(ctx, in.Login, admin.ExplainQuery{Application: in.Application, Source: in.Source, At: in.At, Groups: in.Group})
 	})
 	route(a, readSettings, http.MethodGet, "/keys", "Show the keyset", func(ctx context.Context, d desk, _ *none) (admin.KeyList, error) {
 		return d.ListKeys(ctx)

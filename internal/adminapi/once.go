@@ -28,7 +28,7 @@ const (
 var creators = map[string]bool{
 	"POST /users": true, "POST /users/{login}/credentials": true, "POST /applications": true, "POST /directories": true, "POST /administrators": true,
 	"POST /api-tokens": true, "POST /group/activations": true, "POST /console/links": true, "POST /coordinator/activations": true,
-	"POST /gateways": true, "POST /users/{login}/invitation": true,
+	"POST /gateways": true, "POST /policy/rules": true, "POST /users/{login}/invitation": true,
 }
 
 // creator is one of them.

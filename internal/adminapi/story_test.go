@@ -330,7 +330,7 @@ func sound(t *testing.T, raw []byte, tokens bool) {
 // prover sends nothing: each proof is the challenge "sent".
 type prover struct{}
 
-func (prover) SendProof(context.Context, mfa.Credential, time.Duration) (string, error) {
+func (prover) SendProof(context.Context, mfa.Credential, string, time.Duration) (string, error) {
 	return "sent", nil
 }
 

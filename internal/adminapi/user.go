@@ -7,7 +7,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"countersign/internal/admin"
+	"countersign/internal/enroll"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 )
 
 // UserPath names one user by any of their login forms, or by their id.
@@ -63,6 +65,42 @@ func (a *API) users() {
 	})
 	route(a, needs(mfa.MayBlock), http.MethodPost, "/users/{login}/unlock", "Forget a user's failures", func(ctx context.Context, d desk, in *UserPath) (admin.User, error) {
 		return d.UnlockUser(ctx, in.Login)
+	})
+}
+
+// pins registers what is about PINs, and callers registers the verification of who is on the
+// phone.
+func (a *API) pins() {
+	const path = "/users/{login}/pin"
+	route(a, readUsers, http.MethodGet, path, "Tell about a user's PIN", func(ctx context.Context, d desk, in *UserPath) (admin.PINState, error) {
+		return d.PIN(ctx, in.Login)
+	})
+	type set struct {
+		UserPath
+		Body admin.PINChange
+	}
+	route(a, needs(mfa.MayChangePassword), http.MethodPatch, path, "Set a user's PIN, or have it changed", func(ctx context.Context, d desk, in *set) (admin.PINState, error) {
+		return d.SetPIN(ctx, in.Login, in.Body)
+	})
+	route(a, needs(mfa.MayChangePassword), http.MethodDelete, path, "Take a user's PIN away", func(ctx context.Context, d desk, in *UserPath) (admin.PINState, error) {
+		return d.SetPIN(ctx, in.Login, admin.PINChange{PIN: secret.NewWire("")})
+	})
+}
+
+func (a *API) callers() {
+	type ask struct {
+		UserPath
+		Body enroll.CallerRequest
+	}
+	route(a, needs(mfa.MayVerifyCaller), http.MethodPost, "/users/{login}/verify", "Send a code to somebody on the phone", func(ctx context.Context, d desk, in *ask) (enroll.CallerCheck, error) {
+		return d.enroll.VerifyCaller(ctx, in.Login, in.Body)
+	})
+	type answer struct {
+		UserPath
+		Body enroll.CallerAnswer
+	}
+	route(a, needs(mfa.MayVerifyCaller), http.MethodPost, "/users/{login}/verify/answer", "Check what the caller has read out", func(ctx context.Context, d desk, in *answer) (enroll.CallerVerified, error) {
+		return d.enroll.CheckCaller(ctx, in.Login, in.Body)
 	})
 }
 

@@ -23,6 +23,9 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 	if why != mfa.ReasonNone {
 		return mfa.Decision{}, why
 	}
+	if usable, why = e.withPIN(a, a.acct, usable); why != mfa.ReasonNone {
+		return mfa.Decision{}, why
+	}
 	ways, failed := e.ways(a, usable), mfa.ReasonNone
 	for _, c := range ways {
 		d, err := e.ask(ctx, a, c, wrong, usable, len(ways) > 1)
@@ -32,6 +35,9 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 			return d, nil
 		case !errors.As(err, &no):
 			return mfa.Decision{}, fmt.Errorf("method %s: %w", c.Method, err)
+		case no == mfa.FraudReported: // nobody else is to be asked
+			a.method, a.cred = c.Method, c.ID
+			return mfa.Decision{}, no
 		case failed == mfa.ReasonNone:
 			failed, a.method, a.cred = no, c.Method, c.ID
 		}
@@ -44,35 +50,14 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 	return mfa.Decision{}, mfa.PromptImpossible
 }
 
-// ways returns those of usable that can be asked for here, in the order in which they are:
-// one credential for all that need nothing sent, because any of their codes is an answer, and one
-// for all passkeys, which come first unless the application has an order of its own: nothing
-// needs to be sent to who has one. After a challenge its own credential comes first or, if the
-// user wants another way, last.
+// ways returns those of usable that can be asked for here, in the order in which they are (see
+// policy.Ruling.Ways). After a challenge its own credential comes first or, if the user wants
+// another way, last.
 func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
-	var list, recovery []mfa.Credential
-	typed, passkey := false, false
-	for _, c := range usable {
-		m := e.methods[c.Method]
-		switch {
-		case m == nil || !a.Caps.Has(m.Needs()):
-		case policy.OnlyRecovery(a.app, c):
-			recovery = append(recovery, c)
-		case c.Method == mfa.MethodPasskey && passkey:
-		case c.Method == mfa.MethodPasskey && len(a.app.Methods) == 0:
-			passkey = true
-			list = slices.Insert(list, 0, c)
-		case c.Method == mfa.MethodPasskey:
-			passkey = true
-			list = append(list, c)
-		case c.Method.Sends():
-			list = append(list, c)
-		case !typed:
-			typed = true
-			list = append(list, c)
-		}
-	}
-	list = append(list, recovery...)
+	list := a.ruling.Ways(a.app, a.acct.User, usable, func(id mfa.MethodID) bool {
+		m := e.methods[id]
+		return m != nil && a.Caps.Has(m.Needs())
+	})
 	if a.handle == nil {
 		return list
 	}
@@ -100,6 +85,11 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 	if a.handle != nil && a.handle.Credential == c.ID {
 		q.Sent = a.handle.State
 	}
+	if c.Method.Prompts() && (len(q.Sent) == 0 || q.Again) {
+		if err := e.prompt(ctx, a); err != nil {
+			return mfa.Decision{}, err
+		}
+	}
 	step, err := e.methods[c.Method].Begin(ctx, q, c)
 	if err != nil {
 		return mfa.Decision{}, err
@@ -122,7 +112,7 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 	if step.Options == nil {
 		step.Options = e.beside(ctx, a, q)
 	}
-	return mfa.Decision{Verdict: mfa.Challenge, Message: prompt(step.Prompt, c, others), Handle: sealed, Expires: h.Expires, Options: step.Options,
+	return mfa.Decision{Verdict: mfa.Challenge, Message: prompt(step.Prompt, c, others, e.pins(a).wanted(c)), Handle: sealed, Expires: h.Expires, Options: step.Options,
 		Method: c.Method, Others: others}, nil
 }
 
@@ -136,7 +126,10 @@ func (e *Engine) nonce() (uint64, error) {
 }
 
 // prompt adds what may be typed besides a code.
-func prompt(text string, c mfa.Credential, others bool) string {
+func prompt(text string, c mfa.Credential, others, pin bool) string {
+	if pin {
+		text += ", your PIN in front of it"
+	}
 	switch {
 	case c.Method.Sends() && others:
 		return text + " (or type " + wordAgain + " or " + wordOther + ")"
@@ -199,8 +192,8 @@ func (e *Engine) grant(ctx context.Context, a *attempt, w wish) (mfa.Decision, e
 	}
 	asked := a.asked
 	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
-		if bad := policy.Gate(acct.User, acct.Record, false, e.Now()); bad != mfa.ReasonNone {
-			return settlement.Change{}, nil, bad
+		if err := e.gate(a, acct, false); err != nil {
+			return settlement.Change{}, nil, err
 		}
 		if acct.Record.Spent(before.Nonce) {
 			return settlement.Change{}, nil, mfa.ChallengeReplayed

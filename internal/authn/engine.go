@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -35,9 +36,19 @@ type Config struct {
 	// Replicated waits, at most that long and until ctx ends, until another server has on its
 	// disk what this one has settled, and reports whether it has; nil: there is nobody to wait for.
 	Replicated func(ctx context.Context, wait time.Duration) bool
-	Random     io.Reader          // crypto/rand.Reader if nil
-	Observe    func(*mfa.Attempt) // called with each verdict after it is recorded; may be nil
-	Log        *slog.Logger
+	// PIN reports whether pin is the one that hash was made of; nil: who needs one is not let in.
+	PIN func(ctx context.Context, user mfa.UserID, hash, pin secret.Text) (bool, error)
+	// Digest is keyed, under a key that the group shares and never changes; nil: no success is
+	// remembered.
+	Digest func(purpose, value string) [32]byte
+	// Country says where an address is, in two letters, or "" if that is not known; nil: of none.
+	Country func(netip.Addr) string
+	Random  io.Reader          // crypto/rand.Reader if nil
+	Observe func(*mfa.Attempt) // called with each verdict after it is recorded; may be nil
+	// Fraud is called once with each attempt that a method or its user ends with
+	// mfa.FraudReported, after it is recorded and before the answer; may be nil.
+	Fraud func(context.Context, mfa.Fraud) error
+	Log   *slog.Logger
 }
 
 // Engine decides one leg at a time. It is safe for concurrent use.
@@ -79,22 +90,27 @@ type attempt struct {
 	id     mfa.AttemptID
 	begun  time.Time // of the attempt: its first leg
 	set    policy.Settings
-	app    mfa.Application
+	base   mfa.Application // as it is
+	app    mfa.Application // as the rules leave it for this attempt
+	ruling policy.Ruling
 	name   login.Name
 	acct   settlement.Account
 	handle *mfa.Handle // later leg
 	wish   wish        // what was asked for instead of answering
 	asked  uint64      // nonce of the challenge that this leg ends with
 	single bool        // a passkey answers for both factors: nothing else is an answer
-	groups []uint64    // of those that the directory told, the ones that reply rules name
+	groups []uint64    // of those that the directory told, the ones that reply rules and policy rules name
+	known  bool        // groups is what there is to be known
 	local  mfa.CredentialID
-	method mfa.MethodID
-	cred   mfa.CredentialID
-	ledger []mfa.Record
-	alone  bool // settled, or to be settled, by this server alone
-	ours   bool // the group's database has acknowledged a settlement of this leg by this server
-	theirs bool // another server settled this very leg meanwhile, and has its record
-	trace  []string
+	// undecided: whether a code has to come along was not known before the password was checked.
+	undecided bool
+	method    mfa.MethodID
+	cred      mfa.CredentialID
+	ledger    []mfa.Record
+	alone     bool // settled, or to be settled, by this server alone
+	ours      bool // the group's database has acknowledged a settlement of this leg by this server
+	theirs    bool // another server settled this very leg meanwhile, and has its record
+	trace     []string
 }
 
 // note adds a line to the trace that an administrator's test asked for.
@@ -143,6 +159,9 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 			return mfa.Decision{}, err
 		}
 		e.owed.drop(a.Leg)
+		if d.Reason == mfa.FraudReported {
+			e.reportFraud(ctx, a)
+		}
 	}
 	if d.Verdict == mfa.Reject {
 		d.Message = "Sign-in refused. Attempt " + a.id.String()
@@ -184,10 +203,10 @@ func (e *Engine) leg(ctx context.Context, a *attempt) (mfa.Decision, bool, error
 	case err != nil:
 		return mfa.Decision{}, false, err
 	case app.Disabled:
-		a.app = app
+		a.app, a.base = app, app
 		return mfa.Decision{}, false, mfa.ApplicationDisabled
 	}
-	a.app = app
+	a.app, a.base = app, app
 	a.note("application %s, first factor %s, passcode %s", app.Name, app.FirstFactor, app.Passcode)
 	if a.Refuse != mfa.ReasonNone {
 		return mfa.Decision{}, false, a.Refuse

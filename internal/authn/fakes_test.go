@@ -3,6 +3,7 @@ package authn_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,25 @@ type memStore struct {
 	contact func() (last time.Time, now bool) // nil: always
 	behind  bool
 	local   []mfa.Settled
+
+	taken map[string]int // of quotas
+}
+
+func (s *memStore) Take(_ context.Context, quotas ...mfa.Quota) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range quotas {
+		if s.taken[q.Name]+q.N > q.Most {
+			return q.Full
+		}
+	}
+	if s.taken == nil {
+		s.taken = map[string]int{}
+	}
+	for _, q := range quotas {
+		s.taken[q.Name] += q.N
+	}
+	return nil
 }
 
 func (s *memStore) Application(id mfa.ApplicationID) (mfa.Application, error) {
@@ -394,8 +414,10 @@ func (g *rig) engineWith(replicated func(context.Context, time.Duration) bool) *
 func (g *rig) config(observe func(*mfa.Attempt)) authn.Config {
 	return authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: append([]authn.Method{g.method}, g.more...), Trail: g.trail,
 		Handles: challenge.Sealer{Keys: groupKey{}}, Settings: func() policy.Settings { return g.settings },
-		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Observe: observe, Log: slog.New(slog.DiscardHandler)}
+		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Digest: digest, Observe: observe, Log: slog.New(slog.DiscardHandler)}
 }
+
+func digest(purpose, value string) [32]byte { return sha256.Sum256([]byte(purpose + value)) }
 
 func firstLeg(app mfa.ApplicationID, login, password string) mfa.Request {
 	return mfa.Request{Application: app, FrontEnd: "radius", Login: login, Password: secret.FromString(password), Caps: mfa.CanPrompt}

@@ -39,8 +39,8 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return e.again(ctx, a, l)
 	}
 	hasFirst := a.app.FirstFactor != mfa.FirstFactorNone
-	if why := policy.Gate(a.acct.User, a.acct.Record, hasFirst, e.Now()); why != mfa.ReasonNone {
-		return mfa.Decision{}, false, why
+	if err := e.gate(a, a.acct, hasFirst); err != nil {
+		return mfa.Decision{}, false, err
 	}
 	exempt := e.exempt(a)
 	ways := []policy.Split{{Password: a.Password}}
@@ -57,6 +57,7 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		if split, err = e.firstFactor(ctx, a, ways); err != nil {
 			return mfa.Decision{}, false, err
 		}
+		exempt = e.exempt(a) // a rule may have asked for groups
 	}
 	if exempt != mfa.ReasonNone {
 		if err := e.acknowledged(a); err != nil {
@@ -68,6 +69,12 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if !split.Code.Empty() {
 		d, err := e.prove(ctx, a, split.Code)
 		return d, false, err
+	}
+	if d, done, err := e.remembered(ctx, a); done || err != nil {
+		return d, false, err
+	}
+	if a.undecided && a.app.Passcode == mfa.PasscodeAppend {
+		return mfa.Decision{}, false, mfa.EmptyCode
 	}
 	d, err := e.challenge(ctx, a, 0)
 	return d, false, err
@@ -124,28 +131,34 @@ func gone(err error) error {
 
 // exempt says why the first factor is enough, or mfa.ReasonNone.
 func (e *Engine) exempt(a *attempt) mfa.Reason {
-	switch {
-	case a.acct.User.State == mfa.StateExempt:
-		return mfa.ExemptUser
-	case policy.ExemptSource(a.app, a.Source):
-		return mfa.ExemptNetwork
+	why := a.ruling.FirstFactorAlone(a.acct.User)
+	if why != mfa.ReasonNone {
+		a.note("the first factor is enough: %s", why)
 	}
-	return mfa.ReasonNone
+	return why
 }
 
 // readings returns the ways to read what was typed, at least one. One whose code is one of
 // the user's comes first; that is looked at, not revealed: the password is still checked
 // first, and the code is proven and spent afterwards.
 func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]policy.Split, error) {
-	usable, why := policy.Usable(a.app, a.acct.Credentials, e.Now())
+	app := a.app
+	if hasFirst && !a.known && a.set.Rules.NeedGroups() { // what is allowed is not certain before the password is checked
+		app = a.base
+	}
+	usable, why := policy.Usable(app, a.acct.Credentials, e.Now())
 	if why != mfa.ReasonNone && !hasFirst {
 		return nil, why
 	}
 	lengths := make([]int, 0, 4)
 	for _, c := range usable {
-		lengths = append(lengths, e.CodeLength(c))
+		lengths = append(lengths, e.pins(a).length(c, e.CodeLength(c)))
 	}
 	ways := policy.Splits(a.app.Passcode, hasFirst, a.Password, lengths)
+	if a.ruling.Open && a.app.Passcode == mfa.PasscodeAppend { // no code may be needed
+		a.undecided = true
+		ways = append(ways, policy.Split{Password: a.Password})
+	}
 	if len(ways) == 0 {
 		if len(usable) == 0 {
 			// Nothing to append; the password decides what is recorded.
@@ -192,8 +205,10 @@ func (e *Engine) firstFactor(ctx context.Context, a *attempt, ways []policy.Spli
 		if err != nil {
 			return policy.Split{}, err
 		}
-		a.groups = policy.RuleGroups(a.app, groups)
 		a.note("first factor: right, checked by %s", where)
+		if err := e.grouped(a, a.acct.User, groups); err != nil {
+			return policy.Split{}, err
+		}
 		for _, c := range a.acct.Credentials {
 			if c.Method == mfa.MethodPassword && where == mfa.FirstFactorLocal {
 				a.local = c.ID
@@ -202,8 +217,8 @@ func (e *Engine) firstFactor(ctx context.Context, a *attempt, ways []policy.Spli
 		return w, nil
 	}
 	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
-		if why := policy.Gate(acct.User, acct.Record, true, e.Now()); why != mfa.ReasonNone {
-			return settlement.Change{}, nil, why
+		if err := e.gate(a, acct, true); err != nil {
+			return settlement.Change{}, nil, err
 		}
 		return settlement.Change{Reason: mfa.WrongPassword, FirstFail: true}, nil, nil
 	})
@@ -228,8 +243,8 @@ func (e *Engine) passExempt(ctx context.Context, a *attempt, why mfa.Reason) (mf
 	a.note("accepted on the first factor: %s", why)
 	if a.acct.Record.First != (settlement.Count{}) {
 		_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
-			if bad := policy.Gate(acct.User, acct.Record, true, e.Now()); bad != mfa.ReasonNone {
-				return settlement.Change{}, nil, bad
+			if err := e.gate(a, acct, true); err != nil {
+				return settlement.Change{}, nil, err
 			}
 			return settlement.Change{Reason: why, Clear: true}, nil, nil
 		})

@@ -7,7 +7,6 @@ import (
 
 	"countersign/internal/login"
 	"countersign/internal/mfa"
-	"countersign/internal/policy"
 )
 
 // later decides the answer to a challenge. Until the handle is proven to be this
@@ -38,7 +37,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if err := e.sameUser(ctx, a, h.User); err != nil {
 		return mfa.Decision{}, false, err
 	}
-	a.handle, a.groups = &h, h.Groups
+	a.handle, a.groups, a.known = &h, h.Groups, true
 	if l, ok := e.earlier(a, a.acct.Record); ok {
 		return e.again(ctx, a, l)
 	}
@@ -48,8 +47,8 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if a.acct.Record.Spent(h.Nonce) {
 		return mfa.Decision{}, false, mfa.ChallengeReplayed
 	}
-	if why := policy.Gate(a.acct.User, a.acct.Record, false, e.Now()); why != mfa.ReasonNone {
-		return mfa.Decision{}, false, why
+	if err := e.gate(a, a.acct, false); err != nil {
+		return mfa.Decision{}, false, err
 	}
 	if a.single { // and nothing more is asked of whoever has proven nothing
 		a.id, a.begun = h.Attempt, h.Started
@@ -74,7 +73,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if err != nil || a.theirs || d.Verdict == mfa.Accept || int(h.Wrong) >= a.app.Retries || !retriable(d.Reason) {
 		return d, false, err
 	}
-	if policy.Gate(a.acct.User, a.acct.Record, false, e.Now()) != mfa.ReasonNone {
+	if e.gate(a, a.acct, false) != nil {
 		return d, false, nil
 	}
 	again, err := e.challenge(ctx, a, h.Wrong+1)
@@ -83,7 +82,7 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 
 // retriable reports whether a wrong answer may be followed by another prompt.
 func retriable(why mfa.Reason) bool {
-	return why == mfa.WrongCode || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated || why == mfa.BeforePromotion ||
+	return why == mfa.WrongCode || why == mfa.WrongPIN || why == mfa.ReplayedCode || why == mfa.CodeOutsideWindow || why == mfa.HeldWhileIsolated || why == mfa.BeforePromotion ||
 		why == mfa.HeldAfterPromotion || passkeyAgain(why)
 }
 

@@ -32,6 +32,9 @@ type Store interface {
 	// shows it from then on. It returns the entry with its number and what it was made from.
 	// next is the record after it.
 	SettleLocal(a settlement.Account, used []mfa.CredentialID, next settlement.Record, entry mfa.Settled) (numbered mfa.Settled, ok bool, err error)
+	// Take takes from quotas together, or from none: then the error holds the reason of the first
+	// that is used up.
+	Take(ctx context.Context, quotas ...mfa.Quota) error
 	// Contact reports whether the group has a master that answers, and when it last did; zero:
 	// never since this server was started. One server alone is always in contact.
 	Contact() (last time.Time, now bool)

@@ -28,8 +28,8 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 	var key repeatKey
 	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
 		a.acct = acct
-		if why := policy.Gate(acct.User, acct.Record, false, e.Now()); why != mfa.ReasonNone {
-			return settlement.Change{}, nil, why
+		if err := e.gate(a, acct, false); err != nil {
+			return settlement.Change{}, nil, err
 		}
 		if a.handle != nil && acct.Record.Spent(a.handle.Nonce) {
 			return settlement.Change{}, nil, mfa.ChallengeReplayed
@@ -42,6 +42,9 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 			return settlement.Change{}, nil, why
 		}
 		key = e.repeats.key(acct.User.ID, acct.UserRev, "code", against(a, acct, usable), answer)
+		if usable, why = e.withPIN(a, acct, usable); why != mfa.ReasonNone {
+			return settlement.Change{}, nil, why
+		}
 		m = e.evaluate(ctx, a, usable, answer, key)
 		if m.err != nil {
 			return settlement.Change{}, nil, m.err
@@ -93,6 +96,7 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 	if err != nil {
 		return matched{err: fmt.Errorf("how this epoch began is not known: %w", err)}
 	}
+	pins := e.pins(a)
 	for _, c := range usable {
 		m := e.methods[c.Method]
 		if m == nil {
@@ -102,13 +106,22 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		if a.handle != nil && a.handle.Credential != c.ID { // what was sent is this credential's; codes of the others are an answer too
 			own.State = nil
 		}
-		p, err := m.Finish(ctx, c, floor, own, answer)
+		code, pin := pins.split(c, e.codeLength(c), answer)
+		p, err := m.Finish(ctx, c, floor, own, code)
 		var why mfa.Reason
 		if err == nil && e.missed(a, c, floor, p.Floor) {
 			err = mfa.HeldWhileIsolated
 		}
 		if err == nil {
 			err = lost(fork, a, c, floor, p.Floor)
+		}
+		if !step.Look {
+			if bad, ours := pins.judge(ctx, e, c, pin); ours != nil {
+				return matched{err: ours}
+			} else if err == nil && bad != mfa.ReasonNone && best.why != mfa.OK {
+				best = matched{why: bad, cred: c.ID, meth: c.Method, floor: p.Floor}
+				continue
+			}
 		}
 		switch {
 		case err == nil && best.why != mfa.OK:
@@ -154,9 +167,12 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 	if a.handle != nil {
 		c.Nonce = settlement.Nonce{ID: a.handle.Nonce, Until: a.handle.Expires}
 	}
-	used := make([]mfa.CredentialID, 0, len(usable)+1)
+	used := make([]mfa.CredentialID, 0, len(usable)+2)
 	for _, u := range usable {
 		used = append(used, u.ID)
+	}
+	if p := e.pins(a); p.need {
+		used = append(used, p.cred.ID)
 	}
 	switch m.why {
 	case mfa.PasskeyUnknown, mfa.PasskeyInvalid, mfa.PasskeyOtherChallenge, mfa.PasskeyWrongSite:
@@ -168,7 +184,12 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 		if a.local != "" {
 			used = append(used, a.local)
 		}
-		c.Clear, c.Credential, c.Floor = true, m.cred, m.floor
+		c.Clear, c.Credential, c.Floor, c.Remember = true, m.cred, m.floor, e.success(a, m)
+	case mfa.WrongPIN: // a guess, and the code that was right is spent all the same
+		c.Fail, c.Credential, c.Floor = true, m.cred, m.floor
+	case mfa.PINExpired, mfa.PINMustChange: // no guess: both were right
+		c.Credential, c.Floor = m.cred, m.floor
+	case mfa.FraudReported: // no guess, but an end: a request that comes again gets the same
 	case mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated, mfa.BeforePromotion, mfa.HeldAfterPromotion:
 		if a.handle == nil {
 			return settlement.Change{}, nil, m.why

@@ -19,6 +19,9 @@ import (
 // factor alone; the verdict is counted and shown under its own reason. Wrong passwords are
 // counted as those of a user are, in memory and on this server only.
 func (e *Engine) passUnknown(ctx context.Context, a *attempt) (mfa.Decision, bool, error) {
+	if err := e.strangersRule(a); err != nil {
+		return mfa.Decision{}, false, err
+	}
 	if a.app.FirstFactor != mfa.FirstFactorNone {
 		who, turn, err := e.stranger(ctx, a)
 		if err != nil {
@@ -34,6 +37,21 @@ func (e *Engine) passUnknown(ctx context.Context, a *attempt) (mfa.Decision, boo
 		return mfa.Decision{}, false, err
 	}
 	return e.accept(a, mfa.UnknownUserPassed), false, nil
+}
+
+// strangersRule says why somebody unknown may not go on: a rule refuses them, or wants both
+// factors of everybody, and they have none.
+func (e *Engine) strangersRule(a *attempt) error {
+	if err := e.rule(a, mfa.User{}); err != nil {
+		return err
+	}
+	switch {
+	case a.ruling.Refusal() != mfa.ReasonNone:
+		return a.ruling.Refusal()
+	case a.ruling.Access == policy.AccessBoth && a.ruling.ByRule() && !a.ruling.Open:
+		return mfa.UnknownUser
+	}
+	return nil
 }
 
 // strangersPassword is firstFactor for somebody unknown here.
@@ -56,8 +74,10 @@ func (e *Engine) strangersPassword(ctx context.Context, a *attempt, who repeatKe
 	if err := e.nobodyHere(ctx, a, names); err != nil {
 		return err
 	}
-	a.groups = policy.RuleGroups(a.app, groups)
-	return nil
+	if err := e.grouped(a, mfa.User{}, groups); err != nil {
+		return err
+	}
+	return e.strangersRule(a)
 }
 
 // nobodyHere returns mfa.KnownByAnotherName if one of the names that the directory has for

@@ -15,7 +15,11 @@ import (
 
 type policyVerbs struct {
 	Show    policyShow    `cmd:"" help:"Show the group's defaults."`
-	Set     policySet     `cmd:"" help:"Change some of them."`
+	Set     policySet     `cmd:"" help:"Change some of them, or a rule."`
+	List    policyList    `cmd:"" help:"List the rules in their order."`
+	Add     policyAdd     `cmd:"" help:"Add a rule: where it applies, and what it says. To each question the first rule counts that applies and answers it."`
+	Move    policyMove    `cmd:"" help:"Put a rule elsewhere in the order."`
+	Remove  policyRemove  `cmd:"" help:"Remove a rule."`
 	Explain policyExplain `cmd:"" help:"Tell which rule decides for a user at an application."`
 }
 
@@ -26,10 +30,17 @@ func (policyShow) Run(ctx context.Context, e *env) error {
 }
 
 type policySet struct {
-	Setting []string `arg:"" help:"NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery; passkey_site=mfa.corp.example; passkey_alone=portal,console; message_texts.sms.en=TEXT (empty: the built-in one)."`
+	Setting []string `arg:"" help:"The name of a rule, or NAME=VALUE, names as policy show has them; login_domains=CORP=corp.example,LAB=lab.example; self_service=totp,recovery; passkey_site=mfa.corp.example; passkey_alone=portal,console; message_texts.sms.en=TEXT (empty: the built-in one)."`
+	NewName *string  `name:"name" help:"New name of the rule."`
+	ruleFlags
 }
 
 func (v *policySet) Run(ctx context.Context, e *env) error {
+	if rule, err := v.ofRule(); err != nil {
+		return err
+	} else if rule {
+		return v.setRule(ctx, e)
+	}
 	in, texts := map[string]json.RawMessage{}, map[string]string{}
 	for _, s := range v.Setting {
 		name, value, ok := strings.Cut(s, "=")
@@ -60,8 +71,13 @@ func (v *policySet) Run(ctx context.Context, e *env) error {
 // settingValue makes JSON of what was typed: a number, words or domains.
 func settingValue(name, value string) (json.RawMessage, error) {
 	switch name {
-	case "message_language", "passkey_site", "passkey_verification":
+	case "message_language", "pin", "passkey_site", "passkey_verification":
 		return json.Marshal(value)
+	case "fraud_blocks", "pin_weak":
+		if value != "true" && value != "false" {
+			return nil, fmt.Errorf("%s=%s: want true or false", name, value)
+		}
+		return json.RawMessage(value), nil
 	case "self_service", "passkey_origins", "passkey_alone", "passkey_models_allow", "passkey_models_deny":
 		return json.Marshal(*many(strings.Split(value, ",")))
 	}
@@ -80,21 +96,6 @@ func settingValue(name, value string) (json.RawMessage, error) {
 		domains = append(domains, parsed)
 	}
 	return json.Marshal(domains)
-}
-
-type policyExplain struct {
-	loginArg
-	Application string `required:"" help:"Name of the application."`
-	Source      string `help:"Address that the user comes from."`
-}
-
-func (v *policyExplain) Run(ctx context.Context, e *env) error {
-	var doc admin.Explanation
-	q := query("login", v.Login, "application", v.Application, "source", v.Source)
-	if err := e.call(ctx, http.MethodGet, "/policy/explain", q, nil, &doc); err != nil {
-		return err
-	}
-	return e.table(doc, doc.Rules, "rule", "result", "from")
 }
 
 type keyVerbs struct {

@@ -13,7 +13,7 @@ import (
 )
 
 type reportVerb struct {
-	Name        string  `arg:"" help:"Which one: sign-ins, no-second-factor, bypassed, blocked, locked, enrolment or blastradius." enum:"sign-ins,no-second-factor,bypassed,blocked,locked,enrolment,blastradius"`
+	Name        string  `arg:"" help:"Which one: sign-ins, no-second-factor, bypassed, blocked, locked, fraud, enrolment or blastradius." enum:"sign-ins,no-second-factor,bypassed,blocked,locked,fraud,enrolment,blastradius"`
 	Since       instant `help:"From when on: 2026-11-24, 2026-11-24T08:00:00Z, or 30d for the last thirty days." placeholder:"TIME"`
 	Until       instant `help:"Up to when." placeholder:"TIME"`
 	Application string  `help:"Count the attempts of this application alone."`

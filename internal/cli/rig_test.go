@@ -171,7 +171,7 @@ func typing(t *testing.T, asked *[]string, answers ...string) func(*cli.Deps) {
 // prover sends nothing: each proof is the challenge "sent".
 type prover struct{}
 
-func (prover) SendProof(context.Context, mfa.Credential, time.Duration) (string, error) {
+func (prover) SendProof(context.Context, mfa.Credential, string, time.Duration) (string, error) {
 	return "sent", nil
 }
 

@@ -23,6 +23,8 @@ type userVerbs struct {
 	Unblock userUnblock `cmd:"" help:"Lift a block."`
 	Unlock  userUnlock  `cmd:"" help:"Forget a user's wrong codes and passwords."`
 	Invite  userInvite  `cmd:"" help:"Let a user into the portal once, to enrol: by a link, or a code to read out."`
+	PIN     pinVerbs    `cmd:"" name:"pin" help:"PINs, which stand in front of codes."`
+	Verify  userVerify  `cmd:"" help:"Send a code to somebody on the phone, to be sure that it is the user."`
 	Remove  userRemove  `cmd:"" help:"Remove a user with everything that is theirs."`
 	Import  userImport  `cmd:"" help:"Add users from a CSV file."`
 }
@@ -36,6 +38,7 @@ type userFlags struct {
 	Directory     *string  `help:"Directory that checks the password; empty: as the application says."`
 	Tag           []string `help:"Tag, for reply rules; an empty one clears the list."`
 	Language      *string  `help:"Language of pages and messages; empty: as the browser asks." placeholder:"en|de" values:",en,de"`
+	Preferred     *string  `help:"Second factor that is asked for first where policy leaves the choice; empty: none." placeholder:"METHOD"`
 	State         *string  `help:"protected, exempt or denied." placeholder:"STATE" values:"protected,exempt,denied"`
 	Password      bool     `help:"Ask for a local password."`
 	PasswordStdin bool     `help:"Read the local password from standard input; an empty line removes it."`
@@ -44,7 +47,7 @@ type userFlags struct {
 
 func (f *userFlags) change(e *env) (c admin.UserChange, err error) {
 	c = admin.UserChange{Name: f.Name, Email: f.Email, Phone: f.Phone, Aliases: many(f.Alias), Directory: f.Directory,
-		Tags: many(f.Tag), Language: f.Language, State: f.State}
+		Tags: many(f.Tag), Language: f.Language, PreferredMethod: f.Preferred, State: f.State}
 	c.Password, err = e.read(source{what: "password", stdin: f.PasswordStdin, file: f.PasswordFile, ask: f.Password, twice: true})
 	return c, err
 }
@@ -200,7 +203,7 @@ func (v *userRemove) Run(ctx context.Context, e *env) error {
 
 type userImport struct {
 	File   string `arg:"" help:"The file; - is standard input."`
-	Format string `help:"csv: columns by header name (login, name, email, phone, alias, state, password, password_hash, totp_secret, hotp_secret, hotp_counter)." default:"csv" enum:"csv"`
+	Format string `help:"csv: columns by header name (login, name, email, phone, alias, state, password, password_hash, pin, totp_secret, hotp_secret, hotp_counter)." default:"csv" enum:"csv"`
 	DryRun bool   `help:"Change nothing; say what would be done."`
 }
 

@@ -76,7 +76,7 @@ func TestAdministratorFromFirstToLast(t *testing.T) {
 	r := signedInAs(t, mfa.RoleOwner)
 	id := string(r.person("helen", mfa.RoleNone))
 	p := r.get("/administrators/new")
-	if n := strings.Count(p.body, `name="permission"`); n != 18 {
+	if n := strings.Count(p.body, `name="permission"`); n != 19 {
 		t.Errorf("%d permissions", n)
 	}
 	p = r.post("/administrators/new/create", "login", "nobody", "role", "auditor")

@@ -171,7 +171,7 @@ func (c *Console) user(r *http.Request, v *visitor, id string) (userState, error
 	for _, a := range apps.Applications {
 		s.Names = append(s.Names, a.Name)
 		if len(s.Policy) < policiesShown {
-			if e, err := desk.Explain(ctx, id, a.Name, ""); err == nil {
+			if e, err := desk.Explain(ctx, id, admin.ExplainQuery{Application: a.Name}); err == nil {
 				s.Policy = append(s.Policy, e)
 			}
 		}

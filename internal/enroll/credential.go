@@ -20,7 +20,7 @@ func (s *Service) List(ctx context.Context, login string) (CredentialList, error
 	}
 	out := CredentialList{Credentials: []Credential{}}
 	for _, c := range a.Credentials {
-		if c.Method != mfa.MethodPassword {
+		if !c.Method.FirstFactor() {
 			out.Credentials = append(out.Credentials, view(c, a.Record.Floors.Of(c.ID)))
 		}
 	}
@@ -46,7 +46,7 @@ func (s *Service) find(ctx context.Context, login, id string) (settlement.Accoun
 	var fits []mfa.Credential
 	for _, c := range a.Credentials {
 		switch {
-		case c.Method == mfa.MethodPassword:
+		case c.Method.FirstFactor():
 		case string(c.ID) == id:
 			return a, c, nil
 		case len(id) >= 4 && strings.HasPrefix(string(c.ID), id), string(c.Method) == id:

@@ -182,7 +182,7 @@ func (o Own) Remove(ctx context.Context, id string) error {
 // stands reports whether somebody can sign in with a credential for good.
 func stands(c mfa.Credential) bool {
 	switch c.Method {
-	case mfa.MethodPassword, mfa.MethodRecovery, mfa.MethodTAP:
+	case mfa.MethodPassword, mfa.MethodPIN, mfa.MethodRecovery, mfa.MethodTAP:
 		return false
 	}
 	return !c.Disabled && c.Hold == mfa.ReasonNone && c.Expires.IsZero()

@@ -19,8 +19,8 @@ const ProofLife = 10 * time.Minute
 // Prover sends codes that prove numbers and addresses. What goes with a code is sealed, so
 // that any server of the group can check it.
 type Prover interface {
-	// SendProof sends a code to c's number or address. The error holds the mfa.Reason why not.
-	SendProof(ctx context.Context, c mfa.Credential, life time.Duration) (challenge string, err error)
+	// SendProof sends a code to c's number or address; the message says what it is for. The error holds the mfa.Reason why not.
+	SendProof(ctx context.Context, c mfa.Credential, application string, life time.Duration) (challenge string, err error)
 	// CheckProof compares a code with what was sent. The error is a mfa.Reason.
 	CheckProof(ctx context.Context, c mfa.Credential, challenge string, code secret.Text) error
 }
@@ -91,7 +91,7 @@ func (s *Service) sendProof(ctx context.Context, by string, u mfa.User, c mfa.Cr
 	if s.Prover == nil {
 		return "", fmt.Errorf("%s %s of %s: this server sends nothing: %w", c.Method, c.ID, u.Login, mfa.ErrUnavailable)
 	}
-	challenge, err := s.Prover.SendProof(ctx, c, ProofLife)
+	challenge, err := s.Prover.SendProof(ctx, c, s.Issuer, ProofLife)
 	if err != nil {
 		var why mfa.Reason
 		if errors.As(err, &why) {

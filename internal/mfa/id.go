@@ -31,7 +31,32 @@ const (
 	MethodEmail    MethodID = "email"
 	MethodPasskey  MethodID = "passkey"
 	MethodPassword MethodID = "password"
+	MethodPIN      MethodID = "pin"
 )
+
+// FirstFactor reports whether m is none of the second factors: a local password, or the PIN that
+// goes with a code.
+func (m MethodID) FirstFactor() bool { return m == MethodPassword || m == MethodPIN }
+
+// TakesPIN reports whether a PIN comes in front of m's codes where one is wanted: of everything
+// but what is a way around a factor.
+func (m MethodID) TakesPIN() bool {
+	switch m {
+	case MethodTOTP, MethodHOTP, MethodSMS, MethodEmail:
+		return true
+	}
+	return false
+}
+
+// Prompts reports whether m reaches out to the user for each attempt: those are counted against
+// the limit of prompts. A method that is not known here does.
+func (m MethodID) Prompts() bool {
+	switch m {
+	case MethodTOTP, MethodHOTP, MethodRecovery, MethodTAP, MethodPassword, MethodPIN, MethodPasskey:
+		return false
+	}
+	return true
+}
 
 // Sends reports whether a code of m is sent to the user for each attempt.
 func (m MethodID) Sends() bool { return m == MethodSMS || m == MethodEmail }

@@ -10,8 +10,8 @@ import (
 // is none: nobody has it.
 type Permission uint8
 
-// The permissions. The first 18 are about single users; they are those of the original's
-// portal administrators, and what a help desk can be given. A permission whose feature is
+// The permissions. The first 19 are about single users, and what a help desk can be
+// given: those of the original's portal administrators, and the verification of callers. A permission whose feature is
 // not there yet permits nothing.
 const (
 	PermissionNone Permission = iota
@@ -34,6 +34,7 @@ const (
 	MayDeactivateApp   // take it away
 	MayVerifyQuestions // see answers to security questions
 	MayReceiveNotices  // be told of fraud and locks
+	MayVerifyCaller    // send a code to who is on the phone, and learn whether they have it
 
 	MayReadUsers      // users and their credentials, never a secret
 	MayReadAudit      // attempts and acts
@@ -51,7 +52,7 @@ const (
 var permissionNames = [permissionEnd]string{
 	"none", "user.add", "pass.issue", "pass.lifetime", "method.change", "method.mode", "user.phone", "user.password",
 	"user.language", "user.info", "token.manage", "user.state", "user.block", "user.remove", "user.test", "app.activate",
-	"app.deactivate", "questions.verify", "notices.receive", "user.read", "audit.read", "status.read", "settings.read",
+	"app.deactivate", "questions.verify", "notices.receive", "caller.verify", "user.read", "audit.read", "status.read", "settings.read",
 	"user.scope", "settings.change", "own", "authenticate", "known",
 }
 
@@ -75,7 +76,7 @@ func ParsePermission(s string) (Permission, bool) {
 
 // HelpDeskPermissions returns those that a help desk can be given, each about single users.
 func HelpDeskPermissions() []Permission {
-	return Permissions(1<<(MayReceiveNotices+1) - 2).List()
+	return Permissions(1<<(MayVerifyCaller+1) - 2).List()
 }
 
 // Permissions is a set. The zero value is empty.

@@ -87,6 +87,15 @@ const (
 	PasskeyModelRefused                     // the policy does not allow passkeys of that model
 	PasskeyNotAlone                         // the policy does not take a passkey in place of the password here
 	PasskeyNoSite                           // the policy names no site that passkeys belong to
+	FraudReported                           // the user says that it was not them who asks
+	PolicyDenied                            // a policy rule refuses it here, from there or at that time
+	ExemptPolicy                            // accept: a policy rule asks no second factor
+	Remembered                              // accept: both factors were right here, from the same address, some minutes ago
+	TooManyPrompts                          // the user was asked by message, push or call as often as the policy lets anybody be in an hour
+	WrongPIN                                // right code, wrong PIN
+	PINExpired                              // right, but the PIN is too old and has to be changed first
+	PINMustChange                           // right, but the PIN was given by somebody else and has to be changed first
+	NoPIN                                   // policy wants a PIN and the user has none
 	reasonEnd
 )
 
@@ -108,6 +117,7 @@ var reasonNames = [reasonEnd]string{
 	"another_code_asked", "other_method_asked",
 	"passkey_unknown", "passkey_invalid", "passkey_other_challenge", "passkey_wrong_site", "passkey_unverified", "passkey_counter_back",
 	"passkey_model_refused", "passkey_not_alone", "passkey_no_site",
+	"fraud_reported", "policy_denied", "exempt_policy", "remembered", "too_many_prompts", "wrong_pin", "pin_expired", "pin_must_change", "no_pin",
 }
 
 // String returns the name used in trail, metrics and JSON.
@@ -122,7 +132,9 @@ func (r Reason) String() string {
 func (r Reason) Error() string { return r.String() }
 
 // Accepts reports whether r is a reason to accept.
-func (r Reason) Accepts() bool { return r >= OK && r <= FirstFactorOnly }
+func (r Reason) Accepts() bool {
+	return r >= OK && r <= FirstFactorOnly || r == ExemptPolicy || r == Remembered
+}
 
 // Reasons returns every reason, for lists and completions.
 func Reasons() []Reason {

@@ -18,7 +18,7 @@ func TestPermissionNames(t *testing.T) {
 			t.Errorf("%q reads as %s", s, p)
 		}
 	}
-	if n := len(HelpDeskPermissions()); n != 18 {
+	if n := len(HelpDeskPermissions()); n != 19 {
 		t.Errorf("a help desk can be given %d permissions", n)
 	}
 	for r := RoleNone; r < roleEnd; r++ {

@@ -98,4 +98,8 @@ type Act struct {
 	Verb   string    `json:"verb"` // "credential add"
 	Object string    `json:"object"`
 	Detail string    `json:"detail,omitempty"` // why, before and after; never a secret
+	Fraud  *Fraud    `json:"fraud,omitempty"`  // VerbFraud: what it was
 }
+
+// VerbFraud is the act of users who say that a sign-in was not theirs.
+const VerbFraud = "fraud report"

@@ -46,7 +46,8 @@ type User struct {
 	Phone     string // E.164
 	Directory string // directory that checks the password; "" = as the application says
 	Tags      []string
-	Language  string // of Languages; "": none was chosen
+	Language  string   // of Languages; "": none was chosen
+	Preferred MethodID // asked for first where policy leaves the choice; "": none
 	State     State
 	Block     *Block // nil: not blocked
 	Created   time.Time
@@ -85,9 +86,9 @@ type Credential struct {
 	User      UserID
 	Method    MethodID
 	Label     string      // serial number or device name
-	Secret    secret.Text // totp, hotp: the key; password: PHC string; recovery: newline-joined keyed digests; tap: keyed digest; passkey: public key and what else package method/passkey keeps, JSON
+	Secret    secret.Text // totp, hotp: the key; password: PHC string; pin: PHC strings, the newest first, a line each; recovery: newline-joined keyed digests; tap: keyed digest; passkey: public key and what else package method/passkey keeps, JSON
 	Algorithm string      // totp, hotp: "SHA1", "SHA256", "SHA512"
-	Digits    int         // totp, hotp: 6 to 8
+	Digits    int         // totp, hotp: 6 to 8; pin: how many it has
 	Period    int         // totp: seconds
 	Counter   uint64      // hotp: first counter that is valid; the settlement's floor rises above it
 	Drawn     bool        // totp, hotp: the key was drawn when the credential was made, so that nothing has used it before
@@ -100,6 +101,8 @@ type Credential struct {
 	Expires   time.Time // zero: never
 	By        string    // who made it
 	Why       string    // tap: the reason given
+
+	MustChange bool // pin: given by somebody else, to be changed at the portal before it serves elsewhere
 }
 
 // Floor is what the settlement record knows of one credential.

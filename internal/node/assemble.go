@@ -59,14 +59,14 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
-		Observe: s.observe, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
+		Observe: s.observe, Fraud: s.actOnFraud, Digest: s.ring.DigestOf, PIN: s.checker.MatchPIN, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
 		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, Gateways: s.store, Messenger: messenger{s}, APITokens: s.store, Administrators: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{server: s.Config.Name, others: s.trails, ask: s.askTrail, figures: s.askFigures, trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
-		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, Engine: s.engine,
+		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, PINs: s.checker, Engine: s.engine,
 		Decider: decider{s}, Digests: s.ring, Requests: s.store, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,

@@ -90,11 +90,11 @@ func (p sending) method(way mfa.MethodID) sent.Method {
 }
 
 // SendProof implements enroll.Prover.
-func (p sending) SendProof(ctx context.Context, c mfa.Credential, life time.Duration) (string, error) {
+func (p sending) SendProof(ctx context.Context, c mfa.Credential, application string, life time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.s.store.Settings().Attempt.Duration())
 	defer cancel()
 	h := mfa.Handle{Attempt: mfa.NewAttemptID(nil), User: c.User, Credential: c.ID, Nonce: 1, Started: p.s.Now(), Expires: p.s.Now().Add(life), Epoch: p.s.store.Epoch()}
-	step, err := p.method(c.Method).Begin(ctx, mfa.Ask{Application: p.s.node.Group(), Attempt: h.Attempt}, c)
+	step, err := p.method(c.Method).Begin(ctx, mfa.Ask{Application: application, Attempt: h.Attempt}, c)
 	if err != nil {
 		return "", err
 	}

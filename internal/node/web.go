@@ -26,7 +26,7 @@ func (s *server) assembleWeb() {
 	s.sessions = &session.Keeper{Server: s.Config.Name, Store: s.store, Now: s.Now, Log: s.log.Logger("session")}
 	s.admin.Sessions, s.admin.Sealed, s.admin.Web = s.sessions, s.store, s.webURL
 	s.enroll.Sessions, s.enroll.Portal = s.sessions, s.admin
-	s.admin.Portal, s.admin.Notices, s.admin.Disowned = s.portalURL, s.store, s.disowned
+	s.admin.Portal, s.admin.Notices, s.admin.Fraud = s.portalURL, s.store, s.fraud
 }
 
 // web is everything that is served over https, by the site that it is on: the API under its
@@ -52,11 +52,18 @@ func (s *server) web(api http.Handler) (map[string]http.Handler, error) {
 	return s.spread(api, adminapi.Browse(s.log.Logger("api")), pages, own), nil
 }
 
-// disowned raises the alarm about a sign-in of which its user says that it was not theirs.
-func (s *server) disowned(a mfa.Attempt) {
+// fraud raises the alarm about a sign-in of which its user says that it was not theirs.
+func (s *server) fraud(f mfa.Fraud) {
 	s.metrics.disowned.Inc()
-	s.own.Warn("a user says that a sign-in was not theirs, and is kept out", "user", a.User, "attempt", a.ID, "at", a.Time, "application", a.Application,
-		"verdict", a.Verdict, "source", a.Source, "next", "look at the sign-ins of the user (countersign audit list --user), have the password changed, then countersign user unblock")
+	s.own.Warn("a user says that a sign-in was not theirs", "user", f.User, "kept_out", f.Blocked, "said_by", f.Channel, "attempt", f.Attempt, "at", f.Time,
+		"application", f.Application, "verdict", f.Verdict, "source", f.Source,
+		"next", "look at the sign-ins of the user (countersign audit list --user), have the password changed, then countersign user unblock")
+}
+
+// actOnFraud is ReportFraud as the engine wants it.
+func (s *server) actOnFraud(ctx context.Context, f mfa.Fraud) error {
+	_, err := s.admin.ReportFraud(ctx, f)
+	return err
 }
 
 // besideConsole leads people who look at the coordinator's port of a server to where its pages

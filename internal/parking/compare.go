@@ -54,6 +54,10 @@ func (o Object) plain() (Object, secret.Text) {
 		t := *o.Token
 		t.Used = t.Created
 		o.Token = &t
+	case o.Settings != nil:
+		p := *o.Settings
+		p.Rules = p.Rules.Plain()
+		o.Settings = &p
 	case o.Administrator != nil:
 		a := *o.Administrator
 		a.By, a.Changed = "", a.Created

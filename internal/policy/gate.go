@@ -46,12 +46,11 @@ func ExemptSource(a mfa.Application, source string) bool {
 	if len(a.Exempt) == 0 {
 		return false
 	}
-	addr, err := netip.ParseAddr(source)
-	if err != nil {
-		return false
-	}
-	addr = addr.Unmap().WithZone("")
-	return slices.ContainsFunc(a.Exempt, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return exemptAddr(a, SourceOf(source))
+}
+
+func exemptAddr(a mfa.Application, source netip.Addr) bool {
+	return source.IsValid() && slices.ContainsFunc(a.Exempt, func(p netip.Prefix) bool { return p.Contains(source) })
 }
 
 // Usable returns those of the user's second factors that may serve for a at now, in the
@@ -61,7 +60,7 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 	why := mfa.NoCredential
 	for i, c := range creds {
 		switch {
-		case c.Method == mfa.MethodPassword || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
+		case c.Method.FirstFactor() || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
 		case c.Disabled:
 			why = mfa.CredentialDisabled
 		case c.Hold != mfa.ReasonNone:

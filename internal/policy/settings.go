@@ -27,8 +27,16 @@ type Settings struct {
 	Attempt        Seconds           `json:"attempt_seconds" doc:"time-out of one leg"`
 	SourceFailures int               `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
 	Retain         int               `json:"trail_days" doc:"days that the trail is kept"`
-	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"how long a user is kept out who says that a sign-in was not theirs; at least as long as a challenge may be open"`
-	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone; remove_last: take away their last second factor"`
+	Remember       Seconds           `json:"remember_seconds" doc:"how long somebody who has proven both factors passes without the second at the same application from the same address; 0: never. Policy rules may say otherwise"`
+	Prompts        int               `json:"prompts_per_user_hour" doc:"how often one user is asked by message, push or call in an hour"`
+	PIN            string            `json:"pin" enum:",yes,no" doc:"a PIN with each code: yes: from everybody; no: from nobody; empty: from those who have one"`
+	PINLength      int               `json:"pin_length" doc:"fewest digits of a PIN"`
+	PINWeak        bool              `json:"pin_weak" doc:"PINs that are easy to guess are taken: three equal digits in a row, three that follow each other, four that stand in the phone number"`
+	PINHistory     int               `json:"pin_history" doc:"how many PINs before cannot be taken again; 0: any can"`
+	PINDays        int               `json:"pin_days" doc:"after how many days a PIN has to be changed; 0: never"`
+	FraudBlocks    bool              `json:"fraud_blocks" doc:"users who say that a sign-in was not theirs are kept out"`
+	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"for how long; at least as long as a challenge may be open"`
+	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin; remove_last: take away their last second factor"`
 	PerUser        int               `json:"messages_per_user_hour" doc:"codes sent to one user in an hour"`
 	PerNumber      int               `json:"messages_per_number_hour" doc:"codes sent to one number or address in an hour"`
 	PerCountry     int               `json:"messages_per_country_hour" doc:"text messages sent to numbers of one country in an hour"`
@@ -40,6 +48,7 @@ type Settings struct {
 	PasskeyAlone   []string          `json:"passkey_alone" doc:"applications (portal, console) where a passkey stands for both factors, without a password"`
 	PasskeyAllow   []string          `json:"passkey_models_allow" doc:"AAGUIDs of the models that may be enrolled; empty: all"`
 	PasskeyDeny    []string          `json:"passkey_models_deny" doc:"AAGUIDs of the models that may not"`
+	Rules          Rules             `json:"-"`
 	Domains        []login.Domain    `json:"login_domains" doc:"domains that are ours: CORP=corp.example"`
 }
 
@@ -52,10 +61,10 @@ func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Secon
 // Defaults returns the settings of a new group.
 func Defaults() Settings {
 	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
-		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, FraudBlock: 86400,
+		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, Prompts: 30, PINLength: 4, PINHistory: 5, FraudBlocks: true, FraudBlock: 86400,
 		PerUser: 10, PerNumber: 10, PerCountry: 500, Language: "en",
 		PasskeyVerify: VerifyPreferred,
-		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone}}
+		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN}}
 }
 
 // Check reports the first setting that is out of bounds.
@@ -69,6 +78,8 @@ func (s Settings) Check() error {
 		{"challenge_seconds", int(s.Handle), 10, 900}, {"totp_window", s.Skew, 0, 10}, {"hotp_window", s.Ahead, 1, 100},
 		{"directory_seconds", int(s.Directory), 1, 60}, {"attempt_seconds", int(s.Attempt), 1, 120},
 		{"source_failures_per_minute", s.SourceFailures, 1, 100000}, {"trail_days", s.Retain, 1, 36500},
+		{"remember_seconds", int(s.Remember), 0, MaxRemember}, {"prompts_per_user_hour", s.Prompts, 0, 1000},
+		{"pin_length", s.PINLength, 4, MaxPIN}, {"pin_history", s.PINHistory, 0, 10}, {"pin_days", s.PINDays, 0, 3650},
 		{"fraud_block_seconds", int(s.FraudBlock), 0, 315360000},
 		{"messages_per_user_hour", s.PerUser, 1, 1000}, {"messages_per_number_hour", s.PerNumber, 1, 1000}, {"messages_per_country_hour", s.PerCountry, 1, 1000000},
 	} {
@@ -78,6 +89,9 @@ func (s Settings) Check() error {
 	}
 	if len(s.Language) != 2 || strings.ToLower(s.Language) != s.Language {
 		return fmt.Errorf("policy message_language = %q: want two letters, as in en", s.Language)
+	}
+	if s.PIN != "" && s.PIN != string(Yes) && s.PIN != string(No) {
+		return fmt.Errorf("policy pin = %q: want yes, no, or nothing for those who have one", s.PIN)
 	}
 	for name, text := range s.Texts {
 		if err := message.Check(name, text); err != nil {
@@ -99,10 +113,11 @@ const (
 	SelfRecovery   = "recovery"    // make recovery codes
 	SelfPassword   = "password"    // change the local password
 	SelfPhone      = "phone"       // change the phone number
+	SelfPIN        = "pin"         // set and change the PIN
 	SelfRemoveLast = "remove_last" // remove the last second factor
 )
 
-var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfRemoveLast}
+var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfRemoveLast}
 
 // Self reports whether users may do that for themselves.
 func (s Settings) Self(what string) bool { return slices.Contains(s.SelfService, what) }

@@ -51,8 +51,8 @@ func longestFirst(lengths []int) []int {
 	return slices.DeleteFunc(l, func(n int) bool { return n <= 0 })
 }
 
-// codeLike reports whether b looks like a code: up to eight digits, or longer groups of
-// letters and digits with a dash between.
+// codeLike reports whether b looks like a code: up to eight digits, more with a PIN in front, or
+// longer groups of letters and digits with a dash between.
 func codeLike(b []byte) bool {
 	digits, dashes := 0, 0
 	for _, c := range b {
@@ -66,7 +66,7 @@ func codeLike(b []byte) bool {
 			return false
 		}
 	}
-	if len(b) <= 8 {
+	if len(b) <= 8 || digits == len(b) && len(b) <= 8+MaxPIN { // a PIN in front of the code
 		return digits == len(b)
 	}
 	return dashes == 1 && b[0] != '-' && b[len(b)-1] != '-'

@@ -66,6 +66,6 @@ func disown(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error
 		return err
 	}
 	web.SetCookie(w, cookieName, secret.Text{})
-	p.show(w, r, http.StatusOK, "disowned", view{Data: did.Until})
+	p.show(w, r, http.StatusOK, "disowned", view{Data: did})
 	return nil
 }

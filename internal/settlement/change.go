@@ -38,6 +38,8 @@ type Change struct {
 	Floor      mfa.Floor
 	Nonce      Nonce // handle spent; zero: none
 
+	Remember Success // zero: none
+
 	Fail      bool // book a second-factor failure
 	FirstFail bool // book a first-factor failure
 	Clear     bool // forget both sorts of failures
@@ -47,6 +49,7 @@ type Change struct {
 func (r Record) Clone() Record {
 	r.Floors = slices.Clone(r.Floors)
 	r.Nonces = slices.Clone(r.Nonces)
+	r.Remembered = slices.Clone(r.Remembered)
 	if r.Legs != nil {
 		r.Legs = append(make([]Leg, 0, len(r.Legs)+1), r.Legs...) // a copy is made to add one
 	}
@@ -92,8 +95,15 @@ func (r Record) Apply(c Change, second, first Limits) (Record, error) {
 	if c.Nonce != (Nonce{}) && !n.Spent(c.Nonce.ID) {
 		n.Nonces = append(n.Nonces, c.Nonce)
 	}
+	if c.Remember != (Success{}) {
+		n.Remembered = n.remember(c.Remember)
+	}
 	n.Legs = append(n.Legs, Leg{ID: c.Leg, Attempt: c.Attempt, Reason: c.Reason, Time: c.Time.Truncate(time.Second), Server: TagOf(c.Server)})
 	for n.size() > MaxSize {
+		if len(n.Remembered) > 0 { // only a comfort
+			n.Remembered = n.Remembered[1:]
+			continue
+		}
 		if len(n.Legs) <= legMin || c.Time.Sub(n.Legs[0].Time).Abs() <= legLeast {
 			return r, mfa.TooManyAttempts
 		}
@@ -161,6 +171,9 @@ func (r Record) Merge(s mfa.Settled, second, first Limits, now time.Time) (Recor
 		n.sweep(now)
 		n.Legs = append(n.Legs, Leg{ID: s.Leg, Attempt: s.Attempt, Reason: s.Reason, Time: s.Time.Truncate(time.Second), Server: TagOf(s.Server)})
 		slices.SortStableFunc(n.Legs, func(a, b Leg) int { return a.Time.Compare(b.Time) })
+		if n.size() > MaxSize {
+			n.Remembered = nil
+		}
 		for len(n.Legs) > 1 && n.size() > MaxSize { // several servers' within two minutes; floors and nonces stay
 			n.Legs = n.Legs[1:]
 		}
@@ -207,6 +220,7 @@ func (c *Count) fail(now time.Time, l Limits) {
 // clock was set back: kept, it would keep every leg behind it too, until the record is full.
 func (r *Record) sweep(now time.Time) {
 	r.Nonces = slices.DeleteFunc(r.Nonces, func(n Nonce) bool { return !now.Before(n.Until) })
+	r.Remembered = slices.DeleteFunc(r.Remembered, func(s Success) bool { return now.Sub(s.Time).Abs() >= RememberedFor })
 	for len(r.Legs) >= legMin && now.Sub(r.Legs[0].Time).Abs() > LegKeep {
 		r.Legs = r.Legs[1:]
 	}

@@ -13,6 +13,10 @@ import (
 // version is the first byte of an encoded record. Another version is refused.
 const version = 2
 
+// versionRemembering is that of a record with remembered successes behind the rest. Only such
+// a one has it: programs that know none of them read all others.
+const versionRemembering = 3
+
 // versionPlain is the version before servers were told apart; it is read, not written.
 const versionPlain = 1
 
@@ -36,7 +40,11 @@ func (r Record) MarshalBinary() ([]byte, error) {
 
 // encode appends the encoding to b, which is empty.
 func (r Record) encode(b []byte) ([]byte, error) {
-	b = append(b, version)
+	v := byte(version)
+	if len(r.Remembered) > 0 {
+		v = versionRemembering
+	}
+	b = append(b, v)
 	for _, c := range []Count{r.Fails, r.First} {
 		b = binary.AppendUvarint(b, uint64(c.N))
 		b = appendTime(b, c.Last)
@@ -63,6 +71,17 @@ func (r Record) encode(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(l.Reason))
 		b = appendTime(b, l.Time)
 		b = binary.AppendUvarint(b, uint64(l.Server))
+	}
+	if len(r.Remembered) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(r.Remembered)))
+	}
+	for _, s := range r.Remembered {
+		if s.Credential == "" || len(s.Credential) > maxID {
+			return nil, fmt.Errorf("settlement record: credential id of %d bytes", len(s.Credential))
+		}
+		b = binary.BigEndian.AppendUint64(b, s.Place)
+		b = append(append(b, byte(len(s.Credential))), s.Credential...)
+		b = appendTime(b, s.Time)
 	}
 	if len(b) > MaxSize {
 		return nil, mfa.TooManyAttempts
@@ -94,7 +113,7 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 	if len(b) > MaxSize {
 		return fmt.Errorf("settlement record: %d bytes, at most %d", len(b), MaxSize)
 	}
-	if len(b) == 0 || b[0] != version && b[0] != versionPlain {
+	if len(b) == 0 || b[0] != version && b[0] != versionPlain && b[0] != versionRemembering {
 		return fmt.Errorf("settlement record: unknown version (this program writes %d)", version)
 	}
 	d := decoder{b: b[1:]}
@@ -134,6 +153,15 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 			l.Server = Tag(d.uint(1<<16 - 1))
 		}
 		n.Legs = append(n.Legs, l)
+	}
+	if b[0] == versionRemembering {
+		k := d.count()
+		d.bad = d.bad || k == 0 || k > RememberedMost
+		for range min(k, RememberedMost) {
+			s := Success{Place: d.fixed64(), Credential: mfa.CredentialID(d.bytes(int(d.byte()))), Time: d.time()}
+			d.bad = d.bad || s.Credential == "" || len(s.Credential) > maxID
+			n.Remembered = append(n.Remembered, s)
+		}
 	}
 	if d.bad || len(d.b) != 0 {
 		return errFormat

@@ -22,6 +22,8 @@ type Record struct {
 	Floors Floors
 	Nonces []Nonce // spent handles, oldest first
 	Legs   []Leg   // last settled legs, oldest first
+
+	Remembered []Success // oldest first, at most RememberedMost
 }
 
 // Count counts failures in a row and holds the lock that they led to.

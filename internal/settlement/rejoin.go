@@ -37,6 +37,9 @@ func (r Record) Rejoin(base, other Record, second, first Limits, now time.Time) 
 	}
 	n.Nonces = slices.DeleteFunc(n.Nonces, func(o Nonce) bool { return !now.Before(o.Until) })
 	slices.SortStableFunc(n.Legs, func(a, b Leg) int { return a.Time.Compare(b.Time) })
+	if n.size() > MaxSize {
+		n.Remembered = nil
+	}
 	for len(n.Legs) > 1 && n.size() > MaxSize { // floors and nonces stay
 		n.Legs = n.Legs[1:]
 	}

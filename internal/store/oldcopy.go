@@ -168,7 +168,7 @@ func (s *Store) opened(key string, o parking.Object) (json.RawMessage, error) {
 	case o.Administrator != nil:
 		r = administratorRecordOf(*o.Administrator)
 	case o.Settings != nil:
-		r = settingsRecord{schema, *o.Settings}
+		r = settingsRecord{schema, *o.Settings, o.Settings.Rules.List()}
 	case o.Server != nil:
 		r = memberRecord{schema, *o.Server}
 	}

@@ -63,6 +63,7 @@ type userRecord struct {
 	Directory string    `json:"directory,omitempty"`
 	Tags      []string  `json:"tags,omitempty"`
 	Language  string    `json:"language,omitempty"`
+	Preferred string    `json:"preferred,omitempty"`
 	Block     *block    `json:"block,omitempty"`
 	Created   time.Time `json:"created,omitzero"`
 	Changed   time.Time `json:"changed,omitzero"`
@@ -77,7 +78,7 @@ type block struct {
 }
 
 func (s *Store) sealUser(u mfa.User) (userRecord, error) {
-	r := userRecord{State: u.State.String(), Directory: u.Directory, Tags: u.Tags, Language: u.Language, Created: u.Created.UTC(), Changed: u.Changed.UTC()}
+	r := userRecord{State: u.State.String(), Directory: u.Directory, Tags: u.Tags, Language: u.Language, Preferred: string(u.Preferred), Created: u.Created.UTC(), Changed: u.Changed.UTC()}
 	var p packer
 	p.string(u.Login)
 	p.strings(u.Aliases)
@@ -98,7 +99,7 @@ func (s *Store) sealUser(u mfa.User) (userRecord, error) {
 
 // plain returns what is not sealed.
 func (r userRecord) plain(id mfa.UserID) mfa.User {
-	u := mfa.User{ID: id, Directory: r.Directory, Tags: r.Tags, Language: r.Language, Created: r.Created, Changed: r.Changed}
+	u := mfa.User{ID: id, Directory: r.Directory, Tags: r.Tags, Language: r.Language, Preferred: mfa.MethodID(r.Preferred), Created: r.Created, Changed: r.Changed}
 	u.State, _ = mfa.ParseState(r.State)
 	if b := r.Block; b != nil {
 		u.Block = &mfa.Block{Until: b.Until, By: b.By, Since: b.Since}
@@ -138,6 +139,7 @@ func packUser(r userRecord) string {
 	p.string(r.Directory)
 	p.strings(r.Tags)
 	p.string(r.Language)
+	p.string(r.Preferred)
 	if b := r.Block; b != nil {
 		p.time(b.Until)
 		p.string(b.By)
@@ -152,7 +154,7 @@ func packUser(r userRecord) string {
 func unpackUser(s string) (r userRecord, err error) {
 	p := unpacker{s: s}
 	flags := p.uint()
-	r = userRecord{V: schema, State: mfa.State(flags >> 1).String(), Directory: p.string(), Tags: p.strings(), Language: p.string()}
+	r = userRecord{V: schema, State: mfa.State(flags >> 1).String(), Directory: p.string(), Tags: p.strings(), Language: p.string(), Preferred: p.string()}
 	if flags&1 != 0 {
 		r.Block = &block{Until: p.time(), By: p.string(), Since: p.time()}
 	}
@@ -176,6 +178,7 @@ type credRecord struct {
 	Scope     []string  `json:"scope,omitempty"`
 	Disabled  bool      `json:"disabled,omitempty"`
 	Drawn     bool      `json:"drawn,omitempty"`
+	Must      bool      `json:"must_change,omitempty"`
 	Hold      string    `json:"hold,omitempty"`
 	Created   time.Time `json:"created,omitzero"`
 	Confirmed time.Time `json:"confirmed,omitzero"`
@@ -186,7 +189,7 @@ type credRecord struct {
 
 func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 	r := credRecord{V: schema, Method: string(c.Method), Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period, Counter: c.Counter,
-		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Drawn: c.Drawn, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By}
+		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Drawn: c.Drawn, Must: c.MustChange, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By}
 	if c.Hold != mfa.ReasonNone {
 		r.Hold = c.Hold.String()
 	}
@@ -202,7 +205,7 @@ func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 // plain returns what is not sealed.
 func (r credRecord) plain(user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
 	c := mfa.Credential{ID: id, User: user, Method: mfa.MethodID(r.Method), Algorithm: r.Algorithm, Digits: r.Digits, Period: r.Period,
-		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Drawn: r.Drawn, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
+		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Drawn: r.Drawn, MustChange: r.Must, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
 	if r.Hold != "" {
 		if err := c.Hold.UnmarshalText([]byte(r.Hold)); err != nil {
 			return mfa.Credential{}, fmt.Errorf("record %s: hold: %w", credKey(user, id), err)
@@ -241,6 +244,9 @@ func packCred(r credRecord) string {
 	if r.Drawn {
 		flags |= 2
 	}
+	if r.Must {
+		flags |= 4
+	}
 	p.uint(flags)
 	p.string(r.Method)
 	p.string(r.Algorithm)
@@ -261,7 +267,7 @@ func packCred(r credRecord) string {
 func unpackCred(s string) (r credRecord, err error) {
 	p := unpacker{s: s}
 	flags := p.uint()
-	r = credRecord{V: schema, Disabled: flags&1 != 0, Drawn: flags&2 != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
+	r = credRecord{V: schema, Disabled: flags&1 != 0, Drawn: flags&2 != 0, Must: flags&4 != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
 		Counter: p.uint(), Uses: int(p.uint()), Scope: p.strings(), Hold: p.string(), Created: p.time(), Confirmed: p.time(), Expires: p.time(), By: p.string()}
 	if p.bad {
 		return credRecord{}, errPacked

@@ -58,9 +58,10 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		}
 	case "p":
 		var p policy.Settings
-		if p, err = parseSettings(value); err == nil {
-			c.settings = p
+		if p, err = parseSettings(value); err != nil { // a rule that is there may refuse
+			p.Rules = policy.Unreadable(err)
 		}
+		c.settings = p
 	case "g":
 		err = c.decodeGroup(key, value)
 	}
@@ -109,6 +110,7 @@ func (s *Store) missing(c *catalog, key, what string) error {
 type settingsRecord struct {
 	V int `json:"v"`
 	policy.Settings
+	List []policy.Rule `json:"rules,omitempty"`
 }
 
 // parseSettings reads the group's settings; what is not in the record has its default.
@@ -116,6 +118,10 @@ func parseSettings(b []byte) (policy.Settings, error) {
 	r := settingsRecord{Settings: policy.Defaults()}
 	if err := parse(keySettings, b, &r, &r.V); err != nil {
 		return policy.Defaults(), err
+	}
+	var err error
+	if r.Rules, err = policy.Compile(r.List); err != nil {
+		return policy.Defaults(), fmt.Errorf("record %s: %w", keySettings, err)
 	}
 	return r.Settings, nil
 }
@@ -143,7 +149,7 @@ func (s *Store) UpdateSettings(ctx context.Context, change func(*policy.Settings
 		if err := p.Check(); err != nil {
 			return fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
 		}
-		t.put(keySettings, settingsRecord{schema, p})
+		t.put(keySettings, settingsRecord{schema, p, p.Rules.List()})
 		return nil
 	})
 }

@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"countersign/internal/mfa"
+)
+
+// Disowned is what was done about a sign-in that was not the user's.
+type Disowned struct {
+	Blocked  bool      // the user is kept out
+	Until    time.Time // until then; zero: until that is lifted
+	Sessions int       // ended
+}
+
+// ReportFraud is what is done when users say, where f.Channel names, that a sign-in was not
+// theirs: if the policy wants that (fraud_blocks) they are kept out for as long as it says, and
+// at least until every challenge that is open now is over; their sessions end, and what is
+// remembered of their sign-ins is forgotten; the trail has one act; alarm and notices go out.
+// It works without a master too. To deny the sign-in itself is up to the caller.
+func (s *Service) ReportFraud(ctx context.Context, f mfa.Fraud) (Disowned, error) {
+	u, err := s.Resolve(ctx, string(f.User))
+	if err != nil {
+		return Disowned{}, err
+	}
+	return s.reportFraud(ctx, u.Login+" ("+f.Channel+")", f)
+}
+
+func (s *Service) reportFraud(ctx context.Context, by string, f mfa.Fraud) (Disowned, error) {
+	set, now := s.Settings.Settings(), s.Now()
+	u, err := s.Resolve(ctx, string(f.User))
+	if err != nil {
+		return Disowned{}, err
+	}
+	was := blocked(u.Block)
+	if set.FraudBlocks {
+		block := mfa.Block{Reason: "the user says that sign-in " + f.Attempt.String() + " was not theirs", By: by, Since: now,
+			Until: now.Add(max(set.FraudBlock.Duration(), set.Handle.Duration()))}
+		if u, err = s.Users.UpdateUser(ctx, u.ID, func(u *mfa.User) error {
+			was = blocked(u.Block)
+			if !u.BlockedAt(now) || block.Stricter(u.Block) {
+				u.Block = &block
+			}
+			u.Changed = now
+			return nil
+		}); err != nil {
+			return Disowned{}, err
+		}
+	}
+	var out Disowned
+	if out.Blocked = u.BlockedAt(now); out.Blocked {
+		out.Until = u.Block.Until
+	}
+	f.Blocked, f.Until = out.Blocked, out.Until
+	act := mfa.Act{Time: now, Server: s.Server, By: by, Verb: mfa.VerbFraud, Object: u.Login, Fraud: &f,
+		Detail: fmt.Sprintf("attempt %s at %s on server %s, %s: %s %s, from %s; %s -> %s", f.Attempt, f.Time.UTC().Format(time.RFC3339), f.Server,
+			f.Application, or(f.Verdict, "pending"), f.Reason, or(f.Source, "an untold source"), was, blocked(u.Block))}
+	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
+		return out, fmt.Errorf("the report of fraud could not be recorded in the trail, user %s is %s: %w", u.ID, blocked(u.Block), err)
+	}
+	if s.Fraud != nil {
+		s.Fraud(f)
+	}
+	if out.Sessions, err = s.EndSessions(ctx, by, string(u.ID), ""); err != nil {
+		return out, err
+	}
+	return out, s.tellFraud(ctx, by, u, f)
+}
+
+// tellFraud leaves notices for the user, by whatever channel they have, and for the
+// administrators who want them of this user. Without a master there are none: the trail and
+// the alarm have it.
+func (s *Service) tellFraud(ctx context.Context, by string, u mfa.User, f mfa.Fraud) error {
+	to := []mfa.UserID{u.ID}
+	for _, admin := range s.Administrators.Administrators() {
+		if c := admin.Caller(""); c.Can(mfa.MayReceiveNotices) && c.Reach.Includes(u) && admin.User != u.ID {
+			to = append(to, admin.User)
+		}
+	}
+	what := fmt.Sprintf("user %s says that sign-in %s was not theirs", u.ID, f.Attempt)
+	if f.Blocked {
+		what += ", and is kept out"
+	}
+	for _, id := range to {
+		if err := s.notice(ctx, id, what, by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frauds adds the sign-ins that were reported in the time of the report.
+func (s *Service) frauds(ctx context.Context, r *Figures, application string) error {
+	r.Frauds = []mfa.Fraud{}
+	q := AuditQuery{Since: *r.Since, Until: *r.Until, Limit: MaxPage}
+	for range maxFraudPages {
+		found, err := s.Audit.Acts(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, a := range found.Records {
+			if a.Fraud != nil && (application == "" || a.Fraud.Application == application) {
+				f := *a.Fraud
+				f.Login, f.Said = a.Object, a.Time
+				r.Frauds = append(r.Frauds, f)
+			}
+		}
+		if q.After = found.Next; q.After == "" {
+			return nil
+		}
+		if len(r.Frauds) >= MaxPage {
+			break
+		}
+	}
+	r.Partly = true
+	return nil
+}
+
+// maxFraudPages bounds how many acts are looked through for reports of fraud.
+const maxFraudPages = 50

@@ -1,0 +1,208 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// PINs judges PINs; Passwords makes their hashes.
+type PINs interface {
+	// MatchPIN reports whether pin is the one that hash was made of.
+	MatchPIN(ctx context.Context, user mfa.UserID, hash, pin secret.Text) (bool, error)
+}
+
+// PINChange sets a user's PIN, or says that it has to be changed.
+type PINChange struct {
+	PIN        *secret.Wire `json:"pin,omitempty" writeOnly:"true" doc:"4 to 16 digits; empty removes it; absent: it stays"`
+	MustChange *bool        `json:"must_change,omitempty" doc:"it serves at the portal only until the user has changed it; a PIN that is set here must be changed unless told otherwise"`
+}
+
+// PINState is what is shown of a user's PIN.
+type PINState struct {
+	Set        bool       `json:"set"`
+	MustChange bool       `json:"must_change"`
+	Since      *time.Time `json:"since,omitempty" doc:"when it was set"`
+	Expires    *time.Time `json:"expires,omitempty" doc:"when it has to be changed; absent: never"`
+}
+
+// pinOf returns the user's PIN.
+func pinOf(a settlement.Account) (mfa.Credential, bool) {
+	i := slices.IndexFunc(a.Credentials, func(c mfa.Credential) bool { return c.Method == mfa.MethodPIN })
+	if i < 0 {
+		return mfa.Credential{}, false
+	}
+	return a.Credentials[i], true
+}
+
+func (s *Service) pinState(a settlement.Account) PINState {
+	c, has := pinOf(a)
+	if !has {
+		return PINState{}
+	}
+	v := PINState{Set: true, MustChange: c.MustChange, Since: moment(c.Confirmed)}
+	if days := s.Settings.Settings().PINDays; days > 0 {
+		v.Expires = moment(c.Confirmed.AddDate(0, 0, days))
+	}
+	return v
+}
+
+// PIN tells about a user's PIN.
+func (s *Service) PIN(ctx context.Context, typed string) (PINState, error) {
+	a, err := s.account(ctx, typed)
+	return s.pinState(a), err
+}
+
+// SetPIN sets, removes or ages a user's PIN for somebody else. Nobody is told it in any message:
+// who sets it says it, and the user changes it at the portal.
+func (s *Service) SetPIN(ctx context.Context, by, typed string, c PINChange) (PINState, error) {
+	a, err := s.account(ctx, typed)
+	if err != nil {
+		return PINState{}, err
+	}
+	must := c.MustChange == nil || *c.MustChange
+	switch {
+	case c.PIN == nil && c.MustChange == nil:
+		return PINState{}, invalid("nothing to change: give a PIN, or say whether it must be changed")
+	case c.PIN == nil:
+		err = s.agePIN(ctx, by, a, must)
+	case c.PIN.Empty():
+		err = s.removePIN(ctx, by, a)
+	default:
+		err = s.writePIN(ctx, by, "user pin set", a, c.PIN.Text, must)
+	}
+	if err != nil {
+		return PINState{}, err
+	}
+	if a, err = s.Users.Account(ctx, a.User.ID, true); err != nil {
+		return PINState{}, err
+	}
+	return s.pinState(a), nil
+}
+
+func (s *Service) agePIN(ctx context.Context, by string, a settlement.Account, must bool) error {
+	c, has := pinOf(a)
+	if !has {
+		return invalid("%s has no PIN", a.User.Login)
+	}
+	if _, err := s.Credentials.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error { c.MustChange = must; return nil }); err != nil {
+		return err
+	}
+	return s.record(ctx, by, "user pin must-change", a.User.Login, fmt.Sprintf("must change %t -> %t", c.MustChange, must))
+}
+
+func (s *Service) removePIN(ctx context.Context, by string, a settlement.Account) error {
+	c, has := pinOf(a)
+	if !has {
+		return invalid("%s has no PIN", a.User.Login)
+	}
+	if err := s.Credentials.RemoveCredential(ctx, a.User.ID, c.ID); err != nil {
+		return err
+	}
+	return s.record(ctx, by, "user pin remove", a.User.Login, "")
+}
+
+// writePIN checks a new PIN against the rules and those before, and keeps it.
+func (s *Service) writePIN(ctx context.Context, by, verb string, a settlement.Account, pin secret.Text, must bool) error {
+	set := s.Settings.Settings()
+	if err := policy.CheckPIN(pin, set, a.User.Phone); err != nil {
+		return fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+	}
+	old, has := pinOf(a)
+	before := splitPINs(old.Secret)
+	for _, hash := range before[:min(len(before), max(set.PINHistory, min(len(before), 1)))] { // the present one never again
+		same, err := s.PINs.MatchPIN(ctx, a.User.ID, hash, pin)
+		if err != nil {
+			return err
+		}
+		if same {
+			return fmt.Errorf("%w: %w", mfa.ErrInvalid, policy.ErrPINUsed)
+		}
+	}
+	hash, err := s.Passwords.Hash(ctx, pin)
+	if err != nil {
+		return fmt.Errorf("PIN: %w", err)
+	}
+	kept := append([]secret.Text{hash}, before...)
+	made := mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: a.User.ID, Method: mfa.MethodPIN, Secret: joinPINs(kept[:min(len(kept), set.PINHistory+1)]),
+		Digits: pin.Len(), MustChange: must, Created: s.Now(), Confirmed: s.Now(), By: by}
+	did := "set"
+	if !has {
+		err = s.Credentials.AddCredential(ctx, made)
+	} else {
+		did = "replaced"
+		_, err = s.Credentials.UpdateCredential(ctx, a.User.ID, old.ID, func(c *mfa.Credential) error {
+			if !c.Secret.Equal(old.Secret) {
+				return fmt.Errorf("PIN of %s: %w", a.User.Login, mfa.ErrConflict)
+			}
+			c.Secret, c.Digits, c.MustChange, c.Confirmed, c.By, c.Disabled = made.Secret, made.Digits, must, made.Confirmed, by, false
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	detail := did
+	if must {
+		detail += ", must be changed"
+	}
+	return s.record(ctx, by, verb, a.User.Login, detail)
+}
+
+func splitPINs(kept secret.Text) (hashes []secret.Text) {
+	for line := range bytes.SplitSeq(kept.Expose(), []byte("\n")) {
+		if len(line) > 0 {
+			hashes = append(hashes, secret.New(line))
+		}
+	}
+	return hashes
+}
+
+func joinPINs(hashes []secret.Text) secret.Text {
+	var b []byte
+	for i, h := range hashes {
+		if i > 0 {
+			b = append(b, '\n')
+		}
+		b = append(b, h.Expose()...)
+	}
+	return secret.New(b)
+}
+
+// PIN tells about the user's own.
+func (o Own) PIN(ctx context.Context) (PINState, error) {
+	a, err := o.s.Users.Account(ctx, o.by.User, false)
+	return o.s.pinState(a), err
+}
+
+// SetPIN changes the user's own PIN, or gives them one. Who changes it has proven both factors,
+// and the old PIN with them.
+func (o Own) SetPIN(ctx context.Context, pin secret.Text) error {
+	if err := o.may(policy.SelfPIN); err != nil {
+		return err
+	}
+	a, err := o.s.Users.Account(ctx, o.by.User, true)
+	if err != nil {
+		return err
+	}
+	return o.s.writePIN(ctx, o.by.By, "user pin set", a, pin, false)
+}
+
+// WeakPIN returns which of the rules for new PINs err is about, for pages that say it in another
+// language; nil: none.
+func WeakPIN(err error) error {
+	for _, rule := range []error{policy.ErrPINDigits, policy.ErrPINLength, policy.ErrPINRepeat, policy.ErrPINSequence, policy.ErrPINPhone, policy.ErrPINUsed} {
+		if errors.Is(err, rule) {
+			return rule
+		}
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// CallerRequest asks for a code to be sent to somebody on the phone, who reads it back.
+type CallerRequest struct {
+	Method mfa.MethodID `json:"method,omitempty" enum:",sms,email" doc:"how; empty: by text message, or by mail to who has no number"`
+}
+
+// CallerCheck is a code on its way to a caller.
+type CallerCheck struct {
+	ID        mfa.CredentialID `json:"id"`
+	Method    mfa.MethodID     `json:"method"`
+	To        string           `json:"to" doc:"what of the number or address may be shown"`
+	Challenge string           `json:"challenge" doc:"goes with the code that the caller reads out"`
+	Expires   time.Time        `json:"expires"`
+}
+
+// CallerAnswer is what the caller has read out.
+type CallerAnswer struct {
+	ID        mfa.CredentialID `json:"id" maxLength:"64"`
+	Challenge string           `json:"challenge" maxLength:"512"`
+	Code      secret.Wire      `json:"code" writeOnly:"true"`
+}
+
+// CallerVerified says that the caller has what the user has.
+type CallerVerified struct {
+	Login    string       `json:"login"`
+	Method   mfa.MethodID `json:"method"`
+	To       string       `json:"to"`
+	Verified time.Time    `json:"verified"`
+}
+
+// callerWays are the methods by which a caller is asked, in order. Push and call join when they
+// are there.
+var callerWays = []mfa.MethodID{mfa.MethodSMS, mfa.MethodEmail}
+
+// VerifyCaller sends a code to what the user has proven to be theirs, so that a help desk learns
+// whether they are who is on the phone.
+func (s *Service) VerifyCaller(ctx context.Context, by, login string, r CallerRequest) (CallerCheck, error) {
+	a, err := s.account(ctx, login)
+	if err != nil {
+		return CallerCheck{}, err
+	}
+	ways := callerWays
+	if r.Method != "" {
+		if ways = []mfa.MethodID{r.Method}; !slices.Contains(callerWays, r.Method) {
+			return CallerCheck{}, invalid("method %q: a caller is asked by sms or email", r.Method)
+		}
+	}
+	for _, m := range ways {
+		for _, c := range a.Credentials {
+			if c.Method == m && proven(c, s.Now()) {
+				return s.askCaller(ctx, by, a.User, c)
+			}
+		}
+	}
+	return CallerCheck{}, invalid("%s has no number and no address, proven and switched on, that a code could be sent to", a.User.Login)
+}
+
+// proven reports whether c is the user's for certain.
+func proven(c mfa.Credential, now time.Time) bool {
+	return !c.Disabled && c.Hold == mfa.ReasonNone && !c.Confirmed.IsZero() && (c.Expires.IsZero() || now.Before(c.Expires))
+}
+
+func (s *Service) askCaller(ctx context.Context, by string, u mfa.User, c mfa.Credential) (CallerCheck, error) {
+	if s.Prover == nil {
+		return CallerCheck{}, fmt.Errorf("%s %s of %s: this server sends nothing: %w", c.Method, c.ID, u.Login, mfa.ErrUnavailable)
+	}
+	challenge, err := s.Prover.SendProof(ctx, c, "help desk of "+s.Issuer, ProofLife)
+	if err != nil {
+		var why mfa.Reason
+		if errors.As(err, &why) {
+			err = fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+		}
+		return CallerCheck{}, errors.Join(fmt.Errorf("the code for the caller was not sent by %s to %s: %w", c.Method, c.Label, err),
+			s.record(ctx, by, "user verify", u, describe(c)+", not sent: "+why.String()))
+	}
+	out := CallerCheck{ID: c.ID, Method: c.Method, To: c.Label, Challenge: challenge, Expires: s.Now().Add(ProofLife)}
+	return out, s.record(ctx, by, "user verify", u, describe(c)+", sent")
+}
+
+// CheckCaller compares what a caller has read out with what was sent. Wrong codes are counted as
+// those of a sign-in are. Either way the trail has it.
+func (s *Service) CheckCaller(ctx context.Context, by, login string, r CallerAnswer) (CallerVerified, error) {
+	a, c, err := s.find(ctx, login, string(r.ID))
+	if err != nil {
+		return CallerVerified{}, err
+	}
+	if !proven(c, s.Now()) {
+		return CallerVerified{}, invalid("%s %s of %s: it is not proven, or switched off", c.Method, c.ID, a.User.Login)
+	}
+	var wrong mfa.Reason
+	err = s.Store.UpdateRecord(ctx, a.User.ID, func(rec *settlement.Record) error {
+		wrong = mfa.ReasonNone
+		if rec.Fails.LockedAt(s.Now()) {
+			return mfa.Locked
+		}
+		if err := s.checkProof(ctx, c, r.Challenge, r.Code.Text); errors.As(err, &wrong) {
+			*rec = rec.Miss(s.Now(), s.Settings().Second())
+			return nil
+		} else {
+			return err
+		}
+	})
+	var why mfa.Reason
+	switch {
+	case errors.As(err, &why):
+		return CallerVerified{}, refusal(c, a.User, why)
+	case err != nil:
+		return CallerVerified{}, fmt.Errorf("caller %s: %w", a.User.Login, err)
+	case wrong != mfa.ReasonNone:
+		return CallerVerified{}, errors.Join(refusal(c, a.User, wrong), s.record(ctx, by, "user verify", a.User, describe(c)+", not verified: "+wrong.String()))
+	}
+	out := CallerVerified{Login: a.User.Login, Method: c.Method, To: c.Label, Verified: s.Now()}
+	return out, s.record(ctx, by, "user verify", a.User, describe(c)+", verified")
+}
+
+// VerifyCaller sends a code to a caller.
+func (d Desk) VerifyCaller(ctx context.Context, login string, r CallerRequest) (CallerCheck, error) {
+	u, err := d.allowed(ctx, login, mfa.MayVerifyCaller)
+	if err != nil {
+		return CallerCheck{}, err
+	}
+	return d.s.VerifyCaller(ctx, d.by.By, string(u.ID), r)
+}
+
+// CheckCaller compares what they have read out.
+func (d Desk) CheckCaller(ctx context.Context, login string, r CallerAnswer) (CallerVerified, error) {
+	u, err := d.allowed(ctx, login, mfa.MayVerifyCaller)
+	if err != nil {
+		return CallerVerified{}, err
+	}
+	return d.s.CheckCaller(ctx, d.by.By, string(u.ID), r)
+}

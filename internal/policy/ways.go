@@ -1,0 +1,39 @@
+package policy
+
+import (
+	"slices"
+
+	"countersign/internal/mfa"
+)
+
+// Ways returns those of usable that a user can be asked for, in the order in which they are: one
+// credential for all that need nothing sent, because any of their codes is an answer. a is the
+// application as r leaves it, and can says which methods its front-end can carry here.
+func (r Ruling) Ways(a mfa.Application, u mfa.User, usable []mfa.Credential, can func(mfa.MethodID) bool) []mfa.Credential {
+	var list, recovery []mfa.Credential
+	typed, passkey := false, false
+	for _, c := range r.Prefer(u, usable) {
+		switch {
+		case !can(c.Method):
+		case OnlyRecovery(a, c):
+			recovery = append(recovery, c)
+		case c.Method == mfa.MethodPasskey && passkey:
+		case c.Method == mfa.MethodPasskey && r.AnyMethod && (u.Preferred == "" || !r.OwnOrder):
+			passkey = true
+			list = slices.Insert(list, 0, c)
+		case c.Method == mfa.MethodPasskey:
+			passkey = true
+			list = append(list, c)
+		case c.Method.Sends():
+			list = append(list, c)
+		case !typed:
+			typed = true
+			list = append(list, c)
+		}
+	}
+	list = append(list, recovery...)
+	if !r.Fallback && len(list) > 1 {
+		list = list[:1]
+	}
+	return list
+}
