@@ -12,6 +12,7 @@ needed=(ca-certificates gcc libc6-dev git openssl procps
 	openssh-server openssh-client libpam-radius-auth expect
 	chromium
 	exim4-daemon-light
+	sip-tester
 	e2fsprogs iproute2 nftables oathtool jq tshark strace "$@")
 # units that these packages enable
 units=(freeradius slapd samba samba-ad-dc smbd nmbd winbind ssh exim4)

@@ -96,6 +96,14 @@ const (
 	PINExpired                              // right, but the PIN is too old and has to be changed first
 	PINMustChange                           // right, but the PIN was given by somebody else and has to be changed first
 	NoPIN                                   // policy wants a PIN and the user has none
+	CallBusy                                // call: the telephone is in use
+	CallNoAnswer                            // call: it rang, or could not be reached, and nobody picked up
+	CallRejected                            // call: it was turned away
+	CallHungUp                              // call: they hung up before they had heard what to press
+	CallNotPressed                          // call: they heard what to press and pressed nothing
+	CallWrongKey                            // call: they pressed something else
+	CallVoicemail                           // call: a mailbox picked up
+	CallTimedOut                            // call: the attempt's time was over before it came to an end
 	reasonEnd
 )
 
@@ -118,6 +126,7 @@ var reasonNames = [reasonEnd]string{
 	"passkey_unknown", "passkey_invalid", "passkey_other_challenge", "passkey_wrong_site", "passkey_unverified", "passkey_counter_back",
 	"passkey_model_refused", "passkey_not_alone", "passkey_no_site",
 	"fraud_reported", "policy_denied", "exempt_policy", "remembered", "too_many_prompts", "wrong_pin", "pin_expired", "pin_must_change", "no_pin",
+	"call_busy", "call_no_answer", "call_rejected", "call_hung_up", "call_not_pressed", "call_wrong_key", "call_voicemail", "call_timed_out",
 }
 
 // String returns the name used in trail, metrics and JSON.
