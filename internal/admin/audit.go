@@ -8,6 +8,9 @@ import (
 	"countersign/internal/mfa"
 )
 
+// maxLogin is the longest login that anybody may have typed, in bytes.
+const maxLogin = 253
+
 // Attempts returns one page of attempts, newest first. login selects those of one user;
 // the id of a user who is gone does too.
 func (s *Service) Attempts(ctx context.Context, login string, q AuditQuery) (AttemptList, error) {
@@ -30,6 +33,9 @@ func (s *Service) auditQuery(ctx context.Context, login string, q *AuditQuery) (
 		if err := new(mfa.Reason).UnmarshalText([]byte(q.Reason)); err != nil {
 			return invalid("%v", err)
 		}
+	}
+	if len(q.Login) > maxLogin {
+		return invalid("login: at most %d bytes", maxLogin)
 	}
 	if q.Verdict != "" && q.Verdict != mfa.Accept.String() && q.Verdict != mfa.Reject.String() {
 		return invalid("verdict %q: want accept or reject", clip(q.Verdict))

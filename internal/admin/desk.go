@@ -94,7 +94,9 @@ func (d Desk) outOfReach(typed string) error {
 // ListUsers returns one page of the users that the caller may see.
 func (d Desk) ListUsers(ctx context.Context, q UserQuery) (UserList, error) {
 	return allowed(d, mfa.MayReadUsers, func() (UserList, error) {
-		q.within = d.by.Reach.Includes
+		if q.within = nil; !d.by.Reach.All {
+			q.within = d.by.Reach.Includes
+		}
 		return d.s.ListUsers(ctx, q)
 	})
 }

@@ -28,7 +28,7 @@ type Users interface {
 	// FindUsers is ListUsers of those in whose login, aliases, name or mail address text is
 	// found, whatever the case ("": everybody), and whom keep (nil: everybody) takes by what is
 	// not sealed of them. First come those of whom one of these begins with text.
-	FindUsers(ctx context.Context, text string, keep func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error
+	FindUsers(ctx context.Context, text string, user func(mfa.User) bool, account func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error
 	// Outlines yields everybody without what is sealed: no names, no secrets.
 	Outlines(ctx context.Context, yield func(settlement.Account) bool) error
 	CountUsers() int

@@ -25,12 +25,12 @@ func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) 
 	if err != nil {
 		return UserList{}, err
 	}
-	keep, err := s.keeps(q)
+	account, err := s.hasFactorOf(q)
 	if err != nil {
 		return UserList{}, err
 	}
 	out := UserList{Users: []User{}}
-	err = s.Users.FindUsers(ctx, q.Search, keep, mfa.UserID(q.After), func(u mfa.User) bool {
+	err = s.Users.FindUsers(ctx, q.Search, q.takes(), account, mfa.UserID(q.After), func(u mfa.User) bool {
 		if len(out.Users) == limit {
 			out.Next = string(out.Users[limit-1].ID)
 			return false
@@ -41,20 +41,27 @@ func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) 
 	return out, err
 }
 
-// keeps returns what decides, by what is not sealed, whether a query selects a user; nil if it
-// selects everybody.
-func (s *Service) keeps(q UserQuery) (func(settlement.Account) bool, error) {
-	if q.within == nil && q.State == "" && q.Factor == "" {
+// takes returns what decides by the profile whether a query selects a user; nil if it selects
+// everybody.
+func (q UserQuery) takes() func(mfa.User) bool {
+	if q.within == nil && q.State == "" {
+		return nil
+	}
+	return func(u mfa.User) bool {
+		return (q.within == nil || q.within(u)) && (q.State == "" || q.State == u.State.String())
+	}
+}
+
+// hasFactorOf returns what decides by the credentials; nil if they do not matter.
+func (s *Service) hasFactorOf(q UserQuery) (func(settlement.Account) bool, error) {
+	if q.Factor == "" {
 		return nil, nil
 	}
 	if q.Factor != "" && q.Factor != NoFactor && !slices.Contains(Factors(), q.Factor) {
 		return nil, invalid("factor %q: want %s or one of %s", q.Factor, NoFactor, strings.Join(Factors(), ", "))
 	}
 	now := s.Now()
-	return func(a settlement.Account) bool {
-		return (q.within == nil || q.within(a.User)) && (q.State == "" || q.State == a.User.State.String()) &&
-			(q.Factor == "" || hasFactor(a.Credentials, q.Factor, now))
-	}, nil
+	return func(a settlement.Account) bool { return hasFactor(a.Credentials, q.Factor, now) }, nil
 }
 
 func page(limit int) (int, error) {

@@ -53,7 +53,9 @@ type Reseal struct {
 // AuditQuery selects records of the trail, newest first.
 type AuditQuery struct {
 	User        mfa.UserID
+	Login       string // as it was typed, in any case, also of nobody
 	Application string // its name
+	Server      string // whose trail alone is looked at
 	Since       time.Time
 	Until       time.Time // before
 	Reason      string

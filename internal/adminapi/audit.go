@@ -17,7 +17,9 @@ func (a *API) audit() {
 	type query struct {
 		Paging
 		User        string    `query:"user" maxLength:"253" doc:"a login, or the id of a user who is gone"`
+		Login       string    `query:"login" maxLength:"253" doc:"as it was typed, in any case, also of nobody"`
 		Application string    `query:"application" maxLength:"64"`
+		Server      string    `query:"server" maxLength:"64" doc:"only what that server has recorded"`
 		Since       time.Time `query:"since"`
 		Until       time.Time `query:"until" doc:"before"`
 		Reason      string    `query:"reason" maxLength:"64"`
@@ -26,7 +28,7 @@ func (a *API) audit() {
 		Here        bool      `query:"here" doc:"only what this server has recorded; else that of all servers of the group"`
 	}
 	route(a, needs(mfa.MayReadAudit, mfa.MayReadUsers), http.MethodGet, "/audit/attempts", "List attempts, newest first", func(ctx context.Context, d desk, in *query) (admin.AttemptList, error) {
-		return d.Attempts(ctx, in.User, admin.AuditQuery{Application: in.Application, Since: in.Since, Until: in.Until, Reason: in.Reason,
+		return d.Attempts(ctx, in.User, admin.AuditQuery{Login: in.Login, Application: in.Application, Server: in.Server, Since: in.Since, Until: in.Until, Reason: in.Reason,
 			Method: in.Method, Verdict: in.Verdict, After: in.After, Limit: in.Limit, Here: in.Here})
 	})
 	type acts struct {

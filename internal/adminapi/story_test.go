@@ -24,29 +24,13 @@ import (
 	"countersign/internal/group"
 	"countersign/internal/keyring"
 	"countersign/internal/method/otp"
+	"countersign/internal/method/otp/otptest"
 	"countersign/internal/mfa"
 	"countersign/internal/parking"
 	"countersign/internal/secret"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
 )
-
-// passcodes is package method/otp as package enroll wants it.
-type passcodes struct{ totp otp.TOTP }
-
-func (passcodes) Recovery(c mfa.Credential, n int) ([]secret.Text, secret.Text, error) {
-	return otp.GenerateRecovery(nil, c.ID, n)
-}
-func (passcodes) Pass(c mfa.Credential) (code, kept secret.Text, err error) {
-	return otp.GenerateTAP(nil, c.ID)
-}
-func (p passcodes) Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error) {
-	proof, err := p.totp.Finish(ctx, c, f, mfa.Step{}, code)
-	return proof.Floor, err
-}
-func (passcodes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error) {
-	return otp.Resync(c, f, first, second, now)
-}
 
 // real is the API on the real store and engine, with the database in memory, at noon.
 type real struct {
@@ -92,7 +76,7 @@ func newReal(t *testing.T) *real {
 	a := &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, Engine: engine,
 		Decider: fallible{r, engine}, Digests: ring, Requests: db, Sealed: db, Web: func() string { return "https://nyc1.example.net:8443" }, Now: now}
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: passcodes{totp}, Prover: prover{}, Trail: r.trail, Now: now}
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Prover: prover{}, Trail: r.trail, Now: now}
 	a.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, a
 	r.api = New(a, e, "test", log)
 	r.api.Coordinator(func(context.Context) (group.Overview, error) { return group.Overview{}, nil })

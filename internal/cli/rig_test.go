@@ -22,6 +22,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/keyring"
 	"countersign/internal/method/otp"
+	"countersign/internal/method/otp/otptest"
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
 	"countersign/internal/secret"
@@ -46,23 +47,6 @@ func code(t testing.TB, seed string, steps int) string {
 		t.Fatal(err)
 	}
 	return k.TOTP(noon.Add(time.Duration(steps) * 30 * time.Second))
-}
-
-// passcodes is package method/otp as package enroll wants it.
-type passcodes struct{ totp otp.TOTP }
-
-func (passcodes) Recovery(c mfa.Credential, n int) ([]secret.Text, secret.Text, error) {
-	return otp.GenerateRecovery(nil, c.ID, n)
-}
-func (passcodes) Pass(c mfa.Credential) (code, kept secret.Text, err error) {
-	return otp.GenerateTAP(nil, c.ID)
-}
-func (p passcodes) Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error) {
-	proof, err := p.totp.Finish(ctx, c, f, mfa.Step{}, code)
-	return proof.Floor, err
-}
-func (passcodes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error) {
-	return otp.Resync(c, f, first, second, now)
 }
 
 // rig is a server: the real store, engine and API, on a database in memory, at noon.
@@ -99,7 +83,7 @@ func newRig(t testing.TB, dir string, cleanup func(func())) *rig {
 		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
 	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
 		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Sealed: db, Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: passcodes{totp}, Prover: prover{}, Trail: r.trail, Now: now}
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Prover: prover{}, Trail: r.trail, Now: now}
 	r.admin.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, r.admin
 	r.api = adminapi.New(r.admin, e, "1.0", log)
 	l, err := adminapi.ListenSocket(filepath.Join(dir, "admin.sock"))

@@ -52,7 +52,10 @@ func gather[T any](ctx context.Context, a audit, q admin.AuditQuery, acts bool, 
 	if a.others != nil && !q.Here && !from.own {
 		others = a.others(acts)
 	}
-	ask := peer.TrailQuery{Acts: acts, User: q.User, Application: q.Application, Reason: q.Reason, Method: q.Method, Verdict: q.Verdict, Since: q.Since, Until: q.Until, Limit: q.Limit}
+	if others, err = a.only(q.Server, others, &from); err != nil {
+		return out, err
+	}
+	ask := peer.TrailQuery{Acts: acts, User: q.User, Login: q.Login, Application: q.Application, Reason: q.Reason, Method: q.Method, Verdict: q.Verdict, Since: q.Since, Until: q.Until, Limit: q.Limit}
 	all := a.asked(ctx, ask, from, others)
 	for _, s := range all {
 		if s.name == a.server && s.err != nil {
@@ -60,6 +63,22 @@ func gather[T any](ctx context.Context, a audit, q admin.AuditQuery, acts bool, 
 		}
 	}
 	return merge(all, q.Limit, len(others) == 0, of, when), nil
+}
+
+// only leaves, of the servers that are asked, the one of that name; "": all of them.
+func (a audit) only(name string, others []mfa.Member, from *cursor) ([]mfa.Member, error) {
+	if name == "" {
+		return others, nil
+	}
+	if name == a.server {
+		return nil, nil
+	}
+	i := slices.IndexFunc(others, func(m mfa.Member) bool { return m.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("server %.64q: %w in this group, as far as server %s knows", name, mfa.ErrNotFound, a.server)
+	}
+	from.before[a.server] = over // nothing of our own
+	return others[i : i+1], nil
 }
 
 // merge takes the newest records of all pages, at most limit; own: there is only this server's.
@@ -127,7 +146,7 @@ func (a audit) page(ctx context.Context, q peer.TrailQuery) (out peer.TrailPage,
 	if q.Acts {
 		found, next, err = a.index.Acts(ctx, f)
 	} else {
-		f.User, f.Application, f.Reason, f.Method, f.Verdict = q.User, q.Application, q.Reason, q.Method, q.Verdict
+		f.User, f.Login, f.Application, f.Reason, f.Method, f.Verdict = q.User, q.Login, q.Application, q.Reason, q.Method, q.Verdict
 		found, next, err = a.index.Attempts(ctx, f)
 	}
 	for _, e := range found {

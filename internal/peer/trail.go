@@ -17,6 +17,7 @@ const PathTrail = "/peer/v1/trail"
 type TrailQuery struct {
 	Acts        bool       `json:"acts,omitempty"`
 	User        mfa.UserID `json:"user,omitempty"`
+	Login       string     `json:"login,omitempty"`
 	Application string     `json:"application,omitempty"`
 	Reason      string     `json:"reason,omitempty"`
 	Method      string     `json:"method,omitempty"`

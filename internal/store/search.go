@@ -11,10 +11,11 @@ import (
 )
 
 // FindUsers yields, as ListUsers does, those in whose login, aliases, name or mail address
-// text is found, whatever the case ("": everybody), and whom keep (nil: everybody) takes by
-// what is not sealed of them. First come those of whom one of these begins with text. after
+// text is found, whatever the case ("": everybody), and whom user and account (nil: everybody)
+// take by what is not sealed of them. Credentials and records are read of those only whom user
+// takes, and only for account. First come those of whom one of these begins with text. after
 // is the last user of the page before, of the same search.
-func (s *Store) FindUsers(ctx context.Context, text string, keep func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
+func (s *Store) FindUsers(ctx context.Context, text string, user func(mfa.User) bool, account func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
 	var behind rawID
 	if after != "" {
 		var ok bool
@@ -24,7 +25,7 @@ func (s *Store) FindUsers(ctx context.Context, text string, keep func(settlement
 	}
 	var bad error
 	show := func(id rawID) bool {
-		u, ok, err := s.shown(id, keep)
+		u, ok, err := s.shown(id, user, account)
 		if bad == nil {
 			bad = err
 		}
@@ -40,17 +41,23 @@ func (s *Store) FindUsers(ctx context.Context, text string, keep func(settlement
 	return err
 }
 
-// shown opens a user whom keep takes; ok is false for the others.
-func (s *Store) shown(id rawID, keep func(settlement.Account) bool) (u mfa.User, ok bool, err error) {
-	if keep != nil {
-		a, ok, err := s.outline(id)
-		if !ok || err != nil || !keep(a) {
-			return u, false, err
-		}
-	}
+// shown opens a user whom user and account take; ok is false for the others.
+func (s *Store) shown(id rawID, user func(mfa.User) bool, account func(settlement.Account) bool) (u mfa.User, ok bool, err error) {
 	e, err := s.view.entryOf(id)
 	if err != nil || e.profile.rev == 0 {
 		return u, false, err // removed since
+	}
+	if user != nil {
+		plain, err := s.plainUser(mfa.UserID(id.String()), e.profile.data)
+		if err != nil || !user(s.overlay.showUser(plain)) {
+			return u, false, err
+		}
+	}
+	if account != nil {
+		a, ok, err := s.outline(id)
+		if !ok || err != nil || !account(a) {
+			return u, false, err
+		}
 	}
 	u, err = s.openUser(mfa.UserID(id.String()), e.profile.data)
 	return u, err == nil, err

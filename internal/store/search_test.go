@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"countersign/internal/mfa"
-	"countersign/internal/settlement"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
 )
@@ -60,14 +59,14 @@ func TestFindUsersLikeAPlainSearch(t *testing.T) {
 		}
 		all := users()
 		for _, text := range []string{"a", "ab", "A C", "ba c", "xa", "u1", "example", "zzz"} {
-			for _, keep := range []func(settlement.Account) bool{nil, func(a settlement.Account) bool { return slices.Contains(a.User.Tags, "s") }} {
+			for _, keep := range []func(mfa.User) bool{nil, func(u mfa.User) bool { return slices.Contains(u.Tags, "s") }} {
 				compareSearch(t, s, all, text, keep)
 			}
 		}
 	}
 }
 
-func compareSearch(t *testing.T, s *store.Store, all []mfa.User, text string, keep func(settlement.Account) bool) {
+func compareSearch(t *testing.T, s *store.Store, all []mfa.User, text string, keep func(mfa.User) bool) {
 	t.Helper()
 	var begin, inside []mfa.UserID
 	for _, u := range all {
@@ -77,7 +76,7 @@ func compareSearch(t *testing.T, s *store.Store, all []mfa.User, text string, ke
 			first, found = first || strings.HasPrefix(f, strings.ToLower(text)), found || strings.Contains(f, strings.ToLower(text))
 		}
 		switch {
-		case keep != nil && !keep(settlement.Account{User: u}):
+		case keep != nil && !keep(u):
 		case first:
 			begin = append(begin, u.ID)
 		case found:
@@ -92,7 +91,7 @@ func compareSearch(t *testing.T, s *store.Store, all []mfa.User, text string, ke
 			after = got[len(got)-1]
 		}
 		count := 0
-		if err := s.FindUsers(t.Context(), text, keep, after, func(u mfa.User) bool {
+		if err := s.FindUsers(t.Context(), text, keep, nil, after, func(u mfa.User) bool {
 			got = append(got, u.ID)
 			count++
 			return count < page
@@ -116,7 +115,7 @@ func TestFindUsersAfterTheViewStartsOver(t *testing.T) {
 	}
 	count := func(text string) (n int) {
 		t.Helper()
-		if err := s.FindUsers(t.Context(), text, nil, "", func(mfa.User) bool { n++; return true }); err != nil {
+		if err := s.FindUsers(t.Context(), text, nil, nil, "", func(mfa.User) bool { n++; return true }); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -149,7 +148,7 @@ func BenchmarkFindUsers(b *testing.B) {
 	}
 	find := func(text string) {
 		n := 0
-		if err := s.FindUsers(b.Context(), text, nil, "", func(mfa.User) bool { n++; return n < 51 }); err != nil {
+		if err := s.FindUsers(b.Context(), text, nil, nil, "", func(mfa.User) bool { n++; return n < 51 }); err != nil {
 			b.Fatal(err)
 		}
 	}

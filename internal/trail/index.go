@@ -17,7 +17,7 @@ import (
 
 const (
 	indexName    = "index.sqlite"
-	indexVersion = 2
+	indexVersion = 3
 
 	indexBatch = 500                   // lines in one transaction
 	indexPause = 50 * time.Millisecond // at least, between two of them
@@ -36,14 +36,16 @@ CREATE TABLE records (seq INTEGER PRIMARY KEY, kind INTEGER, time INTEGER, user 
 CREATE INDEX by_user ON records (user, kind, seq) WHERE user IS NOT NULL;
 CREATE INDEX by_login ON records (login, seq) WHERE login IS NOT NULL;
 CREATE INDEX by_attempt ON records (attempt) WHERE attempt IS NOT NULL;
+CREATE INDEX by_application ON records (application, seq) WHERE kind = 1 AND application IS NOT NULL;
+CREATE INDEX by_method ON records (method, seq) WHERE kind = 1 AND method IS NOT NULL;
+CREATE INDEX refused ON records (seq) WHERE kind = 1 AND verdict <> 1;
 CREATE INDEX refusals ON records (reason, seq) WHERE kind = 1 AND verdict <> 1;
 CREATE INDEX passes ON records (reason, seq) WHERE kind = 1 AND verdict = 1 AND reason <> 1;
-CREATE INDEX temporary ON records (seq) WHERE kind = 1 AND method = 'tap';
 CREATE INDEX acts ON records (seq) WHERE kind = 2;
 CREATE TABLE blocks (first INTEGER PRIMARY KEY, last INTEGER, oldest INTEGER, newest INTEGER);
 CREATE TABLE tally (span INTEGER, start INTEGER, application TEXT, method TEXT, reason INTEGER, verdict INTEGER, degraded INTEGER, n INTEGER,
 	PRIMARY KEY (span, start, application, method, reason, verdict, degraded)) WITHOUT ROWID;
-PRAGMA user_version = 2;`
+PRAGMA user_version = 3;`
 
 // Index answers questions about a trail from an SQLite database beside it. It holds
 // nothing of its own: it is made from the trail, follows behind it, and is made anew if

@@ -109,11 +109,14 @@ func (m *Memory) ListUsers(_ context.Context, after mfa.UserID, yield func(mfa.U
 }
 
 // FindUsers implements admin.Users, but for the order.
-func (m *Memory) FindUsers(ctx context.Context, text string, keep func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
+func (m *Memory) FindUsers(ctx context.Context, text string, user func(mfa.User) bool, account func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
 	text = strings.ToLower(text)
 	return m.ListUsers(ctx, after, func(u mfa.User) bool {
 		all := strings.ToLower(strings.Join(append([]string{u.Login, u.Name, u.Email}, u.Aliases...), "\n"))
-		if a, err := m.Account(ctx, u.ID, false); keep != nil && (err != nil || !keep(a)) {
+		if user != nil && !user(u) {
+			return true
+		}
+		if a, err := m.Account(ctx, u.ID, false); account != nil && (err != nil || !account(a)) {
 			return true
 		}
 		return !strings.Contains(all, text) || yield(u)

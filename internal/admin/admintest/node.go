@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ func (t *Trail) Attempts(_ context.Context, q admin.AuditQuery) (admin.AuditPage
 	defer t.mu.Unlock()
 	var out []mfa.Attempt
 	for _, a := range slices.Backward(t.attempts) {
-		if (q.User == "" || q.User == a.User) && (q.Application == "" || q.Application == a.Application) &&
+		if (q.User == "" || q.User == a.User) && (q.Login == "" || strings.EqualFold(q.Login, a.Login)) && (q.Server == "" || q.Server == a.Server) && (q.Application == "" || q.Application == a.Application) &&
 			(q.Reason == "" || q.Reason == a.Reason.String()) && (q.Method == "" || q.Method == string(a.Method)) && (q.Verdict == "" || q.Verdict == a.Verdict.String()) &&
 			(q.Until.IsZero() || a.Time.Before(q.Until)) && !a.Time.Before(q.Since) && len(out) < q.Limit {
 			out = append(out, a)
@@ -159,11 +160,12 @@ func (t *Trail) Verify(context.Context) (admin.AuditVerification, error) {
 type Node struct {
 	Now    func() time.Time
 	Checks []admin.Check
-	Break  bool // Backup ends in the middle
-	Stuck  bool // the old master keeps its vote after a promotion
-	Lost   bool // no master answers
-	Alone  bool // there is no other server
-	Behind bool // another server is fresher, so that only force begins an epoch here
+	Alarms []admin.Alarm // of Status
+	Break  bool          // Backup ends in the middle
+	Stuck  bool          // the old master keeps its vote after a promotion
+	Lost   bool          // no master answers
+	Alone  bool          // there is no other server
+	Behind bool          // another server is fresher, so that only force begins an epoch here
 
 	mu       sync.Mutex
 	levels   []string
@@ -183,6 +185,7 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 	}
 	return admin.Status{Name: "nyc1", Group: "acme", Role: "master", Epoch: 1 + n.epochs, Master: "nyc1", Since: n.Now(), Revision: 7, Version: "1.0",
 		Members: []admin.Member{{Name: "nyc1", Role: "master", Voter: true, Reachable: true, Revision: 7, Version: "1.0"}},
+		Alarms:  n.Alarms,
 		Fronts:  []admin.FrontEnd{{Kind: "radius", Address: "127.0.0.1:1812", OK: true}}}, nil
 }
 

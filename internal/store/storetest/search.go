@@ -12,7 +12,7 @@ func search(t *testing.T, r *rig) {
 	ctx := t.Context()
 	found := func(text string, after mfa.UserID) (logins []string) {
 		t.Helper()
-		if err := r.FindUsers(ctx, text, nil, after, func(u mfa.User) bool {
+		if err := r.FindUsers(ctx, text, nil, nil, after, func(u mfa.User) bool {
 			logins = append(logins, u.Login)
 			return len(logins) < 2
 		}); err != nil {
@@ -41,7 +41,7 @@ func search(t *testing.T, r *rig) {
 	}
 	same(t, "behind the first", found("", first.ID), []string{last.Login})
 	same(t, "behind the last", found("", last.ID), []string(nil))
-	is(t, "a bad id", r.FindUsers(ctx, "x", nil, "x", nil), mfa.ErrInvalid)
+	is(t, "a bad id", r.FindUsers(ctx, "x", nil, nil, "x", nil), mfa.ErrInvalid)
 
 	if _, err := r.UpdateUser(ctx, ada.ID, func(u *mfa.User) error { u.Name = "Augusta King"; return nil }); err != nil {
 		t.Fatal(err)
@@ -62,8 +62,8 @@ func search(t *testing.T, r *rig) {
 	if seen != 1 {
 		t.Errorf("%d outlines of one user", seen)
 	}
-	is(t, "whom a filter takes", r.FindUsers(ctx, "b", func(a settlement.Account) bool { return len(a.Credentials) == 1 }, "", func(u mfa.User) bool { seen++; return u.Login == "bob" }), nil)
-	is(t, "whom it does not", r.FindUsers(ctx, "b", func(a settlement.Account) bool { return len(a.Credentials) > 1 }, "", func(mfa.User) bool { seen += 10; return true }), nil)
+	is(t, "whom a filter takes", r.FindUsers(ctx, "b", nil, func(a settlement.Account) bool { return len(a.Credentials) == 1 }, "", func(u mfa.User) bool { seen++; return u.Login == "bob" }), nil)
+	is(t, "whom it does not", r.FindUsers(ctx, "b", nil, func(a settlement.Account) bool { return len(a.Credentials) > 1 }, "", func(mfa.User) bool { seen += 10; return true }), nil)
 	if seen != 2 {
 		t.Errorf("the filters took %d users, want one", seen-1)
 	}
