@@ -113,6 +113,16 @@ type Report struct {
 	Users     int        `json:"users"`
 	SignIns   uint64     `json:"sign_ins"` // verdicts since it runs
 	Unmerged  int        `json:"unmerged"` // what it settled without a master and has not merged yet
+	Sights    []Sight    `json:"sights,omitempty"`
+}
+
+// Sight is something that a client sent to a front-end lately, and that led to no verdict.
+type Sight struct {
+	Time        time.Time `json:"time"`
+	Application string    `json:"application,omitempty" doc:"absent: its address belongs to none"`
+	Client      string    `json:"client" doc:"address"`
+	What        string    `json:"what" doc:"what became of it, as countersign_radius_packets_total calls it; secret: the password was not readable; unsupported: it asked for something else than PAP"`
+	Detail      string    `json:"detail,omitempty"`
 }
 
 // Listener is one front-end.

@@ -56,6 +56,7 @@ type ServerView struct {
 	SignIns     uint64     `json:"sign_ins" doc:"verdicts since it runs"`
 	Unmerged    int        `json:"unmerged" doc:"settled without a master and not merged yet"`
 	Since       time.Time  `json:"since,omitzero" doc:"it runs"`
+	Sights      []Sight    `json:"sights,omitempty" doc:"what clients have sent within ten minutes and led to no verdict, the latest first"`
 }
 
 // Called is the address under which others call the server, as far as that is known: a
@@ -105,7 +106,7 @@ func (s *Seen) view(now time.Time, l Limits, top int64) ServerView {
 	r := s.Report
 	v := ServerView{Name: s.Name, Group: s.Group, Role: r.Role, Alive: s.alive(now, l), Heard: s.Last, Epoch: r.Epoch, Revision: r.Revision,
 		Version: r.Version, Address: s.Address, ClockOffset: s.Offset.Seconds(), Expires: r.Expires, Listeners: r.Listeners,
-		Users: r.Users, SignIns: r.SignIns, Unmerged: r.Unmerged, Since: r.Since}
+		Users: r.Users, SignIns: r.SignIns, Unmerged: r.Unmerged, Since: r.Since, Sights: r.Sights}
 	if !s.Last.IsZero() {
 		v.Lag = max(top-r.Revision, 0)
 	}

@@ -199,6 +199,7 @@ func (s *server) report() group.Report {
 	if open := s.fronts.Load(); open != nil {
 		r.Listeners = *open
 	}
+	r.Sights = s.sights()
 	n, records := s.node, s.store // a server without a peer port reports to itself alone
 	if s.peers != nil {
 		r.Expires = s.peers.cert.Load().Leaf.NotAfter

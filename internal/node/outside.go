@@ -185,6 +185,7 @@ func (s *server) tellOutside(ctx context.Context) error {
 
 func (s *server) tellOnce(ctx context.Context) error {
 	h := registry.Heartbeat{Report: s.report(), Highest: s.node.Folder().Highest}
+	h.Report.Sights = nil // what clients send is nobody's business outside the group
 	if h.Report.Leads() {
 		for _, m := range s.store.Members() {
 			h.Members = append(h.Members, registry.Entry{Name: m.Name, Role: m.Role, Key: m.Key})

@@ -86,6 +86,9 @@ func (s *Server) handle(j *job) {
 		s.fail(j, err)
 		return
 	}
+	if outcome == Challenged {
+		s.asked(j)
+	}
 	s.duplicates.answer(j.key(), j.leg, s.Now(), reply)
 	s.send(j, reply, outcome)
 }
@@ -113,6 +116,7 @@ func (s *Server) request(j *job) mfa.Request {
 	}
 	if how := f.unsupported(); how != "" {
 		r.Refuse = mfa.UnsupportedAuthentication
+		s.see(j, SightUnsupported, how)
 		s.complain(slog.LevelWarn, "unsupported", j.addr, "RADIUS client asks for an authentication that cannot be checked; only PAP can",
 			"application", j.client.app.Name, "sent", how, "next", "set the client to PAP")
 		return r
@@ -128,6 +132,7 @@ func (s *Server) request(j *job) mfa.Request {
 	case err != nil, f.passwords > 1, f.states > 1, !utf8.Valid(typed):
 		r.Refuse = mfa.MalformedRequest
 		if !j.signed {
+			s.see(j, SightSecret, "")
 			s.complain(slog.LevelWarn, "secret", j.addr, "User-Password of an unsigned RADIUS request is not readable text: most likely the shared secret differs",
 				"application", j.client.app.Name, "next", "compare the secret on the client with the application's: application set NAME --secret-stdin")
 		}

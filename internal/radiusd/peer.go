@@ -35,6 +35,7 @@ type peer struct {
 	saved   atomic.Bool  // the record says so
 	without atomic.Int64 // Unix hour of the last unsigned request that was let in
 	told    atomic.Int64 // Unix hour that the record knows of that
+	asked   atomic.Int64 // Unix seconds of the last challenge that was noted
 
 	saving sync.Mutex
 	retry  time.Time // guarded by saving: the record failed, not again before this

@@ -142,6 +142,7 @@ func (s *Server) drop(j *job, outcome Outcome, err error) {
 	if err != nil {
 		args = append(args, "error", err)
 	}
+	s.see(j, outcome.String(), "")
 	s.complain(slog.LevelWarn, outcome.String(), j.addr, message, append(args, "next", next)...)
 	s.Metrics.RADIUS(outcome)
 }

@@ -48,6 +48,7 @@ type Server struct {
 	peers      peers
 	duplicates duplicates
 	noise      noise
+	sights     sights
 	jobs       sync.Pool // of *job
 	deadlines  deadlines
 	slots      chan struct{} // one for each request that is worked on
