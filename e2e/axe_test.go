@@ -162,6 +162,55 @@ func (b *tab) fit(path string) {
 	})
 }
 
+// fits checks the page that is open, wide and light with every rule, narrow and dark with those of
+// a look, and at twice its size, which is half the width: nothing has to be scrolled sideways.
+func (b *tab) fits(name string) {
+	b.t.Helper()
+	for _, one := range []struct {
+		look, scheme, rules string
+		width               int64
+	}{{"wide", "light", everyRule, 1280}, {"narrow", "dark", lookRules, 390}, {"at 200 %", "light", "", 640}} {
+		b.do("resize", chromedp.EmulateViewport(one.width, 900))
+		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: one.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}); err != nil {
+			b.t.Fatal(err)
+		}
+		if one.rules != "" {
+			b.axe(name+", "+one.look, one.rules)
+		}
+		if wide := b.eval("document.documentElement.scrollWidth > document.documentElement.clientWidth"); wide != "false" {
+			b.t.Errorf("%s, %s: it has to be scrolled sideways", name, one.look)
+		}
+		if moves := b.eval("[...document.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).transitionDuration) > 0 || getComputedStyle(e).animationName !== 'none').length"); moves != "0" {
+			b.t.Errorf("%s, %s: %s things move for somebody who wants none to", name, one.look, moves)
+		}
+	}
+}
+
+// answered checks the pages that are the answer to a form, which no link leads to.
+func (b *tab) answered(base, id string) {
+	b.t.Helper()
+	user := base + "/users/" + id
+	for _, act := range []string{"token", "recovery", "invite"} {
+		b.open(user)
+		b.fill("/users/" + id + "/" + act)
+		b.fits("the answer to " + act)
+	}
+	b.open(user)
+	b.fill("/users/"+id+"/test", "application", "vpn", "password", "123456")
+	b.fits("a test")
+	b.open(base + "/users")
+	b.eval("document.querySelector('input[name=id]').click()")
+	b.fill("/users/bulk/look", "whom", "marked", "act", "tag", "word", "west")
+	b.fits("many at once")
+	b.open(base + "/protect/openvpn")
+	b.fill("/protect/openvpn/create", "name", "office", "addresses", "192.0.2.9")
+	b.fits("the guide")
+	b.open(base + "/users/new")
+	b.fill("/users/new/create", "login", "bob")
+	b.fits("a mistake in a form")
+}
+
 // Every page is fit for those who cannot see it, or not well, or use no mouse: no rule of
 // WCAG 2.2 AA that a program can check is broken.
 func TestAccessible(t *testing.T) {
@@ -191,6 +240,9 @@ func TestAccessible(t *testing.T) {
 		}
 	})
 	b.choose("en")
+	var bob struct{ ID string }
+	s.json(&bob, "user", "show", "bob")
+	b.answered(base, bob.ID)
 	b.open(base + "/nowhere")
 	check("/nowhere")
 	b.open(base)
@@ -199,4 +251,25 @@ func TestAccessible(t *testing.T) {
 	if said := b.eval("document.querySelector('[role=status]#outdated').textContent"); said == "" {
 		t.Error("nobody is told that the page is out of date")
 	}
+}
+
+// The management portal is as fit as the console.
+func TestAccessibleCoordinator(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	c := newCoordinator(t)
+	foundAt(t, c, "acme", 1)
+	b.owner(c)
+	base := b.eval("location.origin")
+	b.open(base + "/found")
+	b.fill("/found/create", "group", "umbrella")
+	b.fits("a founding code")
+	b.choose("de")
+	b.crawl(base, "/", func(path string) {
+		b.fits("the coordinator's " + path)
+		if lang := b.eval("document.documentElement.lang"); lang != "de" {
+			t.Errorf("%s is in %q", path, lang)
+		}
+	})
+	b.keyboard(base + "/found")
 }

@@ -99,17 +99,23 @@ func TestConsole(t *testing.T) {
 	// The guide for a RADIUS client.
 	b.open(base + "/protect/generic")
 	b.fill("/protect/generic/create", "name", "vpn", "addresses", "127.0.0.1", "passcode", "either")
-	b.reads("None yet.")
+	b.reads("Nothing has come yet from 127.0.0.1.")
+	out := radclientWith(t, radclientPath, s.radius, wrongSecret, `User-Name = "bob"`, `User-Password = "x"`)
+	b.reads("whose signature is wrong") // on the page that is open, by itself
+	if strings.Contains(out, "Received") {
+		t.Errorf("a wrong secret is answered: %s", out)
+	}
 	secret := b.eval("document.querySelector('#secret').textContent")
 	if !strings.Contains(b.text(), s.radius) {
 		t.Errorf("the guide does not name %s:\n%s", s.radius, b.text())
 	}
 	code := bob.after(proven)
-	out := radclientWith(t, radclientPath, s.radius, secret, `User-Name = "bob"`, fmt.Sprintf(`User-Password = "bobs password%s"`, code))
+	out = radclientWith(t, radclientPath, s.radius, secret, `User-Name = "bob"`, fmt.Sprintf(`User-Password = "bobs password%s"`, code))
 	if !strings.Contains(out, "Received Access-Accept") {
 		t.Errorf("radclient got %s", out)
 	}
-	b.reads("accepted ok") // on the page that is open, by itself
+	b.reads("It works: bob was let in.")
+	b.reads("accepted ok")
 
 	b.search(s, base)
 	b.attacks(s, base, page)
@@ -151,11 +157,18 @@ func (k *token) after(used uint64) string {
 	return k.at(max(used+1, k.step()))
 }
 
+// wrongSecret is that of no client.
+const wrongSecret = "not the secret"
+
 func radclientWith(t testing.TB, path, to, secret string, attributes ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, path, "-x", "-r", "1", "-t", fmt.Sprint(int(patience.Seconds())), to, "auth", secret)
+	wait := int(patience.Seconds())
+	if secret == wrongSecret { // there will be no answer
+		wait = 1
+	}
+	c := exec.CommandContext(ctx, path, "-x", "-r", "1", "-t", fmt.Sprint(wait), to, "auth", secret)
 	c.Stdin = strings.NewReader(strings.Join(append(attributes, "Message-Authenticator = 0x00"), ",") + "\n")
 	out, _ := c.CombinedOutput() // a reject is exit 1
 	return string(out)

@@ -4,17 +4,13 @@ package e2e_test
 
 import (
 	"net/url"
-	"os"
 	"testing"
 )
 
 // TestScreenshotsCoordinator takes those of the management portal of an independent coordinator,
 // and of the same pages in the console of a group that is its own.
 func TestScreenshotsCoordinator(t *testing.T) {
-	dir := os.Getenv("SCREENSHOTS")
-	if err := os.MkdirAll(dir, 0o755); err != nil || dir == "" {
-		t.Fatalf("set SCREENSHOTS to a folder, or run `make screenshots`: %v", err)
-	}
+	dir := album(t)
 	c := newCoordinator(t)
 	all := foundAt(t, c, "acme", 3)
 	b := newTab(t)
@@ -39,8 +35,12 @@ func TestScreenshotsCoordinator(t *testing.T) {
 	})
 	b.pictures(dir, "coordinator-group", base+"/groups/acme")
 	b.pictures(dir, "coordinator-operators", base+"/users")
+	b.pictures(dir, "coordinator-administrators", base+"/administrators")
+	b.pictures(dir, "coordinator-attempts", base+"/attempts")
+	b.pictures(dir, "coordinator-audit", base+"/audit")
 
 	own := newTab(t)
 	own.owner(all[0])
-	own.pictures(dir, "group", "https://"+all[0].https+"/groups/acme")
+	own.pictures(dir, "group-alarm", "https://"+all[0].https+"/groups/acme")
+	own.pictures(dir, "status-alarm", "https://"+all[0].https+"/")
 }

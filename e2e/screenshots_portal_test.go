@@ -4,20 +4,13 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 )
 
 // TestScreenshotsPortal takes those of the user portal.
 func TestScreenshotsPortal(t *testing.T) {
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
-		t.Fatal("set SCREENSHOTS to a folder, or run `make screenshots`")
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := album(t)
 	b := newTab(t)
 	s := newServer(t)
 	const password = "adas password"

@@ -4,25 +4,14 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
 )
 
 // TestScreenshots takes a picture of every page, light and dark, on a desk and on a phone,
 // into the folder that SCREENSHOTS names (`make screenshots`).
 func TestScreenshots(t *testing.T) {
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
-		t.Fatal("set SCREENSHOTS to a folder, or run `make screenshots`")
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := album(t)
 	b := newTab(t)
 	all := newGroup(t, 3)
 	first := all[0]
@@ -30,7 +19,11 @@ func TestScreenshots(t *testing.T) {
 	link := setupURL.FindString(first.log.String())
 	b.open(link)
 	b.pictures(dir, "setup", "")
-	b.owner(first)
+	b.setUp(link)
+	b.pictures(dir, "setup-code", "")
+	alice := b.device()
+	b.fill("/setup/code", "code", alice.now())
+	b.reads("alice · owner")
 	base := "https://" + first.https
 
 	var rows strings.Builder
@@ -58,47 +51,51 @@ func TestScreenshots(t *testing.T) {
 		"--base-dn", "dc=corp,dc=example", "--user-filter", "(sAMAccountName={user})")
 	first.cli("administrator", "add", "grace", "--role", "help-desk", "--tag", "east", "--permission", "user.block", "--permission", "token.manage")
 	first.cli("api-token", "create", "monitoring", "--scope", "status:read")
-	var grace struct{ ID string }
+	var grace, tony struct{ ID string }
 	first.json(&grace, "user", "show", "grace")
+	first.json(&tony, "user", "show", "tony")
+	attempt := first.attempts("--limit", "1")[0].AttemptID
+	b.pictures(dir, "attempt", base+"/attempts/"+attempt)
 	for name, path := range map[string]string{"status": "/", "users": "/users", "user": "/users/" + ada.ID, "user-new": "/users/new", "applications": "/applications",
 		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "report": "/reports/sign-ins", "report-enrolment": "/reports/enrolment", "audit": "/audit",
 		"confirm": "/confirm?back=/users", "policy": "/policy", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
-		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import"} {
-		if only := os.Getenv("SCREENSHOTS_ONLY"); only != "" && !strings.Contains(","+only+",", ","+name+",") {
-			continue
-		}
+		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import",
+		"report-no-second-factor": "/reports/no-second-factor", "report-bypassed": "/reports/bypassed", "report-blocked": "/reports/blocked", "report-locked": "/reports/locked", "report-blastradius": "/reports/blastradius",
+		"attempts-filtered": "/attempts?application=vpn&verdict=reject&reason=wrong_code", "attempts-none": "/attempts?user=nobody", "new-directory": "/new-directory", "administrator-new": "/administrators/new",
+		"group": "/groups/" + first.status().Group, "error": "/nowhere", "user-blocked": "/users/" + tony.ID, "nobody": "/users?search=nobody-has-this-name"} {
 		b.pictures(dir, name, base+path)
 	}
+	b.answers(dir, base, ada.ID)
 	b.open(base)
 	b.fill("/sign-out")
 	b.pictures(dir, "sign-in", base+"/sign-in")
 }
 
-// pictures takes those of one page; "" is the one that is open.
-func (b *tab) pictures(dir, name, url string) {
+// answers takes those of pages that are the answer to a form, for the user of that id.
+func (b *tab) answers(dir, base, id string) {
 	b.t.Helper()
-	for _, width := range []int64{1280, 390} {
-		for _, scheme := range []string{"light", "dark"} {
-			if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
-				b.t.Fatal(err)
-			}
-			b.do("resize", chromedp.EmulateViewport(width, 900))
-			if url != "" {
-				b.open(url)
-			}
-			shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			if wide := b.eval("document.documentElement.scrollWidth > document.documentElement.clientWidth"); wide != "false" {
-				b.t.Errorf("%s is wider than %d", name, width)
-			}
-			b.accessible(name)
-			file := filepath.Join(dir, fmt.Sprintf("%s-%s-%s.png", name, map[int64]string{1280: "desktop", 390: "phone"}[width], scheme))
-			if err := os.WriteFile(file, shot, 0o644); err != nil {
-				b.t.Fatal(err)
-			}
-		}
+	user := base + "/users/" + id
+	b.open(base + "/protect/openvpn")
+	b.fill("/protect/openvpn/create", "name", "office-vpn", "addresses", "192.0.2.10")
+	b.pictures(dir, "application-made", "")
+	for name, act := range map[string]string{"user-token": "token", "user-recovery": "recovery", "user-invite": "invite"} {
+		b.open(user)
+		b.fill("/users/" + id + "/" + act)
+		b.pictures(dir, name, "")
 	}
+	b.open(user)
+	b.fill("/users/"+id+"/test", "application", "vpn", "password", "000000")
+	b.pictures(dir, "user-test", "")
+	b.open(base + "/users")
+	b.eval("document.querySelectorAll('input[name=id]').forEach((e, i) => { e.checked = i < 3 })")
+	b.fill("/users/bulk/look", "whom", "marked", "act", "tag", "word", "west")
+	b.pictures(dir, "users-bulk", "")
+	b.fill("/users/bulk/do")
+	b.pictures(dir, "users-bulk-done", "")
+	b.open(base + "/tokens")
+	b.fill("/tokens/create", "name", "till")
+	b.pictures(dir, "token-made", "")
+	b.open(base + "/directories/corp")
+	b.fill("/directories/corp/test")
+	b.pictures(dir, "directory-tested", "")
 }

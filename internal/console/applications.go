@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
@@ -85,12 +86,12 @@ type applicationState struct {
 	Tag         string
 	Guide       guide
 	RADIUS      []radiusAddress
+	Files       []filled // of the client, with what is known put in
+	Guides      []profile
 	Attempts    []admin.Attempt
+	Sights      []sight // what came since the newest attempt and led to none
 	Directories []string
 }
-
-// radiusAddress is where a server of the group takes RADIUS.
-type radiusAddress struct{ Server, Address string }
 
 func applicationPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	p, _ := profileOf(r.URL.Query().Get("profile"))
@@ -106,17 +107,25 @@ func (c *Console) showApplication(w http.ResponseWriter, r *http.Request, v *vis
 	if g.Profile.ID == "" {
 		s.Guide.Profile = profiles[0]
 	}
-	if o, err := c.Group.Overview(r.Context()); err == nil {
+	newest := time.Time{}
+	if found, err := c.desk(v).Attempts(r.Context(), "", admin.AuditQuery{Application: a.Name, Limit: 10}); err == nil {
+		if s.Attempts = found.Attempts; len(s.Attempts) > 0 {
+			newest = s.Attempts[0].Time
+		}
+	}
+	if o, err := c.Group.Overview(r.Context()); err == nil && a.Kind == mfa.KindRADIUS {
 		for _, one := range o.Servers {
 			for _, l := range one.Listeners {
 				if l.Kind == "radius" {
-					s.RADIUS = append(s.RADIUS, radiusAddress{one.Name, l.Address})
+					s.RADIUS = append(s.RADIUS, newRADIUSAddress(one.Name, l.Address))
 				}
 			}
 		}
+		s.Sights = sightsOf(o, a, newest)
 	}
-	if found, err := c.desk(v).Attempts(r.Context(), "", admin.AuditQuery{Application: a.Name, Limit: 10}); err == nil {
-		s.Attempts = found.Attempts
+	s.Guides = profiles
+	if s.Files, err = s.Guide.Profile.fill(s.RADIUS, g.Secret); err != nil {
+		return err
 	}
 	page := view{Nav: "applications", Who: v, Data: s, Error: said}
 	if r.Header.Get(partHeader) != "" {

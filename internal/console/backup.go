@@ -10,6 +10,9 @@ import (
 	"countersign/internal/web"
 )
 
+// backupPath is where a backup is asked for.
+const backupPath = "/backup/create"
+
 // backupTime is how long a backup may take to be sent.
 const backupTime = time.Hour
 
@@ -17,6 +20,7 @@ const backupTime = time.Hour
 type backupList struct {
 	admin.BackupList
 	Last *admin.VerifiedBackup // nil: no restore was ever verified
+	Kept string                // the form that was filled in before the proof
 }
 
 func backupPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
@@ -31,7 +35,7 @@ func (c *Console) showBackup(w http.ResponseWriter, r *http.Request, v *visitor,
 	case err != nil:
 		return err
 	}
-	l := backupList{BackupList: all}
+	l := backupList{BackupList: all, Kept: r.URL.Query().Get("kept")}
 	if len(all.Verified) > 0 {
 		l.Last = &all.Verified[0]
 	}

@@ -25,6 +25,9 @@ func TestBackupFromThePage(t *testing.T) {
 		t.Error("the file would come in the place of the page with the proof")
 	}
 	p := r.prove(r.post("/backup/create", "passphrase", word, "again", word))
+	r.leads(p, "/backup?kept=") // so that the page of backups stays in the browser, not that of the proof
+	p = r.get(p.Header.Get("Location"))
+	p = r.post("/again", "kept", p.field(t, "kept"))
 	if p.body != "a backup" || p.Header.Get("Content-Disposition") != `attachment; filename="acme-20261129-120500.cs"` || p.Header.Get("Content-Type") != "application/octet-stream" {
 		t.Errorf("%s %v %q", p.Status, p.Header, p.body)
 	}

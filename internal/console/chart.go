@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"countersign/internal/admin"
+	"countersign/internal/web"
 )
 
 // Sizes of a chart, in its own units; it is as wide as the page.
@@ -25,7 +26,7 @@ type bar struct {
 	X, Width           float64
 	InY, In, OutY, Out float64 // where the two parts begin, and how high they are
 	Accepted, Refused  int64
-	Start              string
+	Start              string // in the form of the language
 }
 
 type chartLabel struct {
@@ -33,19 +34,19 @@ type chartLabel struct {
 	Text string
 }
 
-func newChart(spans []admin.ReportSpan, zone *time.Location) *chart {
+func newChart(spans []admin.ReportSpan, zone *time.Location, t web.Texts) *chart {
 	c := &chart{Width: chartWidth, Height: chartHeight}
 	for _, s := range spans {
 		c.Top = max(c.Top, s.Accepted+s.Refused)
 	}
-	form := "02 Jan"
+	form := t.Say("form.day")
 	if len(spans) > 1 && spans[len(spans)-1].Start.Sub(spans[0].Start) < 4*24*time.Hour {
-		form = "15:04"
+		form = t.Say("form.hour")
 	}
 	step := chartWidth / float64(len(spans))
 	every := (len(spans) + chartLabels - 1) / chartLabels
 	for i, s := range spans {
-		b := bar{X: float64(i)*step + step*0.1, Width: step * 0.8, Accepted: s.Accepted, Refused: s.Refused, Start: s.Start.In(zone).Format("2006-01-02 15:04")}
+		b := bar{X: float64(i)*step + step*0.1, Width: step * 0.8, Accepted: s.Accepted, Refused: s.Refused, Start: s.Start.In(zone).Format(t.Say("form.minute"))}
 		if c.Top > 0 {
 			b.In, b.Out = chartHeight*float64(s.Accepted)/float64(c.Top), chartHeight*float64(s.Refused)/float64(c.Top)
 		}

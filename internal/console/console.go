@@ -29,13 +29,15 @@ type Console struct {
 	// Coordinator is the independent coordinator whose management portal this is; nil: it is
 	// the console of a server.
 	Coordinator Coordinator
+	Seals       web.Seals // of the group, for forms that lie in a browser
 	Now         Clock
 	Log         *slog.Logger
 
-	editions  map[string]edition // by language
+	editions  web.Editions
 	assets    web.Assets
 	strangers *web.Limits
-	kept      *web.Drawer
+	kept      *web.Drawer // lists and files that were looked at
+	forms     *web.Forms
 	mux       *http.ServeMux
 	handler   http.Handler
 }
@@ -46,10 +48,11 @@ func New(c Console) (*Console, error) {
 	if c.assets, err = web.LoadAssets("/assets/"); err != nil {
 		return nil, err
 	}
-	if c.editions, err = loadEditions(c.assets); err != nil {
+	if c.editions, err = web.LoadEditions(pageFiles, textFiles, c.assets, functions); err != nil {
 		return nil, err
 	}
 	c.strangers, c.kept, c.mux = &web.Limits{}, &web.Drawer{}, http.NewServeMux()
+	c.forms = &web.Forms{Seals: c.Seals, Drawer: c.kept}
 	d, mux := &c, c.mux
 	mux.Handle("GET /assets/{file}", d.assets)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {

@@ -14,40 +14,17 @@ import (
 //go:embed text/*.txt
 var textFiles embed.FS
 
-// edition is the pages in one language.
-type edition struct {
-	texts web.Texts
-	pages pages
-}
-
-// loadEditions makes the pages in every language.
-func loadEditions(a web.Assets) (map[string]edition, error) {
-	all := map[string]edition{}
-	for _, l := range mfa.Languages {
-		t, err := web.LoadTexts(textFiles, l.ID)
-		if err != nil {
-			return nil, err
-		}
-		p, err := loadPages(t, a)
-		if err != nil {
-			return nil, err
-		}
-		all[l.ID] = edition{t, p}
-	}
-	return all, nil
-}
-
 // edition returns the pages in the language of a request.
-func (c *Console) edition(r *http.Request) edition { return c.editions[web.LanguageOf(r)] }
+func (c *Console) edition(r *http.Request) web.Edition { return c.editions.Of(r) }
 
 // say returns a text in the language of a request.
 func (c *Console) say(r *http.Request, key string, values ...any) string {
-	return c.edition(r).texts.Say(key, values...)
+	return c.edition(r).Texts.Say(key, values...)
 }
 
 // prompt returns what a method asks for in the language of a request.
 func (c *Console) prompt(r *http.Request, said string) string {
-	return c.edition(r).texts.Prompt(said, c.editions[mfa.Languages[0].ID].texts)
+	return c.editions.Prompt(r, said)
 }
 
 // chooseLanguage keeps the language that somebody chose, and goes back to the page. Who is

@@ -57,11 +57,13 @@ func TestTexts(t *testing.T) {
 	}
 	for _, f := range code {
 		if !strings.HasSuffix(f, "_test.go") {
-			look(f, `say\(r, "([a-z0-9.]+)"`, `texts\.Count\("([a-z0-9.]+)"`, `(?:Title:|title =|title :=) "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`)
+			look(f, `say\(r, "([a-z0-9.]+)"`, `Texts\.Count\("([a-z0-9.]+)"`, `(?:Title:|title =|title :=) "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`)
 		}
 	}
 	for _, p := range profiles {
-		named["profile."+p.ID] = true
+		for _, key := range p.Texts() {
+			named[key] = true
+		}
 		if p.Name == "" {
 			named["profile."+p.ID+".name"] = true
 		}
@@ -89,6 +91,12 @@ func TestTexts(t *testing.T) {
 	}
 	for _, name := range reportColumns {
 		named["report.col."+name] = true
+	}
+	for _, what := range sightTexts {
+		named["sight."+what], named["sight."+what+".next"] = true, true
+	}
+	for _, name := range spanNames {
+		named["attempt.last."+name] = true
 	}
 	for _, s := range admin.Scopes() {
 		named["scope."+s] = true

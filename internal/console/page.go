@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"embed"
 	"html/template"
 	"net/http"
@@ -35,75 +34,30 @@ type view struct {
 	Here      string      // this page, to come back to
 }
 
-// pages are the templates of every page, in one language.
-type pages map[string]*template.Template
-
-// loadPages parses layout.html, which every page fills in, and the parts that pages share
-// (part-*.html) with each other file.
-func loadPages(t web.Texts, a web.Assets) (pages, error) {
-	base, err := template.New("layout.html").Funcs(functions(t, a)).ParseFS(pageFiles, "page/layout.html", "page/part-*.html")
-	if err != nil {
-		return nil, err
-	}
-	if base, err = base.ParseFS(web.Parts, "part/*.html"); err != nil {
-		return nil, err
-	}
-	entries, err := pageFiles.ReadDir("page")
-	if err != nil {
-		return nil, err
-	}
-	all := pages{}
-	for _, e := range entries {
-		name := e.Name()
-		if name == "layout.html" || strings.HasPrefix(name, "part-") {
-			continue
-		}
-		one, err := template.Must(base.Clone()).ParseFS(pageFiles, "page/"+name)
-		if err != nil {
-			return nil, err
-		}
-		all[strings.TrimSuffix(name, ".html")] = one
-	}
-	return all, nil
-}
-
-// functions are those that pages call.
-func functions(t web.Texts, a web.Assets) template.FuncMap {
+// functions are those that pages call besides those of all pages.
+func functions(t web.Texts) template.FuncMap {
 	return template.FuncMap{
-		"t":         t.Say,
-		"n":         t.Count,
-		"asset":     func(name string) string { return a.Names[name] },
-		"iso":       func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-		"utc":       t.UTC,
 		"can":       func(v *visitor, p string) bool { return v != nil && v.may(p) },
 		"seconds":   t.Seconds,
 		"join":      strings.Join,
-		"deref":     func(n *int) int { return *n },
 		"languages": func() []mfa.Language { return mfa.Languages },
 		"states": func() []string {
 			return []string{mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String()}
 		},
-		"state":       func(s string) string { return t.Say("state." + s) },
-		"role":        func(s string) string { return t.Known("role."+s, s) },
-		"gives":       func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
-		"word":        func(kind, name string) string { return t.Known(kind+"."+name, name) },
-		"product":     func(p profile) string { return t.Known("profile."+p.ID+".name", p.Name) },
-		"profiletext": func(id string) string { return "profile." + id },
+		"state":   func(s string) string { return t.Say("state." + s) },
+		"role":    func(s string) string { return t.Known("role."+s, s) },
+		"gives":   func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
+		"word":    func(kind, name string) string { return t.Known(kind+"."+name, name) },
+		"product": func(p profile) string { return t.Known("profile."+p.ID+".name", p.Name) },
 	}
 }
 
 // render writes a page, or, of a page that is asked for its live part, only that.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name, part string, v view) {
-	var b bytes.Buffer
-	if err := c.edition(r).pages[name].ExecuteTemplate(&b, part, v); err != nil {
+	if err := c.edition(r).Write(w, status, name, part, v); err != nil {
 		c.Log.Error("a page could not be made", "page", name, "path", r.URL.Path, "error", err)
 		http.Error(w, c.say(r, "error.page"), http.StatusInternalServerError)
-		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Language", c.edition(r).texts.Say("language"))
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes())
 }
 
 // show writes a whole page.
@@ -113,8 +67,8 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name 
 	if v.Who != nil && v.Banner == nil {
 		v.Banner = c.banner(r)
 	}
-	if key := r.URL.Query().Get("done"); strings.HasPrefix(key, "done.") && c.edition(r).texts[key] != "" && v.Error == "" && r.Method == http.MethodGet {
-		v.Done = key
+	if v.Error == "" {
+		v.Done = c.edition(r).Done(r)
 	}
 	if v.Title == "" {
 		v.Title = "title." + name

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -35,7 +36,7 @@ type report struct {
 	Tables      []admin.Table
 	Names       []string // of all reports
 	Ranges      []int
-	Query       string // of the tables' files
+	Query       template.URL // of the tables' files
 }
 
 // zoneOf is the reader's time zone; UTC until the script has told.
@@ -64,7 +65,7 @@ func (c *Console) report(r *http.Request, v *visitor) (report, *time.Location, e
 			p.Days = d
 		}
 	}
-	p.Query = url.Values{"days": {fmt.Sprint(p.Days)}, "application": {p.Application}}.Encode()
+	p.Query = template.URL(url.Values{"days": {fmt.Sprint(p.Days)}, "application": {p.Application}}.Encode()) //nolint:gosec // escaped
 	var err error
 	p.Figures, err = c.desk(v).Report(r.Context(), r.PathValue("name"), admin.ReportQuery{Since: c.Now().AddDate(0, 0, -p.Days), Zone: zone.String(), Application: p.Application})
 	p.Tables = p.Figures.Tables(zone)
@@ -77,7 +78,7 @@ func reportPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 		return err
 	}
 	if len(p.OverTime) > 0 {
-		p.Chart = newChart(p.OverTime, zone)
+		p.Chart = newChart(p.OverTime, zone, c.edition(r).Texts)
 	}
 	c.show(w, r, http.StatusOK, "report", view{Nav: "reports", Who: v, Data: p})
 	return nil

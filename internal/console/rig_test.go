@@ -1,16 +1,9 @@
 package console
 
 import (
-	"bytes"
 	"context"
-	"html"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,11 +12,12 @@ import (
 	"countersign/internal/admin/admintest"
 	"countersign/internal/enroll"
 	"countersign/internal/group"
+	"countersign/internal/keyring"
 	"countersign/internal/method/otp"
+	"countersign/internal/method/otp/otptest"
 	"countersign/internal/mfa"
-	"countersign/internal/oath"
-	"countersign/internal/secret"
 	"countersign/internal/session"
+	"countersign/internal/web/webtest"
 )
 
 // engine lets in who types "right" and then 123456. Its handles are the logins.
@@ -112,23 +106,6 @@ func (m *sessionDB) RemoveSessions(_ context.Context, ids ...mfa.SessionID) erro
 
 func (m *sessionDB) Epoch() uint64 { return 1 }
 
-// codes is package method/otp at the rig's time.
-type codes struct{ now func() time.Time }
-
-func (codes) Recovery(c mfa.Credential, n int) ([]secret.Text, secret.Text, error) {
-	return otp.GenerateRecovery(nil, c.ID, n)
-}
-func (codes) Pass(c mfa.Credential) (code, kept secret.Text, err error) {
-	return otp.GenerateTAP(nil, c.ID)
-}
-func (k codes) Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error) {
-	p, err := otp.TOTP{Now: k.now, Skew: func() int { return 1 }}.Finish(ctx, c, f, mfa.Step{}, code)
-	return p.Floor, err
-}
-func (codes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error) {
-	return otp.Resync(c, f, first, second, now)
-}
-
 // servers are two, of which the second is away.
 type servers struct{ now func() time.Time }
 
@@ -166,10 +143,14 @@ func newRig(t *testing.T) *rig {
 	keeper := &session.Keeper{Server: "nyc1", Store: r.kept, Now: now, Log: log}
 	a.Sessions = keeper
 	a.Portal = func() string { return "https://nyc1.example/portal" }
+	keys, err := keyring.New(nil, r.now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c, err := New(Console{Server: "nyc1", GroupName: "acme", Version: "1.0", Admin: a,
-		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Passcodes: codes{now}, Passkeys: keysOf(r.db.Settings, now), Trail: r.trail, Now: now, Portal: a},
+		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: otp.TOTP{Now: now, Skew: func() int { return 1 }}}, Passkeys: keysOf(r.db.Settings, now), Trail: r.trail, Now: now, Portal: a},
 		Engine:   r.eng,
-		Sessions: keeper, Group: servers{now}, Now: now, Log: log})
+		Sessions: keeper, Group: servers{now}, Seals: keyring.NewRing(keys), Now: now, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,57 +164,26 @@ type page struct {
 	body string
 }
 
-// text is what a person reads of it.
-func (p page) text() string {
-	plain := regexp.MustCompile(`(?s)<[^>]*>`).ReplaceAllString(p.body, " ")
-	return strings.Join(strings.Fields(html.UnescapeString(plain)), " ")
-}
+func (p page) text() string { return webtest.Text(p.body) }
 
-// field is the value of a hidden or filled field.
 func (p page) field(t *testing.T, name string) string {
 	t.Helper()
-	m := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(p.body)
-	if m == nil {
-		t.Fatalf("no field %s in\n%s", name, p.body)
-	}
-	return html.UnescapeString(m[1])
+	return webtest.Field(t, p.body, name)
 }
 
 // send makes a request as the browser would, and keeps the cookie.
 func (r *rig) send(req *http.Request) page {
 	r.t.Helper()
-	if r.cookie != "" {
-		req.AddCookie(&http.Cookie{Name: r.Console.cookieName(), Value: r.cookie})
-	}
-	w := httptest.NewRecorder()
-	r.ServeHTTP(w, req)
-	res := w.Result()
-	b, _ := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	for _, k := range res.Cookies() {
-		if k.Name == r.Console.cookieName() {
-			r.cookie = k.Value
-		}
-	}
-	return page{res, string(b)}
+	res, body := webtest.Send(r, req, r.cookieName(), &r.cookie)
+	return page{res, body}
 }
 
-func (r *rig) get(path string) page {
-	r.t.Helper()
-	return r.send(httptest.NewRequestWithContext(r.t.Context(), http.MethodGet, "https://nyc1.example"+path, nil))
-}
+func (r *rig) get(path string) page { r.t.Helper(); return r.send(webtest.Get(r.t, path)) }
 
 // post sends a form; fields are names and values in turn.
 func (r *rig) post(path string, fields ...string) page {
 	r.t.Helper()
-	form := url.Values{}
-	for i := 0; i < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	req := httptest.NewRequestWithContext(r.t.Context(), http.MethodPost, "https://nyc1.example"+path, bytes.NewBufferString(form.Encode()))
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	return r.send(req)
+	return r.send(webtest.Post(r.t, path, fields...))
 }
 
 // person makes a user with a role; RoleNone gives none.
@@ -275,26 +225,19 @@ func signedInAs(t *testing.T, role mfa.Role) *rig {
 }
 
 // code is what an authenticator shows for the key on a page.
-func (r *rig) code(p page) string {
-	r.t.Helper()
-	m := regexp.MustCompile(`<p class="code">([A-Z2-7 ]+)</p>`).FindStringSubmatch(p.body)
-	if m == nil {
-		r.t.Fatalf("no key in\n%s", p.body)
-	}
-	key, err := oath.ParseSecret(secret.FromString(strings.ReplaceAll(m[1], " ", "")))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	k, err := oath.NewTOTP(key, oath.SHA1, 6, 30)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return k.TOTP(r.now)
-}
+func (r *rig) code(p page) string { r.t.Helper(); return webtest.Key(r.t, p.body).TOTP(r.now) }
 
 func (r *rig) status(p page, want int) {
 	r.t.Helper()
 	if p.StatusCode != want {
 		r.t.Errorf("%s, want %d\n%s", p.Status, want, p.text())
+	}
+}
+
+// leads fails unless an answer leads to a page.
+func (r *rig) leads(p page, to string) {
+	r.t.Helper()
+	if got := p.Header.Get("Location"); p.StatusCode != http.StatusSeeOther || len(got) < len(to) || got[:len(to)] != to {
+		r.t.Errorf("%s to %q, want %s\n%s", p.Status, got, to, p.text())
 	}
 }

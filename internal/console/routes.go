@@ -93,6 +93,7 @@ func (c *Console) recordRoutes() []route {
 	audit, reports := one(mfa.MayReadAudit), mfa.SetOf(mfa.MayReadAudit, mfa.MayReadUsers, mfa.MayReadSettings)
 	return []route{
 		{"GET /attempts", audit, false, attemptsPage},
+		{"GET /attempts.csv", audit, false, attemptsFile},
 		{"GET /attempts/{id}", mfa.SetOf(mfa.MayReadAudit, mfa.MayReadUsers), false, attemptPage},
 		{"GET /reports", reports, false, firstReport},
 		{"GET /reports/{name}", reports, false, reportPage},

@@ -36,7 +36,7 @@ func (c *Console) settingsRoutes() []route {
 		{"POST /tokens/revoke", change, true, revokeToken},
 
 		{"GET /backup", see, false, backupPage},
-		{"POST /backup/create", own, true, makeBackup},
+		{"POST " + backupPath, own, true, makeBackup},
 		{"GET /keys", see, false, keysPage},
 		{"POST /keys/rotate", change, true, rotateKeys},
 	}

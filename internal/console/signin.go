@@ -32,14 +32,7 @@ func (c *Console) strangersRoutes(mux *http.ServeMux) {
 
 // limited refuses an address that makes too many requests.
 func (c *Console) limited(do http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if _, address := web.Source(r); !c.strangers.Allow(address, c.Now()) {
-			w.Header().Set("Retry-After", "60")
-			c.fail(w, r, nil, web.ErrTooMany)
-			return
-		}
-		do(w, r)
-	}
+	return c.strangers.Guard(c.Now, do, func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, nil, web.ErrTooMany) })
 }
 
 // question is what the sign-in pages show: the first asks for the password, the second, with
@@ -118,44 +111,29 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 		c.fail(w, r, nil, err)
 		return "", false
 	}
-	req := mfa.Request{Application: app.ID, FrontEnd: "console", Login: q.Login, Caps: mfa.CanPrompt}
-	req.Peer, req.Source = web.Source(r)
 	q = c.withPasskeys(r, q)
-	if here, _ := web.Passkeys(r, c.Admin.Settings.Settings()); here {
-		req.Caps |= mfa.CanPasskey
-	}
-	used := r.PostFormValue("passkey")
-	if h := r.PostFormValue("handle"); h != "" {
-		if req.Handle, err = base64.RawURLEncoding.DecodeString(h); err != nil || len(req.Handle) > 255 {
-			req.Handle, req.Refuse = nil, mfa.MalformedRequest
-		}
-		req.Answer = secret.FromString(r.PostFormValue("code"))
-		if used != "" {
-			req.Answer = secret.FromString(used)
-		}
-	} else if req.Passkey = r.PostFormValue("discover") != ""; !req.Passkey {
-		req.Password = secret.FromString(r.PostFormValue("password"))
-	}
+	req := web.Answered(r, web.Leg(r, app.ID, "console", q.Login, c.Admin.Settings.Settings()))
 	d, err := c.Engine.Authenticate(r.Context(), req)
-	switch {
-	case err != nil:
+	if err != nil {
 		c.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
 		return "", false
-	case d.Verdict == mfa.Challenge:
+	}
+	if user, ok := web.Proven(d); ok {
+		return user, true
+	}
+	if d.Verdict == mfa.Challenge {
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), c.prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
 		q.Auto = q.Asked
-		key := ""
+		said := ""
 		switch {
-		case req.Handle != nil && used != "":
-			key, q.Auto = c.say(r, "passkey.bad"), false // once by itself is enough
+		case req.Handle != nil && r.PostFormValue("passkey") != "":
+			said, q.Auto = c.say(r, "passkey.bad"), false // once by itself is enough
 		case req.Handle != nil:
-			key, q.Auto = c.say(r, "signin.wrong"), false
+			said, q.Auto = c.say(r, "signin.wrong"), false
 		}
-		c.askAgain(w, r, q, http.StatusOK, key)
+		c.askAgain(w, r, q, http.StatusOK, said)
 		return "", false
-	case d.Verdict == mfa.Accept && d.Reason == mfa.OK && d.User != "": // nobody is exempt here
-		return d.User, true
 	}
 	said := c.say(r, "signin.refused", d.Attempt)
 	if d.Verdict == mfa.Accept {
@@ -219,9 +197,13 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, q.Back, http.StatusSeeOther)
 		return
 	}
-	k, ok := c.kept.Take(v.User, q.Kept, c.Now())
+	k, ok := c.forms.Take(v.User, q.Kept, c.Now())
 	if !ok {
 		c.fail(w, r, v, errGone)
+		return
+	}
+	if k.URL.Path == backupPath { // a file would come, and this page stay: its own page is better to stay on
+		http.Redirect(w, r, "/backup?"+url.Values{"kept": {c.forms.Put(v.User, k, c.Now())}}.Encode(), http.StatusSeeOther)
 		return
 	}
 	c.carryOut(w, r, k, token)

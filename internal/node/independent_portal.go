@@ -69,7 +69,7 @@ func (c *independent) managementURL() string { return "https://" + c.registry.Ad
 // that leads, and the management portal, which each coordinator serves by itself.
 func (c *independent) public() (http.Handler, error) {
 	portal, err := console.New(console.Console{Server: c.Config.Name, GroupName: coordinatorGroup, Version: c.Version, Admin: c.admin, Enroll: c.enroll,
-		Engine: c.engine, Sessions: c.sessions, Group: c, Coordinator: c, Now: console.Clock(c.Now), Log: c.log.Logger("portal")})
+		Engine: c.engine, Sessions: c.sessions, Group: c, Coordinator: c, Seals: c.ring, Now: console.Clock(c.Now), Log: c.log.Logger("portal")})
 	if err != nil {
 		return nil, fmt.Errorf("management portal: %w", err)
 	}

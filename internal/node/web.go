@@ -37,7 +37,7 @@ func (s *server) web(api http.Handler) (map[string]http.Handler, error) {
 	}
 	pages, err := console.New(console.Console{
 		Server: s.Config.Name, GroupName: s.node.Group(), Version: s.Version, Admin: s.admin, Enroll: s.enroll, Engine: decider{s},
-		Sessions: s.sessions, Group: groupView{s}, Now: console.Clock(s.Now), Log: s.log.Logger("console"),
+		Sessions: s.sessions, Group: groupView{s}, Seals: s.ring, Now: console.Clock(s.Now), Log: s.log.Logger("console"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)

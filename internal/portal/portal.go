@@ -37,7 +37,7 @@ type Portal struct {
 	Now       Clock
 	Log       *slog.Logger
 
-	editions  map[string]edition // by language
+	editions  web.Editions
 	assets    web.Assets
 	strangers *web.Limits
 	handler   http.Handler
@@ -49,7 +49,7 @@ func New(p Portal) (*Portal, error) {
 	if p.assets, err = web.LoadAssets(Base + "/assets/"); err != nil {
 		return nil, err
 	}
-	if p.editions, err = loadEditions(p.assets); err != nil {
+	if p.editions, err = web.LoadEditions(pageFiles, textFiles, p.assets, nil); err != nil {
 		return nil, err
 	}
 	p.strangers = &web.Limits{}

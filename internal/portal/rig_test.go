@@ -1,15 +1,10 @@
 package portal
 
 import (
-	"bytes"
 	"context"
-	"html"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +17,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/keyring"
 	"countersign/internal/method/otp"
+	"countersign/internal/method/otp/otptest"
 	"countersign/internal/method/passkey"
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
@@ -29,26 +25,10 @@ import (
 	"countersign/internal/session"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
+	"countersign/internal/web/webtest"
 )
 
 const password = "correct horse battery"
-
-// codes is package method/otp at the rig's time.
-type codes struct{ totp otp.TOTP }
-
-func (codes) Recovery(c mfa.Credential, n int) ([]secret.Text, secret.Text, error) {
-	return otp.GenerateRecovery(nil, c.ID, n)
-}
-func (codes) Pass(c mfa.Credential) (code, kept secret.Text, err error) {
-	return otp.GenerateTAP(nil, c.ID)
-}
-func (k codes) Verify(ctx context.Context, c mfa.Credential, f mfa.Floor, code secret.Text) (mfa.Floor, error) {
-	p, err := k.totp.Finish(ctx, c, f, mfa.Step{}, code)
-	return p.Floor, err
-}
-func (codes) Resync(c mfa.Credential, f mfa.Floor, first, second secret.Text, now time.Time) (mfa.Floor, error) {
-	return otp.Resync(c, f, first, second, now)
-}
 
 // rig is a portal over the real engine and a real store on a map in memory.
 type rig struct {
@@ -96,7 +76,7 @@ func newRig(t *testing.T) *rig {
 	a := admintest.Admin(admintest.New(), r.trail, r.node, engine)
 	a.Users, a.Credentials, a.Applications, a.Directories, a.APITokens, a.Administrators, a.Settings = r.db, r.db, r.db, r.db, r.db, r.db, r.db
 	a.Passwords, a.Sessions, a.Notices, a.Portal = checker, keeper, r.db, func() string { return "https://nyc1.example/portal" }
-	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: codes{totp}, Passkeys: keysOf, Trail: r.trail,
+	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Passkeys: keysOf, Trail: r.trail,
 		Settings: r.db.Settings, Now: now, Sessions: keeper, Portal: a}
 	r.Portal, err = New(Portal{Server: "nyc1", GroupName: "acme", Admin: a, Enroll: e, Engine: engine, Sessions: keeper, Now: now, Log: log})
 	must(err)
@@ -109,57 +89,26 @@ type page struct {
 	body string
 }
 
-// text is what a person reads of it.
-func (p page) text() string {
-	plain := regexp.MustCompile(`(?s)<[^>]*>`).ReplaceAllString(p.body, " ")
-	return strings.Join(strings.Fields(html.UnescapeString(plain)), " ")
-}
+func (p page) text() string { return webtest.Text(p.body) }
 
-// field is the value of a hidden or filled field.
 func (p page) field(t *testing.T, name string) string {
 	t.Helper()
-	m := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(p.body)
-	if m == nil {
-		t.Fatalf("no field %s in\n%s", name, p.body)
-	}
-	return html.UnescapeString(m[1])
+	return webtest.Field(t, p.body, name)
 }
 
 // send makes a request as the browser would, and keeps the cookie.
 func (r *rig) send(req *http.Request) page {
 	r.t.Helper()
-	if r.cookie != "" {
-		req.AddCookie(&http.Cookie{Name: cookieName, Value: r.cookie})
-	}
-	w := httptest.NewRecorder()
-	r.ServeHTTP(w, req)
-	res := w.Result()
-	b, _ := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	for _, k := range res.Cookies() {
-		if k.Name == cookieName {
-			r.cookie = k.Value
-		}
-	}
-	return page{res, string(b)}
+	res, body := webtest.Send(r, req, cookieName, &r.cookie)
+	return page{res, body}
 }
 
-func (r *rig) get(path string) page {
-	r.t.Helper()
-	return r.send(httptest.NewRequestWithContext(r.t.Context(), http.MethodGet, "https://nyc1.example"+path, nil))
-}
+func (r *rig) get(path string) page { r.t.Helper(); return r.send(webtest.Get(r.t, path)) }
 
 // post sends a form; fields are names and values in turn.
 func (r *rig) post(path string, fields ...string) page {
 	r.t.Helper()
-	form := url.Values{}
-	for i := 0; i < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	req := httptest.NewRequestWithContext(r.t.Context(), http.MethodPost, "https://nyc1.example"+path, bytes.NewBufferString(form.Encode()))
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	return r.send(req)
+	return r.send(webtest.Post(r.t, path, fields...))
 }
 
 func (r *rig) status(p page, want int) {
@@ -211,22 +160,7 @@ type device struct {
 	key oath.Key
 }
 
-func (r *rig) device(p page) device {
-	r.t.Helper()
-	m := regexp.MustCompile(`<p class="code">([A-Z2-7 ]+)</p>`).FindStringSubmatch(p.body)
-	if m == nil || !strings.Contains(p.body, `<svg class="qr"`) {
-		r.t.Fatalf("no key and no QR code in\n%s", p.body)
-	}
-	key, err := oath.ParseSecret(secret.FromString(strings.ReplaceAll(m[1], " ", "")))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	k, err := oath.NewTOTP(key, oath.SHA1, 6, 30)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return device{r, k}
-}
+func (r *rig) device(p page) device { r.t.Helper(); return device{r, webtest.Key(r.t, p.body)} }
 
 // next waits for the next time step, and returns its code.
 func (d device) next() string {

@@ -24,14 +24,7 @@ func (p *Portal) strangersRoutes(mux *http.ServeMux) {
 
 // limited refuses an address that makes too many requests.
 func (p *Portal) limited(do http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if _, address := web.Source(r); !p.strangers.Allow(address, p.Now()) {
-			w.Header().Set("Retry-After", "60")
-			p.fail(w, r, nil, web.ErrTooMany)
-			return
-		}
-		do(w, r)
-	}
+	return p.strangers.Guard(p.Now, do, func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, nil, web.ErrTooMany) })
 }
 
 // question is what the sign-in pages show: the first asks for the password, the second, with
@@ -73,40 +66,7 @@ func (p *Portal) leg(r *http.Request, name, login string) (mfa.Request, error) {
 	if err == nil && name == application && app.FirstFactor == mfa.FirstFactorNone {
 		err = errors.New("the application portal checks no password, so the portal stays shut: countersign application set portal --first-factor local")
 	}
-	q := mfa.Request{Application: app.ID, FrontEnd: "portal", Login: login, Caps: mfa.CanPrompt}
-	if here, _ := web.Passkeys(r, p.Admin.Settings.Settings()); here {
-		q.Caps |= mfa.CanPasskey
-	}
-	q.Peer, q.Source = web.Source(r)
-	return q, err
-}
-
-// answered makes a leg of what the form holds: a password, or the answer to a challenge.
-func answered(r *http.Request, q mfa.Request) mfa.Request {
-	h := r.PostFormValue("handle")
-	switch {
-	case h == "" && r.PostFormValue("discover") != "":
-		q.Passkey = true
-		return q
-	case h == "":
-		q.Password = secret.FromString(r.PostFormValue("password"))
-		return q
-	}
-	var err error
-	if q.Handle, err = base64.RawURLEncoding.DecodeString(h); err != nil || len(q.Handle) > 255 {
-		q.Handle, q.Refuse = nil, mfa.MalformedRequest
-	}
-	q.Answer = secret.FromString(r.PostFormValue("code"))
-	if used := r.PostFormValue("passkey"); used != "" {
-		q.Answer = secret.FromString(used)
-	}
-	return q
-}
-
-// proven reports the user if a decision lets somebody in who has proven what there is to be
-// proven: nobody is exempt here.
-func proven(d mfa.Decision) (mfa.UserID, bool) {
-	return d.User, d.Verdict == mfa.Accept && d.Reason == mfa.OK && d.User != ""
+	return web.Leg(r, app.ID, "portal", login, p.Admin.Settings.Settings()), err
 }
 
 // ask has the engine decide what the form holds. It reports the user who has proven both
@@ -117,13 +77,13 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q quest
 		p.fail(w, r, v, err)
 		return "", false
 	}
-	leg = answered(r, leg)
+	leg = web.Answered(r, leg)
 	d, err := p.Engine.Authenticate(r.Context(), leg)
 	if err != nil {
 		p.fail(w, r, v, errors.Join(mfa.ErrUnavailable, err))
 		return "", false
 	}
-	if user, ok := proven(d); ok {
+	if user, ok := web.Proven(d); ok {
 		return user, true
 	}
 	p.next(w, r, v, q, d, leg.Handle != nil)
@@ -144,7 +104,7 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 	status, name := http.StatusOK, "sign-in"
 	switch {
 	case d.Verdict == mfa.Challenge:
-		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.edition(r).texts.Prompt(d.Message, p.editions[mfa.Languages[0].ID].texts)
+		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.editions.Prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
 		q.Auto = q.Asked
 		switch {

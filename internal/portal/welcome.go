@@ -7,6 +7,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/web"
 )
 
 // welcomePath is where invitations lead.
@@ -34,7 +35,7 @@ func (p *Portal) welcome(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
 		return
 	}
-	user, ok := proven(d)
+	user, ok := web.Proven(d)
 	if !ok {
 		p.next(w, r, nil, q, d, wrong)
 		return
@@ -55,7 +56,7 @@ func (p *Portal) invited(r *http.Request, q question) (d mfa.Decision, wrong boo
 		if d, err = p.Engine.Authenticate(r.Context(), leg); err != nil {
 			return d, false, err
 		}
-		if user, ok := proven(d); ok {
+		if user, ok := web.Proven(d); ok {
 			switch err := p.Admin.Invited(r.Context(), user); {
 			case errors.Is(err, mfa.ErrForbidden):
 				return mfa.Decision{Attempt: d.Attempt}, false, nil

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -36,6 +37,18 @@ func (l *Limits) Allow(address string, now time.Time) bool {
 		l.all[address] = one
 	}
 	return one.AllowN(now, 1)
+}
+
+// Guard serves do to addresses that make no more requests than people do, and refuse to others.
+func (l *Limits) Guard(now func() time.Time, do, refuse http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, address := Source(r); !l.Allow(address, now()) {
+			w.Header().Set("Retry-After", "60")
+			refuse(w, r)
+			return
+		}
+		do(w, r)
+	}
 }
 
 // network is what one machine can send from: an IPv4 address, and of IPv6 the half that

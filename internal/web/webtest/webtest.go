@@ -43,15 +43,6 @@ func Catalogues(t *testing.T, files fs.FS) {
 	}
 }
 
-func load(t *testing.T, files fs.FS, id string) web.Texts {
-	t.Helper()
-	all, err := web.LoadTexts(files, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 // names are the words that are the same in every language: ours, commands, and those of protocols.
 var names = regexp.MustCompile(`Countersign|countersign (console link|activate|coordinator join|group leave|group activation create)|- --config FILE|Message-Authenticator|viewport|utf-8`)
 
@@ -131,4 +122,45 @@ func literal(b *strings.Builder, n parse.Node) {
 	case *parse.ActionNode, *parse.TemplateNode:
 		b.WriteString(".")
 	}
+}
+
+// english are words that no German sentence has.
+var english = regexp.MustCompile(`(?i)\b(the|and|are|of|with|not|has|have|been|this|that|is)\b`)
+
+// spared is what is the same in every language, or said to be English, or code.
+var spared = regexp.MustCompile(`(?s)<table[^>]*\blang="en".*?</table>|<(code|pre|title|style|script)\b.*?</(?:code|pre|title|style|script)>|<(\w+)[^>]*\blang="en"[^>]*>.*?</\w+>|<option[^>]*>[^<]*</option>`)
+
+// Untranslated are the sentences of a page in another language that are English: those of the
+// English catalogue, and what has English words in it. Names that others gave are in known.
+func Untranslated(t testing.TB, files fs.FS, id, body string, known *regexp.Regexp) (all []string) {
+	t.Helper()
+	first, other := load(t, files, mfa.Languages[0].ID), load(t, files, id)
+	page := Text(spared.ReplaceAllString(body, " "))
+	for key, text := range first {
+		if text == other[key] || strings.HasPrefix(key, "form.") {
+			continue
+		}
+		for _, part := range placeholder.Split(text, -1) {
+			part = strings.TrimSpace(part)
+			if len(part) > 14 && strings.Contains(part, " ") && strings.Contains(page, part) && !strings.Contains(other[key], part) {
+				all = append(all, key+": "+part)
+			}
+		}
+	}
+	if known != nil {
+		page = known.ReplaceAllString(page, " ")
+	}
+	for _, at := range english.FindAllStringIndex(page, -1) {
+		all = append(all, "..."+page[max(0, at[0]-40):min(len(page), at[1]+40)]+"...")
+	}
+	return all
+}
+
+func load(t testing.TB, files fs.FS, id string) web.Texts {
+	t.Helper()
+	all, err := web.LoadTexts(files, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
