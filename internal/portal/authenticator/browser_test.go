@@ -204,6 +204,9 @@ func TestAppAnswers(t *testing.T) {
 	if got := b.eval("document.title"); !strings.HasPrefix(got, "(1) ") {
 		t.Errorf("the title is %q", got)
 	}
+	if b.eval("document.querySelector('article input').checkVisibility()") != "true" || strings.Contains(b.text(), "Nothing waits") {
+		t.Errorf("no place for the number in\n%s", b.text())
+	}
 	if strings.Contains(b.text(), "42") {
 		t.Error("the number is shown")
 	}
@@ -279,7 +282,7 @@ func TestAppAccounts(t *testing.T) {
 
 	b.with(func() { delete(b.devices, "device0") })
 	b.reads("This device is no device of ada1 any more")
-	b.click("#adevice1 [data-do=remove]")
+	b.click("#account-device1 [data-do=remove]")
 	b.reads("ada2 is removed from this device.")
 	if len(b.removed) != 1 || b.removed[0] != "device1" || b.eval("(await store.all('accounts')).length") != "0" {
 		t.Errorf("removed %v", b.removed)

@@ -14,7 +14,7 @@ const kept = {
 function begin(account) {
   accounts.set(account.device, account);
   const row = put(part("account"), { user: account.user, group: account.group, since: new Date(account.since).toLocaleDateString(tongue, { dateStyle: "medium" }) });
-  row.id = "a" + account.device;
+  row.id = "account-" + account.device;
   on(row, "remove", "click", async () => {
     try {
       await call(account, "remove", {});
@@ -35,7 +35,7 @@ async function forget(account, why) {
   accounts.delete(account.device);
   kept.save();
   show(account, []);
-  $("a" + account.device).remove();
+  $("account-" + account.device).remove();
   $("accounts").hidden = accounts.size === 0;
   if (accounts.size === 0) {
     $("add").open = true;

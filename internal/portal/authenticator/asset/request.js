@@ -57,7 +57,7 @@ function add(account, r) {
   shown.set(id, one);
   const field = card.querySelector("input");
   const label = card.querySelector("label");
-  field.id = "n" + id;
+  field.id = "number-" + id;
   label.htmlFor = field.id;
   if (!r.number) field.closest(".field").remove();
   card.setAttribute("aria-label", say("request.title", r.application));
