@@ -83,6 +83,18 @@ func (d Desk) RemoveGateway(ctx context.Context, name string) error {
 func (d Desk) TestGateway(ctx context.Context, name string, r GatewayTest) (CheckList, error) {
 	return allowed(d, mfa.MayChangeSettings, func() (CheckList, error) { return d.s.TestGateway(ctx, d.by.By, name, r) })
 }
+func (d Desk) ListRecordings(ctx context.Context) (RecordingList, error) {
+	return allowed(d, mfa.MayReadSettings, func() (RecordingList, error) { return d.s.ListRecordings(ctx) })
+}
+func (d Desk) PutRecording(ctx context.Context, name string, u RecordingUpload) (Recording, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Recording, error) { return d.s.PutRecording(ctx, d.by.By, name, u) })
+}
+func (d Desk) RemoveRecording(ctx context.Context, name string) error {
+	if err := d.may(mfa.MayChangeSettings); err != nil {
+		return err
+	}
+	return d.s.RemoveRecording(ctx, d.by.By, name)
+}
 func (d Desk) BlastRADIUS(ctx context.Context) (BlastRADIUS, error) {
 	return allowed(d, mfa.MayReadSettings, func() (BlastRADIUS, error) { return d.s.BlastRADIUS(ctx) })
 }

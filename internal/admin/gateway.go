@@ -38,8 +38,8 @@ type Messenger interface {
 // Gateway is a gateway as the API shows it; its password and the values of headers never.
 type Gateway struct {
 	Name             string         `json:"name"`
-	Kind             string         `json:"kind" enum:"mail,sms"`
-	Protocol         string         `json:"protocol" enum:"smtp,http"`
+	Kind             string         `json:"kind" enum:"mail,sms,call"`
+	Protocol         string         `json:"protocol" enum:"smtp,http,sip"`
 	Order            int            `json:"order" doc:"of those of a kind the lowest is asked first"`
 	Disabled         bool           `json:"disabled"`
 	Address          string         `json:"address"`
@@ -47,13 +47,14 @@ type Gateway struct {
 	CAs              string         `json:"ca_pem" doc:"PEM; empty: the system's authorities"`
 	Login            string         `json:"login"`
 	HasPassword      bool           `json:"has_password"`
-	From             string         `json:"from" doc:"mail: the sender's address; sms: number or name that messages come from"`
+	From             string         `json:"from" doc:"mail: the sender's address; sms, call: number or name that they come from"`
 	TimeoutSeconds   int            `json:"timeout_seconds" doc:"of one try; 0: 4"`
 	PrivateAddresses bool           `json:"private_addresses" doc:"http: it may be at an address that is not of the public Internet"`
-	Countries        []string       `json:"countries" doc:"sms: those that it may send to (ISO 3166)"`
-	CapDay           int            `json:"cap_day" doc:"sms: most parts in a day (UTC); 0: no cap"`
-	CapMonth         int            `json:"cap_month" doc:"sms: most parts in a month (UTC); 0: no cap"`
+	Countries        []string       `json:"countries" doc:"sms, call: those that it may send to (ISO 3166)"`
+	CapDay           int            `json:"cap_day" doc:"sms: most parts, call: most calls in a day (UTC); 0: no cap"`
+	CapMonth         int            `json:"cap_month" doc:"sms: most parts, call: most calls in a month (UTC); 0: no cap"`
 	HTTP             *GatewayHTTP   `json:"http,omitempty"`
+	SIP              *GatewaySIP    `json:"sip,omitempty"`
 	Created          time.Time      `json:"created"`
 	Changed          time.Time      `json:"changed"`
 	Health           *GatewayHealth `json:"health,omitempty" doc:"at the server that answers, since it was started"`
@@ -91,11 +92,11 @@ type GatewayList struct {
 // GatewayChange makes a gateway or changes one: what is absent stays as it is.
 type GatewayChange struct {
 	Name             *string      `json:"name,omitempty" maxLength:"64"`
-	Kind             *string      `json:"kind,omitempty" enum:"mail,sms"`
-	Protocol         *string      `json:"protocol,omitempty" enum:"smtp,http" doc:"default smtp for mail, http for sms"`
+	Kind             *string      `json:"kind,omitempty" enum:"mail,sms,call"`
+	Protocol         *string      `json:"protocol,omitempty" enum:"smtp,http,sip" doc:"default smtp for mail, http for sms, sip for call"`
 	Order            *int         `json:"order,omitempty" minimum:"0" maximum:"1000"`
 	Disabled         *bool        `json:"disabled,omitempty"`
-	Address          *string      `json:"address,omitempty" maxLength:"1024" doc:"smtp: host:port; http: a URL"`
+	Address          *string      `json:"address,omitempty" maxLength:"1024" doc:"smtp, sip: host:port; http: a URL"`
 	TLS              *string      `json:"tls,omitempty" enum:"tls,starttls,none"`
 	CAs              *string      `json:"ca_pem,omitempty" maxLength:"65536"`
 	Login            *string      `json:"login,omitempty" maxLength:"256"`
@@ -108,12 +109,13 @@ type GatewayChange struct {
 	CapMonth         *int         `json:"cap_month,omitempty" minimum:"0" maximum:"100000000"`
 	Profile          *string      `json:"profile,omitempty" maxLength:"64" doc:"http: fill in what is not given from the profile of a provider"`
 	HTTP             *GatewayHTTP `json:"http,omitempty" doc:"replaces all of it; a header whose value is (sealed) keeps the one it has"`
+	SIP              *GatewaySIP  `json:"sip,omitempty" doc:"what is absent stays as it is"`
 	IfMatch          string       `json:"-"`
 }
 
 // GatewayTest asks for a test of a gateway.
 type GatewayTest struct {
-	To string `json:"to,omitempty" maxLength:"254" doc:"send a message to this number or address; empty: send none"`
+	To string `json:"to,omitempty" maxLength:"254" doc:"send a message to this number or address, or call this number; empty: neither"`
 }
 
 // ProviderProfile is a profile of a provider as the API shows it.
@@ -208,6 +210,9 @@ func (s *Service) gateway(g mfa.Gateway) Gateway {
 			}
 		}
 	}
+	if g.Protocol == mfa.GatewaySIP {
+		v.SIP = gatewaySIP(g.SIP)
+	}
 	health := s.Messenger.GatewayHealth(g)
 	if g.Disabled {
 		health.State = "disabled"
@@ -294,7 +299,7 @@ func (s *Service) TestGateway(ctx context.Context, by, name string, r GatewayTes
 		return CheckList{}, err
 	}
 	to := strings.TrimSpace(r.To)
-	if to != "" && g.Kind == mfa.GatewaySMS {
+	if to != "" && g.Kind != mfa.GatewayMail {
 		if to, err = phone.Parse(to); err != nil {
 			return CheckList{}, invalid("to: %v", err)
 		}
@@ -314,7 +319,7 @@ func (s *Service) TestGateway(ctx context.Context, by, name string, r GatewayTes
 
 // Masked is what the trail tells of a number or an address.
 func Masked(kind, to string) string {
-	if kind == mfa.GatewaySMS {
+	if kind != mfa.GatewayMail {
 		return phone.Mask(to)
 	}
 	at := strings.LastIndexByte(to, '@')
@@ -328,11 +333,11 @@ func Masked(kind, to string) string {
 func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 	var bad error
 	set(&bad, "name", &g.Name, c.Name, objectName)
-	set(&bad, "kind", &g.Kind, c.Kind, oneOf(mfa.GatewayMail, mfa.GatewaySMS))
+	set(&bad, "kind", &g.Kind, c.Kind, oneOf(mfa.GatewayMail, mfa.GatewaySMS, mfa.GatewayCall))
 	if g.Protocol == "" {
-		g.Protocol = map[string]string{mfa.GatewayMail: mfa.GatewaySMTP, mfa.GatewaySMS: mfa.GatewayHTTP}[g.Kind]
+		g.Protocol = map[string]string{mfa.GatewayMail: mfa.GatewaySMTP, mfa.GatewaySMS: mfa.GatewayHTTP, mfa.GatewayCall: mfa.GatewaySIP}[g.Kind]
 	}
-	set(&bad, "protocol", &g.Protocol, c.Protocol, oneOf(mfa.GatewaySMTP, mfa.GatewayHTTP))
+	set(&bad, "protocol", &g.Protocol, c.Protocol, oneOf(mfa.GatewaySMTP, mfa.GatewayHTTP, mfa.GatewaySIP))
 	set(&bad, "order", &g.Order, c.Order, between(0, 1000))
 	set(&bad, "disabled", &g.Disabled, c.Disabled, same[bool])
 	set(&bad, "address", &g.Address, c.Address, line(1024))
@@ -352,7 +357,7 @@ func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 	if bad != nil {
 		return bad
 	}
-	if err := applyTemplate(g, c); err != nil {
+	if err := errors.Join(applyTemplate(g, c), applySIP(g, c.SIP)); err != nil {
 		return err
 	}
 	return checkGateway(g)
@@ -400,7 +405,10 @@ func checkGateway(g *mfa.Gateway) error {
 		return checkMail(g)
 	}
 	if len(g.Countries) == 0 {
-		return invalid("countries: name those that text messages may go to (--country DE); whoever can have messages sent anywhere can make you pay for numbers of their own")
+		return invalid("countries: name those that messages and calls may go to (--country DE); whoever can have them go anywhere can make you pay for numbers of their own")
+	}
+	if g.Kind == mfa.GatewayCall {
+		return checkCall(g)
 	}
 	if g.Protocol != mfa.GatewayHTTP {
 		return invalid("protocol: text messages go by http")

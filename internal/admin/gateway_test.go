@@ -19,6 +19,10 @@ func TestGatewaysAreChecked(t *testing.T) {
 	sms := func() admin.GatewayChange {
 		return admin.GatewayChange{Name: p("provider"), Kind: p("sms"), Profile: p("twilio"), Login: p("AC1"), Password: secret.NewWire("hush-hush"), From: p("Corp"), Countries: &[]string{"de", "AT"}}
 	}
+	call := func() admin.GatewayChange {
+		return admin.GatewayChange{Name: p("trunk"), Kind: p("call"), Address: p("sip.provider.example"), From: p("+4930123456"), Countries: &[]string{"DE"},
+			SIP: &admin.GatewaySIP{Transport: p("tls"), Dial: p("0{digits}"), AudioPorts: p("10000-10099")}}
+	}
 	g, err := r.AddGateway(t.Context(), "root", mail())
 	if err != nil || g.Address != "mail.corp.example:587" || g.TLS != mfa.GatewayStartTLS || !g.HasPassword || g.Health.State != "unused" {
 		t.Fatalf("mail: %+v, %v", g, err)
@@ -38,6 +42,14 @@ func TestGatewaysAreChecked(t *testing.T) {
 	if kept, _ := r.db.Gateway("provider"); kept.HTTP.Headers["Authorization"] != "Basic {basic}" || kept.HTTP.ID != "other" {
 		t.Errorf("a header that was left as it is: %+v", kept.HTTP)
 	}
+	g, err = r.AddGateway(t.Context(), "root", call())
+	if err != nil || g.Address != "sip.provider.example:5061" || g.Protocol != mfa.GatewaySIP || *g.SIP.AudioPorts != "10000-10099" {
+		t.Fatalf("call: %+v, %v", g, err)
+	}
+	ring := 20
+	if g, err = r.SetGateway(t.Context(), "root", "trunk", admin.GatewayChange{SIP: &admin.GatewaySIP{RingSeconds: &ring}}); err != nil || *g.SIP.RingSeconds != 20 || *g.SIP.Transport != "tls" {
+		t.Errorf("what is absent stays: %+v, %v", g.SIP, err)
+	}
 	for name, tt := range map[string]struct {
 		base   func() admin.GatewayChange
 		change func(*admin.GatewayChange)
@@ -49,6 +61,16 @@ func TestGatewaysAreChecked(t *testing.T) {
 		"port":             {mail, func(c *admin.GatewayChange) { c.Address = p("mail:99999") }, "port"},
 		"mail over http":   {mail, func(c *admin.GatewayChange) { c.Protocol = p("http") }, "smtp"},
 		"no password":      {mail, func(c *admin.GatewayChange) { c.Password = nil }, "password"},
+		"calls over http":  {call, func(c *admin.GatewayChange) { c.Protocol, c.SIP = p("http"), nil }, "by sip"},
+		"calls anywhere":   {call, func(c *admin.GatewayChange) { c.Countries = nil }, "countries"},
+		"no caller":        {call, func(c *admin.GatewayChange) { c.From = nil }, "from"},
+		"another caller":   {call, func(c *admin.GatewayChange) { c.From = p("eve@elsewhere") }, "from"},
+		"what is dialled":  {call, func(c *admin.GatewayChange) { c.SIP.Dial = p("{number};user=phone") }, "dial"},
+		"nothing dialled":  {call, func(c *admin.GatewayChange) { c.SIP.Dial = p("0800") }, "dial"},
+		"ports":            {call, func(c *admin.GatewayChange) { c.SIP.AudioPorts = p("10099-10000") }, "audio_ports"},
+		"a domain":         {call, func(c *admin.GatewayChange) { c.SIP.Domain = p("a b") }, "domain"},
+		"STARTTLS":         {call, func(c *admin.GatewayChange) { c.TLS = p("starttls") }, "transport"},
+		"sip for mail":     {mail, func(c *admin.GatewayChange) { c.SIP = &admin.GatewaySIP{Dial: p("{number}")} }, "protocol sip"},
 		"no country":       {sms, func(c *admin.GatewayChange) { c.Countries = nil }, "countries"},
 		"no such country":  {sms, func(c *admin.GatewayChange) { c.Countries = &[]string{"XX"} }, "XX"},
 		"no profile":       {sms, func(c *admin.GatewayChange) { c.Profile = nil }, "profile"},

@@ -24,6 +24,7 @@ type Service struct {
 	Directories    Directories
 	Gateways       Gateways
 	Messenger      Messenger
+	Recordings     Recordings
 	APITokens      APITokens
 	Administrators Administrators
 	Settings       Settings

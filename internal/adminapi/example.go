@@ -79,6 +79,10 @@ var examples = []example{
 	{"POST /gateways/{name}/test", "/gateways/provider/test", `{"to":"+12125550100"}`},
 	{"DELETE /gateways/{name}", "/gateways/provider", ""},
 
+	{"GET /recordings", "", ""},
+	{"PUT /recordings/{name}", "/recordings/press.de", `{"wav":"` + aTenth + `"}`},
+	{"DELETE /recordings/{name}", "/recordings/press.de", ""},
+
 	{"POST /administrators", "", `{"login":"alice","role":"help-desk","permissions":["user.block","token.manage"],"tags":["staff"]}`},
 	{"GET /administrators", "/administrators?limit=50", ""},
 	{"GET /administrators/{login}", "/administrators/alice", ""},

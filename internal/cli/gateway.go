@@ -27,20 +27,26 @@ type gatewayVerbs struct {
 type gatewayFlags struct {
 	Order            *int     `help:"Of those of a kind the lowest is asked first; 10 unless told otherwise."`
 	Disabled         *bool    `help:"Switch it off." negatable:""`
-	Address          *string  `help:"smtp: HOST:PORT; http: a URL." placeholder:"ADDRESS"`
+	Address          *string  `help:"smtp, sip: HOST:PORT; http: a URL." placeholder:"ADDRESS"`
 	TLS              *string  `name:"tls" help:"smtp: starttls, tls or none." placeholder:"MODE" values:"starttls,tls,none"`
 	TLSCAFile        *string  `name:"tls-ca-file" help:"Certificates (PEM) that its own is checked with; empty: the system's." placeholder:"FILE"`
 	Login            *string  `help:"User name or account." placeholder:"NAME"`
 	Password         bool     `help:"Ask for its password, token or key."`
 	PasswordStdin    bool     `help:"Read it from standard input."`
 	PasswordFile     string   `help:"Read it from a file." type:"path" placeholder:"FILE"`
-	From             *string  `help:"mail: the sender's address; sms: number or name that messages come from."`
+	From             *string  `help:"mail: the sender's address; sms, call: number or name that they come from."`
 	Timeout          *span    `help:"Of one try." placeholder:"DURATION"`
 	PrivateAddresses *bool    `help:"http: it may be at an address that is not of the public Internet." negatable:""`
-	Country          []string `help:"sms: country that it may send to (ISO 3166: DE)." placeholder:"CODE"`
-	CapDay           *int     `help:"sms: most parts in a day; 0: no cap."`
-	CapMonth         *int     `help:"sms: most parts in a month; 0: no cap."`
+	Country          []string `help:"sms, call: country that it may send to (ISO 3166: DE)." placeholder:"CODE"`
+	CapDay           *int     `help:"sms: most parts, call: most calls in a day; 0: no cap."`
+	CapMonth         *int     `help:"sms: most parts, call: most calls in a month; 0: no cap."`
 	Profile          *string  `help:"http: a provider that is known, see gateway profiles." placeholder:"NAME"`
+	Transport        *string  `help:"sip: udp, tcp or tls." placeholder:"NAME" values:"udp,tcp,tls"`
+	Domain           *string  `help:"sip: of its SIP addresses, if that is not the host of the address." placeholder:"NAME"`
+	Dial             *string  `help:"sip: what is dialled, with {number} (+49170...) or {digits} (49170...)." placeholder:"FORM"`
+	Ring             *span    `help:"sip: until somebody picks up." placeholder:"DURATION"`
+	Calls            *int     `help:"sip: most calls at once, of one server."`
+	AudioPorts       *string  `help:"sip: UDP ports of the server for audio." placeholder:"FIRST-LAST"`
 	TemplateFile     string   `help:"http: how the provider is asked, a JSON document as gateway show --json has it under http." type:"path" placeholder:"FILE"`
 }
 
@@ -51,6 +57,7 @@ func (f *gatewayFlags) change(e *env) (c admin.GatewayChange, err error) {
 		s := int(time.Duration(*f.Timeout).Round(time.Second).Seconds())
 		c.TimeoutSeconds = &s
 	}
+	c.SIP = f.sip()
 	if f.TLSCAFile != nil {
 		var pem []byte
 		if *f.TLSCAFile != "" {
@@ -68,6 +75,19 @@ func (f *gatewayFlags) change(e *env) (c admin.GatewayChange, err error) {
 	}
 	c.Password, err = e.read(source{what: "password of the gateway", stdin: f.PasswordStdin, file: f.PasswordFile, ask: f.Password})
 	return c, err
+}
+
+// sip is what was given of how calls are placed; nil: nothing.
+func (f *gatewayFlags) sip() *admin.GatewaySIP {
+	s := admin.GatewaySIP{Transport: f.Transport, Domain: f.Domain, Dial: f.Dial, Calls: f.Calls, AudioPorts: f.AudioPorts}
+	if f.Ring != nil {
+		n := int(time.Duration(*f.Ring).Round(time.Second).Seconds())
+		s.RingSeconds = &n
+	}
+	if s == (admin.GatewaySIP{}) {
+		return nil
+	}
+	return &s
 }
 
 func readTemplate(file string) (*admin.GatewayHTTP, error) {
@@ -89,8 +109,8 @@ func readTemplate(file string) (*admin.GatewayHTTP, error) {
 
 type gatewayAdd struct {
 	nameArg
-	Kind     string  `required:"" help:"mail or sms." placeholder:"KIND" enum:"mail,sms"`
-	Protocol *string `help:"mail: smtp; sms: http." placeholder:"NAME" values:"smtp,http"`
+	Kind     string  `required:"" help:"mail, sms or call." placeholder:"KIND" enum:"mail,sms,call"`
+	Protocol *string `help:"mail: smtp; sms: http; call: sip." placeholder:"NAME" values:"smtp,http,sip"`
 	gatewayFlags
 }
 
@@ -161,7 +181,7 @@ func (v *gatewaySet) Run(ctx context.Context, e *env) error {
 
 type gatewayTest struct {
 	nameArg
-	To string `help:"Send a message to this number (+E164) or mail address."`
+	To string `help:"Send a message to this number (+E164) or mail address, or call this number."`
 }
 
 func (v *gatewayTest) Run(ctx context.Context, e *env) error {

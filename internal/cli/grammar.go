@@ -14,7 +14,8 @@ type grammar struct {
 	Credential    credentialVerbs    `cmd:"" help:"What people prove themselves with."`
 	Application   applicationVerbs   `cmd:"" help:"What asks: RADIUS clients and the like."`
 	Directory     directoryVerbs     `cmd:"" help:"What checks passwords."`
-	Gateway       gatewayVerbs       `cmd:"" help:"What carries mail and text messages."`
+	Gateway       gatewayVerbs       `cmd:"" help:"What carries mail, text messages and calls."`
+	Recording     recordingVerbs     `cmd:"" help:"What is said in calls."`
 	Administrator administratorVerbs `cmd:"" help:"Who may do what: roles of users."`
 	Policy        policyVerbs        `cmd:"" help:"The group's defaults, and which rule decides."`
 	Test          testVerb           `cmd:"" help:"Authenticate for real, and tell the trace of every decision."`

@@ -1,5 +1,5 @@
 // Package gateway carries messages to people: mail by SMTP, text messages by a provider's
-// HTTP API. It knows the order in which the group's gateways are asked, how they
+// HTTP API, telephone calls by SIP. It knows the order in which the group's gateways are asked, how they
 // fare, and what each of them may send. Whatever goes wrong is one mfa.Reason.
 package gateway
 
@@ -56,9 +56,10 @@ type Options struct {
 // Carrier sends messages. It is safe for concurrent use.
 type Carrier struct {
 	Options
-	mu     sync.Mutex
-	health map[string]Health
-	open   map[string]opened // by name
+	mu      sync.Mutex
+	health  map[string]Health
+	open    map[string]opened // by name
+	calling map[string]int    // calls that are on their way, by name
 }
 
 // opened is a transport that keeps connections, for a gateway as it is set up.
@@ -69,7 +70,7 @@ type opened struct {
 
 // New returns a Carrier.
 func New(o Options) *Carrier {
-	return &Carrier{Options: o, health: map[string]Health{}, open: map[string]opened{}}
+	return &Carrier{Options: o, health: map[string]Health{}, open: map[string]opened{}, calling: map[string]int{}}
 }
 
 // transport sends by one gateway; ctx ends the try. An error holds the mfa.Reason.
@@ -144,7 +145,7 @@ func (c *Carrier) Send(ctx context.Context, m Message) (Receipt, error) {
 
 // allowed leaves those of ways that may send to the country of m's number.
 func allowed(ways []mfa.Gateway, m Message) ([]mfa.Gateway, error) {
-	if m.Kind != mfa.GatewaySMS {
+	if m.Kind == mfa.GatewayMail {
 		return ways, nil
 	}
 	country := phone.Country(m.To)

@@ -17,7 +17,7 @@ import (
 // Step is one thing that Probe tried.
 type Step struct {
 	Name     string
-	Layer    string // "settings", "name", "tcp", "tls", "smtp"
+	Layer    string // "settings", "name", "tcp", "tls", "smtp", "sip"
 	Target   string
 	OK       bool
 	Detail   string // what was found; never a secret
@@ -52,6 +52,11 @@ func (c *Carrier) Probe(ctx context.Context, g mfa.Gateway) []Step {
 				return steps
 			}
 		}
+	}
+	if g.Protocol == mfa.GatewaySIP {
+		said, err := c.alive(ctx, g)
+		step("trunk", "sip", address, said, err, "is it running, does a firewall let this machine out to it by "+g.SIP.Transport+", and does it know this machine's address?")
+		return steps
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if !step("connection", "tcp", address, "accepted", err, "is the gateway running, and does a firewall let this machine out to it?") {
@@ -116,6 +121,10 @@ func Next(err error, g mfa.Gateway) string {
 	switch why {
 	case mfa.RecipientRefused:
 		return "try another number or address"
+	case mfa.CallBusy, mfa.CallNoAnswer, mfa.CallRejected, mfa.CallVoicemail:
+		return "the gateway works; call a telephone that somebody picks up"
+	case mfa.CallHungUp, mfa.CallNotPressed, mfa.CallTimedOut:
+		return "if keys were pressed: let the gateway send them by RFC 4733 (telephone-event) or SIP INFO; if nothing was heard: UDP from and to the audio ports must pass the firewall"
 	case mfa.CountryNotAllowed:
 		return "countersign gateway set " + g.Name + " --country, if messages shall go there"
 	case mfa.GatewayRefused:

@@ -10,12 +10,14 @@ import (
 const (
 	GatewayMail = "mail"
 	GatewaySMS  = "sms"
+	GatewayCall = "call"
 )
 
 // How a gateway is spoken to.
 const (
 	GatewaySMTP = "smtp" // mail
 	GatewayHTTP = "http" // sms: a provider's API
+	GatewaySIP  = "sip"  // call: a provider's trunk, or an exchange of one's own
 )
 
 // How a connection to a gateway is secured.
@@ -29,24 +31,36 @@ const (
 // headers are sealed at rest.
 type Gateway struct {
 	Name      string
-	Kind      string // what it carries: "mail", "sms"
-	Protocol  string // "smtp", "http"
+	Kind      string // what it carries: "mail", "sms", "call"
+	Protocol  string // "smtp", "http", "sip"
 	Order     int    // of those of a kind the lowest is asked first
 	Disabled  bool
-	Address   string // smtp: host:port; http: URL, in which placeholders may stand
+	Address   string // smtp, sip: host:port; http: URL, in which placeholders may stand
 	TLS       string // smtp
 	CAs       string // PEM; empty: the system's
 	Login     string
 	Password  secret.Text
-	From      string        // mail: the sender's address; sms: number or name that it comes from
+	From      string        // mail: the sender's address; sms, call: number or name that it comes from
 	Timeout   time.Duration // of one try; 0: 4 s
 	Private   bool          // http: its address may be a private one
-	Countries []string      // sms: countries (ISO 3166) that it may send to; none: it sends nowhere
-	CapDay    int           // sms: most parts in a day (UTC); 0: no cap
-	CapMonth  int           // sms: most parts in a month (UTC); 0: no cap
+	Countries []string      // sms, call: countries (ISO 3166) that it may send to; none: it sends nowhere
+	CapDay    int           // sms: most parts, call: most calls in a day (UTC); 0: no cap
+	CapMonth  int           // sms: most parts, call: most calls in a month (UTC); 0: no cap
 	HTTP      HTTPTemplate
+	SIP       SIPTrunk
 	Created   time.Time
 	Changed   time.Time
+}
+
+// SIPTrunk says how calls are placed.
+type SIPTrunk struct {
+	Transport string        `json:"transport,omitempty"`  // "udp", "tcp", "tls"
+	Domain    string        `json:"domain,omitempty"`     // of its SIP addresses; "": the host of the gateway's address
+	Dial      string        `json:"dial,omitempty"`       // what is dialled: {number}, or {digits} without the +; "": {number}
+	Ring      time.Duration `json:"ring_ns,omitempty"`    // until somebody picks up; 0: 30 s
+	Calls     int           `json:"calls,omitempty"`      // at once, of one server; 0: 10
+	FirstPort int           `json:"first_port,omitempty"` // UDP ports of this side for audio; 0: any
+	LastPort  int           `json:"last_port,omitempty"`
 }
 
 // HTTPTemplate says how a provider's API is asked and how its answer is read. In URL, Body and

@@ -216,6 +216,26 @@ func packets(audio []byte) []byte {
 // Sipp starts a telephone.
 func Sipp(t testing.TB, o PhoneOptions, steps ...string) *Phone {
 	t.Helper()
+	return startSipp(t, o, invited+strings.Join(steps, "\n"), `<Reference variables="from,to,seq"/>`)
+}
+
+// SippOptions starts an exchange that is asked once whether it is there.
+func SippOptions(t testing.TB) *Phone {
+	t.Helper()
+	return startSipp(t, PhoneOptions{}, `<recv request="OPTIONS"/><send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:];tag=[pid]T[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>`, "")
+}
+
+func startSipp(t testing.TB, o PhoneOptions, steps, after string) *Phone {
+	t.Helper()
 	program := Need(t, "sipp")[0]
 	if os.Geteuid() != 0 {
 		Missing(t, "SIPp sends audio through raw sockets: only root may")
@@ -234,8 +254,7 @@ func Sipp(t testing.TB, o PhoneOptions, steps ...string) *Phone {
 	if o.Keys != 0 {
 		keys = o.Keys
 	}
-	scenario := `<?xml version="1.0" encoding="ISO-8859-1" ?><scenario name="phone">` + invited + strings.Join(steps, "\n") +
-		`<Reference variables="from,to,seq"/></scenario>`
+	scenario := `<?xml version="1.0" encoding="ISO-8859-1" ?><scenario name="phone">` + steps + after + `</scenario>`
 	scenario = strings.NewReplacer("AUDIOHOST", host, "AUDIOPORT", audio, "AUDIOTYPE", kind, "KEYTYPE", fmt.Sprint(keys)).Replace(scenario)
 	file := filepath.Join(dir, "phone.xml")
 	writeFile(t, file, scenario)

@@ -63,7 +63,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
-		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, Gateways: s.store, Messenger: messenger{s}, APITokens: s.store, Administrators: s.store,
+		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, Gateways: s.store, Recordings: s.store, Messenger: messenger{s}, APITokens: s.store, Administrators: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{server: s.Config.Name, others: s.trails, ask: s.askTrail, figures: s.askFigures, trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
 		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, PINs: s.checker, Engine: s.engine,

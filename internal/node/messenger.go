@@ -37,16 +37,25 @@ func at(t time.Time) *time.Time {
 	return &t
 }
 
-// testTimeout bounds a test of a gateway with a message.
-const testTimeout = 20 * time.Second
+const (
+	testTimeout     = 20 * time.Second // of a gateway with a message
+	testCallTimeout = 50 * time.Second // and with a call, in which somebody has to pick up
+)
 
 // TestGateway implements admin.Messenger.
 func (m messenger) TestGateway(ctx context.Context, g mfa.Gateway, to string) []admin.Check {
-	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	timeout := testTimeout
+	if g.Kind == mfa.GatewayCall && to != "" {
+		timeout = testCallTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	all := gatewayChecks(m.s.carrier.Probe(ctx, g))
 	if to == "" || !all[len(all)-1].OK {
 		return all
+	}
+	if g.Kind == mfa.GatewayCall {
+		return append(all, m.s.testCall(ctx, g, to))
 	}
 	r, err := m.s.carrier.SendBy(ctx, g, gateway.Message{ID: mfa.NewID(nil), Kind: g.Kind, To: to, Subject: "Countersign test",
 		Text: secret.FromString("This is a test message of Countersign, group " + m.s.node.Group() + ".")})

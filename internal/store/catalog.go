@@ -16,6 +16,7 @@ type catalog struct {
 	appNames       map[string]mfa.ApplicationID // by folded name
 	dirs           map[string]directoryRecord
 	gateways       map[string]gatewayRecord
+	recordings     map[string]recordingRecord
 	tokens         map[string]mfa.APIToken
 	digests        map[[32]byte]string // of tokens
 	administrators map[mfa.UserID]mfa.Administrator
@@ -40,7 +41,7 @@ type brokenItem struct {
 }
 
 func newCatalog() *catalog {
-	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{}, gateways: map[string]gatewayRecord{},
+	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{}, gateways: map[string]gatewayRecord{}, recordings: map[string]recordingRecord{},
 		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, administrators: map[mfa.UserID]mfa.Administrator{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, settings: policy.Defaults(),
 		broken: map[string]brokenItem{}}
 }
@@ -50,7 +51,7 @@ func newCatalog() *catalog {
 func (c *catalog) clone() *catalog {
 	d := *c
 	d.apps, d.appNames, d.dirs = maps.Clone(c.apps), maps.Clone(c.appNames), maps.Clone(c.dirs)
-	d.gateways = maps.Clone(c.gateways)
+	d.gateways, d.recordings = maps.Clone(c.gateways), maps.Clone(c.recordings)
 	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
 	d.members, d.sessions, d.administrators = maps.Clone(c.members), maps.Clone(c.sessions), maps.Clone(c.administrators)
 	return &d
@@ -58,7 +59,7 @@ func (c *catalog) clone() *catalog {
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixGateway, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixGateway, prefixRecording, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -95,6 +96,8 @@ func (c *catalog) remove(key string) {
 		delete(c.dirs, rest)
 	case "gw":
 		delete(c.gateways, rest)
+	case "v":
+		maps.DeleteFunc(c.recordings, func(_ string, r recordingRecord) bool { return r.key == key })
 	case "t":
 		if d := c.tokens[rest].Digest; c.digests[d] == rest {
 			delete(c.digests, d)

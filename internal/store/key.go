@@ -26,6 +26,7 @@ const (
 	prefixNAS           = "n/"        // n/APP/ADDRESS: RADIUS client address
 	prefixGateway       = "gw/"       // gw/NAME: gateway
 	prefixQuota         = "gq/"       // gq/DIGEST of what is counted: messages sent in a while
+	prefixRecording     = "v/"        // v/DIGEST of its name: recording that is played in calls
 	prefixNotice        = "o/"        // o/ID: notice for a user, waiting
 	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
 	prefixMember        = "m/"        // m/NAME: server of the group

@@ -30,6 +30,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		if r, err = s.parseGateway(rest, value); err == nil {
 			c.gateways[rest] = r
 		}
+	case "v":
+		var r recordingRecord
+		if r, err = parseRecording(key, value); err == nil {
+			c.recordings[r.Name] = r
+		}
 	case "t":
 		var t mfa.APIToken
 		if t, err = parseToken(rest, value); err == nil {

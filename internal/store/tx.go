@@ -127,7 +127,7 @@ func (t *tx) commit(ctx context.Context) (bool, error) {
 }
 
 // managed are the kinds of records that a freeze keeps as they are.
-var managed = []string{prefixUser, prefixForm, prefixCred, prefixApp, prefixAppName, prefixDirectory, prefixGateway, prefixToken, prefixTokenName, prefixAdministrator, prefixJoin, prefixKeyset, keySettings}
+var managed = []string{prefixUser, prefixForm, prefixCred, prefixApp, prefixAppName, prefixDirectory, prefixGateway, prefixRecording, prefixToken, prefixTokenName, prefixAdministrator, prefixJoin, prefixKeyset, keySettings}
 
 // frozen returns why t must not be committed: the records of administrators are frozen, and
 // it does more to them than to take something away.

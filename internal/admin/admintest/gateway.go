@@ -40,6 +40,19 @@ func (m *Memory) RemoveGateway(_ context.Context, name string) error {
 	return remove(m, m.gateways, name)
 }
 
+// Recordings implements admin.Recordings.
+func (m *Memory) Recordings() []mfa.Recording { return values(m, m.recordings) }
+
+// PutRecording implements admin.Recordings.
+func (m *Memory) PutRecording(_ context.Context, r mfa.Recording) error {
+	return put(m, m.recordings, r.Name, r)
+}
+
+// RemoveRecording implements admin.Recordings.
+func (m *Memory) RemoveRecording(_ context.Context, name string) error {
+	return remove(m, m.recordings, name)
+}
+
 // GatewayHealth implements admin.Messenger: nothing was sent yet.
 func (*Node) GatewayHealth(mfa.Gateway) admin.GatewayHealth {
 	return admin.GatewayHealth{State: "unused"}

@@ -33,6 +33,7 @@ type Memory struct {
 	apps           map[mfa.ApplicationID]mfa.Application
 	dirs           map[string]mfa.Directory
 	gateways       map[string]mfa.Gateway
+	recordings     map[string]mfa.Recording
 	tokens         map[string]mfa.APIToken
 	administrators map[mfa.UserID]mfa.Administrator
 	settings       policy.Settings
@@ -43,7 +44,7 @@ type Memory struct {
 // New returns an empty database with one key and the default settings.
 func New() *Memory {
 	return &Memory{users: map[mfa.UserID]settlement.Account{}, apps: map[mfa.ApplicationID]mfa.Application{},
-		dirs: map[string]mfa.Directory{}, gateways: map[string]mfa.Gateway{}, tokens: map[string]mfa.APIToken{}, administrators: map[mfa.UserID]mfa.Administrator{}, settings: policy.Defaults(),
+		dirs: map[string]mfa.Directory{}, gateways: map[string]mfa.Gateway{}, recordings: map[string]mfa.Recording{}, tokens: map[string]mfa.APIToken{}, administrators: map[mfa.UserID]mfa.Administrator{}, settings: policy.Defaults(),
 		keys: []keyring.Info{{ID: 1, Primary: true}}}
 }
 

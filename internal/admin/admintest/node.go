@@ -355,6 +355,6 @@ func (Digests) DigestOf(purpose, value string) [32]byte {
 
 // Admin returns a service on m, t and n.
 func Admin(m *Memory, t *Trail, n *Node, engine mfa.Authenticator) *admin.Service {
-	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, Gateways: m, Messenger: n, APITokens: m, Administrators: m, Settings: m,
+	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, Gateways: m, Recordings: m, Messenger: n, APITokens: m, Administrators: m, Settings: m,
 		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Parked: &Parked{}, Sealed: &Sealed{}, Tests: n, Passwords: Passwords{}, Engine: engine, Decider: engine, Digests: Digests{}, Now: n.Now}
 }

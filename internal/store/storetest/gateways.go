@@ -30,6 +30,14 @@ func gateways(t *testing.T, r *rig) {
 		_, err = r.CreateGateway(ctx, mfa.Gateway{Name: name})
 		is(t, "a name that is none", err, mfa.ErrInvalid)
 	}
+	trunk := mfa.Gateway{Name: "trunk", Kind: mfa.GatewayCall, Protocol: mfa.GatewaySIP, Address: "sip.example:5061", Login: "acme", Password: secret.FromString("trunk word"), From: "+4930",
+		Countries: []string{"DE"}, SIP: mfa.SIPTrunk{Transport: "tls", Domain: "example", Dial: "0{digits}", Ring: 20 * time.Second, Calls: 4, FirstPort: 10000, LastPort: 10099}}
+	made, err = r.CreateGateway(ctx, trunk)
+	is(t, "a trunk", err, nil)
+	got, err = r.Gateway("trunk")
+	is(t, "a trunk", err, nil)
+	same(t, "a trunk", got, made)
+	is(t, "remove the trunk", r.RemoveGateway(ctx, "trunk"), nil)
 	for _, g := range []mfa.Gateway{{Name: "relay", Kind: mfa.GatewayMail}, {Name: "first", Kind: mfa.GatewaySMS, Order: 1}, {Name: "alike", Kind: mfa.GatewaySMS, Order: 2}} {
 		_, err = r.CreateGateway(ctx, g)
 		is(t, "another", err, nil)

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"quotas are the whole group's":              quota,
 		"a notice is claimed once":                  noticesAreClaimed,
 		"gateways":                                  gateways,
+		"recordings":                                recordings,
 		"a directory is removed or named, not both": directoryRace,
 		"API tokens":                                tokens,
 		"administrators":                            administrators,
