@@ -80,7 +80,7 @@ var examples = []example{
 	{"DELETE /gateways/{name}", "/gateways/provider", ""},
 
 	{"GET /recordings", "", ""},
-	{"PUT /recordings/{name}", "/recordings/press.de", `{"wav":"` + aTenth + `"}`},
+	{"PATCH /recordings/{name}", "/recordings/press.de", `{"wav":"` + aTenth + `"}`},
 	{"DELETE /recordings/{name}", "/recordings/press.de", ""},
 
 	{"POST /administrators", "", `{"login":"alice","role":"help-desk","permissions":["user.block","token.manage"],"tags":["staff"]}`},

@@ -21,7 +21,7 @@ func (a *API) recordings() {
 	route(a, readSettings, http.MethodGet, "/recordings", "List what is said in calls", func(ctx context.Context, d desk, _ *none) (admin.RecordingList, error) {
 		return d.ListRecordings(ctx)
 	})
-	route(a, changeSettings, http.MethodPut, "/recordings/{name}", "Say something in calls in an own recording", func(ctx context.Context, d desk, in *upload) (admin.Recording, error) {
+	route(a, changeSettings, http.MethodPatch, "/recordings/{name}", "Say something in calls in an own recording", func(ctx context.Context, d desk, in *upload) (admin.Recording, error) {
 		return d.PutRecording(ctx, in.Name, in.Body)
 	})
 	route(a, changeSettings, http.MethodDelete, "/recordings/{name}", "Remove an own recording", func(ctx context.Context, d desk, in *named) (admin.Removed, error) {

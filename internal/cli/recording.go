@@ -60,7 +60,7 @@ func (v *recordingSet) Run(ctx context.Context, e *env) error {
 	if len(b) > maxWAV {
 		return usage("--file %s: %d bytes; at most 20 s are said, of 8000 samples a second (sox IN -r 8000 -c 1 -b 16 OUT.wav)", v.File, len(b))
 	}
-	return change[admin.Recording](ctx, e, http.MethodPut, path("recordings", v.Name), admin.RecordingUpload{WAV: b})
+	return change[admin.Recording](ctx, e, http.MethodPatch, path("recordings", v.Name), admin.RecordingUpload{WAV: b})
 }
 
 type recordingRemove struct{ nameArg }

@@ -78,7 +78,7 @@ func (s *state) set(c change) {
 		if c.key == keyEpoch || c.key == keySchema {
 			s.setSmall(c)
 		}
-	case "a", "d", "gw", "t", "r", "n", "m", "p", "k", "w":
+	case "a", "d", "gw", "v", "t", "r", "n", "m", "p", "k", "w":
 		s.setSmall(c)
 	}
 }
