@@ -685,7 +685,7 @@ func TestActsTellValues(t *testing.T) {
 		{"application add vpn", func() error {
 			_, err := r.AddApplication(ctx, "root", admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("radius"), Addresses: ptr([]string{"10.0.0.0/24"}), Secret: hush("1"), FirstFactor: ptr("none")})
 			return err
-		}, `addresses ["10.0.0.0/24"], degraded "allow", first_factor "none", kind "radius", message_authenticator "learn", name "vpn", passcode "prompt", unknown_users "deny"`},
+		}, `addresses ["10.0.0.0/24"], degraded "allow", first_factor "none", kind "radius", message_authenticator "learn", name "vpn", passcode "prompt", unknown_users "deny", waiting "prompt"`},
 		{"application set vpn", func() error {
 			_, err := r.SetApplication(ctx, "root", "vpn", admin.ApplicationChange{UnknownUsers: ptr("pass"), Exempt: ptr([]string{"0.0.0.0/0"}), Secret: hush("2"), Rate: ptr(0)})
 			return err
@@ -695,7 +695,7 @@ func TestActsTellValues(t *testing.T) {
 			return err
 		}, `unknown_users "pass" -> "deny", unknown_users_until "2027-02-23T12:00:00Z" -> none`},
 		{"application remove vpn", func() error { return r.RemoveApplication(ctx, "root", "vpn") },
-			`id #, addresses ["10.0.0.0/24"], degraded "allow", exempt ["0.0.0.0/0"], first_factor "none", kind "radius", message_authenticator "learn", name "vpn", passcode "prompt", unknown_users "deny"`},
+			`id #, addresses ["10.0.0.0/24"], degraded "allow", exempt ["0.0.0.0/0"], first_factor "none", kind "radius", message_authenticator "learn", name "vpn", passcode "prompt", unknown_users "deny", waiting "prompt"`},
 		{"directory add corp", func() error {
 			_, err := r.AddDirectory(ctx, "root", admin.DirectoryChange{Name: ptr("corp"), URLs: ptr([]string{"ldaps://dc1"}), BaseDN: ptr("dc=corp"), CAs: &pem})
 			return err

@@ -36,7 +36,7 @@ func (s *Service) application(a mfa.Application) Application {
 	words := map[bool]string{true: "pass", false: "deny"}
 	degraded := map[bool]string{true: "allow", false: "refuse"}
 	return Application{ID: a.ID, Name: a.Name, Kind: a.Kind, Addresses: networks(a.Addresses),
-		FirstFactor: a.FirstFactor, Methods: texts(a.Methods), Passcode: or(a.Passcode, mfa.PasscodePrompt),
+		FirstFactor: a.FirstFactor, Methods: texts(a.Methods), Passcode: or(a.Passcode, mfa.PasscodePrompt), Waiting: or(a.Waiting, mfa.WaitPrompt), Patience: s.patience(a),
 		UnknownUsers: words[a.UnknownPass], UnknownUsersUntil: moment(a.UnknownUntil), Degraded: degraded[a.DegradedAllow], Exempt: networks(a.Exempt),
 		MessageAuthenticator: or(a.MA, mfa.MALearn), Rate: a.Rate, Retries: a.Retries, Reply: list(a.Reply),
 		Disabled: a.Disabled, Created: a.Created, Changed: a.Changed, Warnings: sentences(policy.ApplicationWarnings(a, s.Now()))}
@@ -138,6 +138,7 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) erro
 	set(&bad, "first_factor", &a.FirstFactor, c.FirstFactor, s.parseFirstFactor)
 	set(&bad, "methods", &a.Methods, c.Methods, each(16, oneOf(methods...)))
 	set(&bad, "passcode", &a.Passcode, c.Passcode, oneOf(mfa.PasscodePrompt, mfa.PasscodeAppend, mfa.PasscodeEither))
+	set(&bad, "waiting", &a.Waiting, c.Waiting, oneOf(mfa.WaitPrompt, mfa.WaitInside))
 	set(&bad, "unknown_users", &a.UnknownPass, c.UnknownUsers, yes("pass", "deny"))
 	set(&bad, "unknown_users_until", &a.UnknownUntil, c.UnknownUsersUntil, s.unknownEnd)
 	set(&bad, "degraded", &a.DegradedAllow, c.Degraded, yes("allow", "refuse"))
@@ -157,6 +158,9 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) erro
 		a.UnknownUntil = time.Time{}
 	case a.UnknownUntil.IsZero():
 		a.UnknownUntil = s.Now().Add(unknownDefault).Truncate(time.Second)
+	}
+	if a.Waiting == mfa.WaitInside && a.Kind != mfa.KindRADIUS {
+		return invalid("waiting inside the request is for kind radius; the others can show what to do")
 	}
 	if a.Kind == mfa.KindRADIUS && (len(a.Addresses) == 0 || a.Secret.Empty()) {
 		return invalid("a radius application needs the addresses of its clients and a shared secret")
@@ -204,7 +208,7 @@ func (s *Service) undisputed(a mfa.Application) error {
 }
 
 // methods are those that an application can ask for.
-var methods = []mfa.MethodID{mfa.MethodTOTP, mfa.MethodHOTP, mfa.MethodSMS, mfa.MethodEmail, mfa.MethodPasskey, mfa.MethodRecovery, mfa.MethodTAP}
+var methods = []mfa.MethodID{mfa.MethodTOTP, mfa.MethodHOTP, mfa.MethodSMS, mfa.MethodEmail, mfa.MethodPasskey, mfa.MethodPush, mfa.MethodRecovery, mfa.MethodTAP}
 
 // parseFirstFactor checks that a directory named exists.
 func (s *Service) parseFirstFactor(name string) (string, error) {

@@ -31,7 +31,7 @@ func (u User) ETag() string {
 
 // ETag names the state of an application.
 func (a Application) ETag() string {
-	a.Warnings = nil
+	a.Warnings, a.Patience = nil, nil
 	return etag(a)
 }
 

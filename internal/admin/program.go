@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
@@ -21,6 +23,7 @@ type Digests interface {
 type AuthenticateRequest struct {
 	Login    string       `json:"login" minLength:"1" maxLength:"253" doc:"as the user typed it"`
 	Password *secret.Wire `json:"password,omitempty" writeOnly:"true" doc:"what the application's first factor and passcode say: the password, the password with the code behind it, or the code alone"`
+	Text     string       `json:"text,omitempty" maxLength:"512" doc:"what the user approves by signing in (a payment, a release): shown on their device, and signed by it"`
 	Source   string       `json:"source,omitempty" maxLength:"253" doc:"the user's own address, for exempt networks and against guessing; the program vouches for it"`
 	Passkey  bool         `json:"passkey,omitempty" doc:"the program can have a browser use a passkey, on a page that policy passkey_site or passkey_origins names"`
 }
@@ -43,6 +46,7 @@ type Authentication struct {
 	Handle    []byte               `json:"handle,omitempty" doc:"challenge: send it back with the answer"`
 	Expires   *time.Time           `json:"expires,omitempty" doc:"challenge: when the handle dies"`
 	Options   json.RawMessage      `json:"passkey_options,omitempty" doc:"challenge: a passkey is an answer too; for PublicKeyCredential.parseRequestOptionsFromJSON"`
+	Awaits    *mfa.Awaited         `json:"awaits,omitempty" doc:"challenge: the user approves on a device; show the number that is to be typed there, and send the handle with an empty answer to wait for what comes of it"`
 	Reply     []mfa.ReplyAttribute `json:"reply" doc:"accept: what the application's rules add"`
 }
 
@@ -55,9 +59,12 @@ type ProgramLeg struct {
 
 // Authenticate decides a first leg for the application that the caller's token is for.
 func (d Desk) Authenticate(ctx context.Context, leg ProgramLeg, r AuthenticateRequest) (Authentication, error) {
-	q := mfa.Request{Login: r.Login, Password: text(r.Password), Source: r.Source, Peer: leg.Peer}
+	q := mfa.Request{Login: r.Login, Password: text(r.Password), Source: r.Source, Peer: leg.Peer, Text: r.Text}
+	if !shownText(r.Text) {
+		return Authentication{}, invalid("text: want up to 512 bytes of plain text, in which nothing is hidden")
+	}
 	if leg.Key != "" { // without it the same request again is another attempt
-		q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, r.Source, string(q.Password.Expose()))
+		q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, r.Source, r.Text, string(q.Password.Expose()))
 	}
 	return d.decide(ctx, q, r.Passkey)
 }
@@ -71,6 +78,11 @@ func (d Desk) Challenge(ctx context.Context, leg ProgramLeg, r ChallengeRequest)
 	q := mfa.Request{Login: r.Login, Handle: r.Handle, Answer: r.Answer.Text, Source: r.Source, Peer: leg.Peer}
 	q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, string(r.Handle), r.Source, string(q.Answer.Expose()))
 	return d.decide(ctx, q, r.Passkey)
+}
+
+// shownText reports whether a text can be shown for what it is: somebody is to sign it.
+func shownText(text string) bool {
+	return len(text) <= 512 && utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) < 0
 }
 
 // leg names one leg by all that it says: what differs in anything is another leg, and never
@@ -100,5 +112,5 @@ func (d Desk) decide(ctx context.Context, q mfa.Request, passkey bool) (Authenti
 	if err != nil { // the engine has logged it; a fault of ours is nobody's reject
 		return Authentication{}, fmt.Errorf("no decision is possible on server %s now: ask again, or another server: %w", d.s.Server, mfa.ErrUnavailable)
 	}
-	return Authentication{Verdict: a.Verdict.String(), Message: a.Message, AttemptID: a.Attempt, Handle: a.Handle, Expires: moment(a.Expires), Options: a.Options, Reply: list(a.Reply)}, nil
+	return Authentication{Verdict: a.Verdict.String(), Message: a.Message, AttemptID: a.Attempt, Handle: a.Handle, Expires: moment(a.Expires), Options: a.Options, Awaits: a.Awaits, Reply: list(a.Reply)}, nil
 }

@@ -112,6 +112,7 @@ type Application struct {
 	FirstFactor          string            `json:"first_factor"`
 	Methods              []string          `json:"methods" doc:"in order of preference; empty: every method"`
 	Passcode             string            `json:"passcode" enum:"prompt,append,either"`
+	Waiting              string            `json:"waiting" enum:"prompt,inside" doc:"while a user approves on a device: a challenge shows the number to type there, or the request is held and nothing is shown"`
 	UnknownUsers         string            `json:"unknown_users" enum:"deny,pass"`
 	UnknownUsersUntil    *time.Time        `json:"unknown_users_until,omitempty" doc:"pass: refused from then on"`
 	Degraded             string            `json:"degraded" enum:"allow,refuse"`
@@ -124,6 +125,7 @@ type Application struct {
 	Created              time.Time         `json:"created"`
 	Changed              time.Time         `json:"changed"`
 	Warnings             []string          `json:"warnings" doc:"what is more open about it than it may look"`
+	Patience             []Patience        `json:"patience,omitempty" doc:"clients that were seen to give up before a person can answer"`
 }
 
 // ApplicationList is all applications.
@@ -141,6 +143,7 @@ type ApplicationChange struct {
 	FirstFactor          *string          `json:"first_factor,omitempty" maxLength:"64" doc:"local, none or the name of a directory"`
 	Methods              *[]string        `json:"methods,omitempty" maxItems:"16"`
 	Passcode             *string          `json:"passcode,omitempty" enum:"prompt,append,either"`
+	Waiting              *string          `json:"waiting,omitempty" enum:"prompt,inside" doc:"inside: radius"`
 	UnknownUsers         *string          `json:"unknown_users,omitempty" enum:"deny,pass"`
 	UnknownUsersUntil    *time.Time       `json:"unknown_users_until,omitempty" doc:"pass: when that ends, at most a year ahead; default 90 days"`
 	Degraded             *string          `json:"degraded,omitempty" enum:"allow,refuse"`

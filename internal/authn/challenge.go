@@ -56,13 +56,21 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 	list := a.ruling.Ways(a.app, a.acct.User, usable, func(id mfa.MethodID) bool {
 		m := e.methods[id]
-		return m != nil && a.Caps.Has(m.Needs())
+		_, waits := m.(Waiter)
+		return m != nil && (a.Caps.Has(m.Needs()) || waits && a.inside())
 	})
+	if a.failed != "" {
+		return slices.DeleteFunc(list, func(c mfa.Credential) bool { return c.Method == a.failed })
+	}
 	if a.handle == nil {
 		return list
 	}
 	at := slices.IndexFunc(list, func(c mfa.Credential) bool {
-		return c.ID == a.handle.Credential || a.handle.Credential == "" && !c.Method.Bound()
+		if a.waited != "" {
+			return c.Method == a.waited
+		}
+		_, waits := e.methods[c.Method].(Waiter)
+		return c.ID == a.handle.Credential || a.handle.Credential == "" && !c.Method.Bound() && !waits
 	})
 	if a.wish == another {
 		at++
@@ -73,6 +81,9 @@ func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 
 // ask makes the challenge for one credential.
 func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong uint8, usable []mfa.Credential, others bool) (mfa.Decision, error) {
+	if m, ok := e.methods[c.Method].(Waiter); ok {
+		return e.askWait(ctx, a, m, wrong, usable, others)
+	}
 	nonce, err := e.nonce()
 	if err != nil {
 		return mfa.Decision{}, err
@@ -177,6 +188,11 @@ func (e *Engine) wish(a *attempt) wish {
 // without being counted. If nothing can be sent, it stays as it was and is asked once more.
 func (e *Engine) grant(ctx context.Context, a *attempt, w wish) (mfa.Decision, error) {
 	why := map[wish]mfa.Reason{again: mfa.AnotherCodeAsked, another: mfa.OtherMethodAsked}[w]
+	return e.instead(ctx, a, w, why)
+}
+
+// instead asks for another way, or again, and spends the challenge before with the reason why.
+func (e *Engine) instead(ctx context.Context, a *attempt, w wish, why mfa.Reason) (mfa.Decision, error) {
 	before := *a.handle
 	a.wish = w
 	d, err := e.challenge(ctx, a, before.Wrong)
@@ -191,15 +207,7 @@ func (e *Engine) grant(ctx context.Context, a *attempt, w wish) (mfa.Decision, e
 		return d, err
 	}
 	asked := a.asked
-	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
-		if err := e.gate(a, acct, false); err != nil {
-			return settlement.Change{}, nil, err
-		}
-		if acct.Record.Spent(before.Nonce) {
-			return settlement.Change{}, nil, mfa.ChallengeReplayed
-		}
-		return settlement.Change{Reason: why, Nonce: settlement.Nonce{ID: before.Nonce, Until: before.Expires}}, nil, nil
-	})
+	settled, err := e.spend(ctx, a, settlement.Nonce{ID: before.Nonce, Until: before.Expires}, why)
 	if err != nil {
 		return mfa.Decision{}, err
 	}
@@ -208,4 +216,19 @@ func (e *Engine) grant(ctx context.Context, a *attempt, w wish) (mfa.Decision, e
 	}
 	a.asked = asked
 	return d, nil
+}
+
+// spend settles that a challenge is over with the reason why, without counting anything. It
+// returns the reason that stands.
+func (e *Engine) spend(ctx context.Context, a *attempt, n settlement.Nonce, why mfa.Reason) (mfa.Reason, error) {
+	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+		if err := e.gate(a, acct, false); err != nil {
+			return settlement.Change{}, nil, err
+		}
+		if acct.Record.Spent(n.ID) {
+			return settlement.Change{}, nil, mfa.ChallengeReplayed
+		}
+		return settlement.Change{Reason: why, Nonce: n}, nil, nil
+	})
+	return settled, err
 }

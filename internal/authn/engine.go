@@ -22,7 +22,8 @@ import (
 	"countersign/internal/settlement"
 )
 
-// Config is what an Engine is made of. All fields must be set, but for Random and Observe.
+// Config is what an Engine is made of. All fields must be set, but for Random, Observe and, if
+// no method is a Waiter, Waits and Digest.
 type Config struct {
 	Server     string // this server's name, for the trail
 	Store      Store
@@ -32,6 +33,7 @@ type Config struct {
 	Handles    Sealer
 	Settings   func() policy.Settings
 	CodeLength func(mfa.Credential) int // bytes of a code as the user types it; 0: no typed code
+	Waits      Waits
 	Now        Clock
 	// Replicated waits, at most that long and until ctx ends, until another server has on its
 	// disk what this one has settled, and reports whether it has; nil: there is nobody to wait for.
@@ -106,6 +108,13 @@ type attempt struct {
 	undecided bool
 	method    mfa.MethodID
 	cred      mfa.CredentialID
+	turn      *userLock    // of the user, held; nil while the leg waits for a person
+	waited    mfa.MethodID // that the challenge before waited for
+	failed    mfa.MethodID // that could not reach the user: it is not tried again
+	joined    bool         // the wait was another leg's before
+	elsewhere bool         // the answer came by another way
+	answered  bool         // while it waited, this very leg was decided
+	held      bool         // the leg itself is kept waiting
 	ledger    []mfa.Record
 	alone     bool // settled, or to be settled, by this server alone
 	ours      bool // the group's database has acknowledged a settlement of this leg by this server
@@ -137,9 +146,13 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 			return mfa.Decision{}, err
 		}
 	}
-	if end, ok := ctx.Deadline(); !ok || end.Sub(a.begun) > a.set.Attempt.Duration() { // the front-end's own is enough, and this one dear
+	bound := a.set.Attempt.Duration()
+	if a.Patient {
+		bound += a.set.Wait.Duration()
+	}
+	if end, ok := ctx.Deadline(); !ok || end.Sub(a.begun) > bound { // the front-end's own is enough, and this one dear
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, a.set.Attempt.Duration())
+		ctx, cancel = context.WithTimeout(ctx, bound)
 		defer cancel()
 	}
 
@@ -147,6 +160,10 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 	if err != nil && len(a.ledger) > 0 { // settled perhaps: the ledger has to know, whatever the client is told
 		err = errors.Join(err, e.Trail.Append(context.WithoutCancel(ctx), a.ledger...))
 		e.owed.add(a, e.Now())
+	}
+	if errors.Is(err, errHungUp) {
+		e.Log.Info("an attempt that waits for its user is left; the client may ask again", "attempt", a.id, "application", a.app.Name, "err", err)
+		return mfa.Decision{}, err
 	}
 	if err != nil {
 		e.Log.Error("attempt not decided; the client gets no answer", "attempt", a.id, "application", a.app.Name, "err", err)
@@ -159,7 +176,7 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 			return mfa.Decision{}, err
 		}
 		e.owed.drop(a.Leg)
-		if d.Reason == mfa.FraudReported {
+		if d.Reason == mfa.FraudReported && !a.elsewhere { // what is said there is acted on there
 			e.reportFraud(ctx, a)
 		}
 	}
@@ -245,13 +262,15 @@ func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
 		if err := e.append(ctx, append(a.ledger, mfa.Record{Asked: &asked})); err != nil {
 			return err
 		}
-		e.open.add(asked)
+		if !a.joined { // whoever opened the wait watches it
+			e.open.add(asked)
+		}
 		return nil
 	}
 	if err := e.append(ctx, append(a.ledger, mfa.Record{Attempt: v})); err != nil {
 		return err
 	}
-	if a.handle != nil && a.handle.Attempt == a.id {
+	if a.held || a.handle != nil && a.handle.Attempt == a.id {
 		e.open.remove(a.id)
 	}
 	if d.Verdict == mfa.Reject {

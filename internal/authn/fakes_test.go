@@ -360,13 +360,15 @@ type rig struct {
 	clock    time.Time
 	random   io.Reader
 	more     []authn.Method // beside method
+	waits    *memWaits
+	live     bool // the clock is the time, for tests in a bubble
 }
 
 var t0 = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	g := &rig{trail: &memTrail{}, dir: &directory{}, method: &counterMethod{}, settings: policy.Defaults(), clock: t0}
+	g := &rig{trail: &memTrail{}, dir: &directory{}, method: &counterMethod{}, settings: policy.Defaults(), clock: t0, waits: &memWaits{}}
 	g.store = &memStore{rev: 1, forms: map[string]mfa.UserID{}, accts: map[mfa.UserID]settlement.Account{}, stale: map[mfa.UserID]settlement.Account{},
 		apps: map[mfa.ApplicationID]mfa.Application{
 			"vpn":   {ID: "vpn", Name: "vpn", Kind: mfa.KindRADIUS, FirstFactor: "corp", Passcode: mfa.PasscodeEither},
@@ -392,6 +394,9 @@ func (g *rig) addUser(id mfa.UserID, forms ...string) {
 func (g *rig) now() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.live {
+		return time.Now()
+	}
 	return g.clock
 }
 
@@ -414,7 +419,7 @@ func (g *rig) engineWith(replicated func(context.Context, time.Duration) bool) *
 func (g *rig) config(observe func(*mfa.Attempt)) authn.Config {
 	return authn.Config{Server: "s1", Store: g.store, First: g.dir, Methods: append([]authn.Method{g.method}, g.more...), Trail: g.trail,
 		Handles: challenge.Sealer{Keys: groupKey{}}, Settings: func() policy.Settings { return g.settings },
-		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Digest: digest, Observe: observe, Log: slog.New(slog.DiscardHandler)}
+		CodeLength: func(c mfa.Credential) int { return c.Digits }, Now: g.now, Random: g.random, Waits: g.waits, Digest: digest, Observe: observe, Log: slog.New(slog.DiscardHandler)}
 }
 
 func digest(purpose, value string) [32]byte { return sha256.Sum256([]byte(purpose + value)) }

@@ -27,11 +27,10 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		e.pretendStranger(ctx, a, err)
 		return mfa.Decision{}, false, err
 	}
-	turn, err := e.users.lock(ctx, id)
-	if err != nil {
-		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", id, err)
+	if err := e.lock(ctx, a, id); err != nil {
+		return mfa.Decision{}, false, err
 	}
-	defer turn.unlock()
+	defer a.unlock()
 	if a.acct, err = e.Store.Standing(ctx, id, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}
@@ -77,7 +76,7 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return mfa.Decision{}, false, mfa.EmptyCode
 	}
 	d, err := e.challenge(ctx, a, 0)
-	return d, false, err
+	return d, a.answered, err
 }
 
 // identify resolves what was typed to one user id: every known form of the name must

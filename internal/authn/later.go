@@ -3,7 +3,6 @@ package authn
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"countersign/internal/login"
 	"countersign/internal/mfa"
@@ -26,11 +25,10 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		}
 		a.single = true
 	}
-	turn, err := e.users.lock(ctx, h.User)
-	if err != nil {
-		return mfa.Decision{}, false, fmt.Errorf("user %s: %w (many requests for one user at once)", h.User, err)
+	if err := e.lock(ctx, a, h.User); err != nil {
+		return mfa.Decision{}, false, err
 	}
-	defer turn.unlock()
+	defer a.unlock()
 	if a.acct, err = e.Store.Standing(ctx, h.User, false); err != nil {
 		return mfa.Decision{}, false, gone(err)
 	}
@@ -54,6 +52,12 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		a.id, a.begun = h.Attempt, h.Started
 		d, err := e.prove(ctx, a, a.Answer)
 		return d, false, err
+	}
+	if id, _, ok := waitOf(h); ok && e.Waits != nil {
+		d, done, err := e.laterWait(ctx, a, id)
+		if done || err != nil {
+			return d, a.answered, err
+		}
 	}
 	if a.Answer.Empty() && int(h.Wrong) >= a.app.Retries {
 		// No answer: nothing is looked at, spent or counted, and the challenge stays open until

@@ -80,6 +80,38 @@ type Method interface {
 	Finish(ctx context.Context, c mfa.Credential, f mfa.Floor, s mfa.Step, answer secret.Text) (mfa.Proof, error)
 }
 
+// Waiter is a Method whose answer comes by another way than the client's next message; how that
+// goes stands in wait.go. Its Begin only says what to show (Ask.Number is set), and its Finish
+// returns mfa.WrongCode: nothing that is typed is an answer.
+type Waiter interface {
+	Method
+	// Admit reports whether the user may be asked now, besides what the policy says on prompts; the
+	// error is a mfa.Reason. It is called once before a wait is opened.
+	Admit(ctx context.Context, w mfa.Wait) error
+	// Reach reaches the user for w by creds, all that the user has of the method and may use, in
+	// their order; it returns when that is on its way. An error that is a mfa.Reason says why it
+	// is not: the wait ends with it. What goes on after ctx is the method's own. It is called on
+	// the server that opened the wait, once.
+	Reach(ctx context.Context, w mfa.Wait, creds []mfa.Credential) error
+}
+
+// Waits are the questions that wait for an answer, as all servers of the group see them.
+// Without a master this server keeps them by itself.
+type Waits interface {
+	// OpenWait writes w, unless one of its id is there that join takes: then that one, as join
+	// returns it, stays. It returns the one that stands, and whether that is w. join may be
+	// called more than once.
+	OpenWait(ctx context.Context, w mfa.Wait, join func(there mfa.Wait) (mfa.Wait, bool)) (got mfa.Wait, opened bool, err error)
+	// Wait returns a wait as the local copy has it, with fresh as the master has it, or
+	// mfa.ErrNotFound.
+	Wait(ctx context.Context, user mfa.UserID, id mfa.WaitID, fresh bool) (mfa.Wait, error)
+	// AnswerWait gives a wait, which must still have that nonce, an answer as Wait.After has
+	// it. It returns the wait as it stands then and whether the answer is a.
+	AnswerWait(ctx context.Context, user mfa.UserID, id mfa.WaitID, nonce [16]byte, a mfa.WaitAnswer) (got mfa.Wait, taken bool, err error)
+	// WaitChange returns a channel that is closed when one of the user's waits has changed.
+	WaitChange(user mfa.UserID) <-chan struct{}
+}
+
 // Trail keeps the records. Append returns when they are durable.
 type Trail interface {
 	Append(ctx context.Context, records ...mfa.Record) error

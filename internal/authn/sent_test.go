@@ -2,7 +2,6 @@ package authn_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +42,6 @@ func (p *post) last() string { return string(p.codes[len(p.codes)-1].Code.Expose
 func newPost(t *testing.T, more ...mfa.MethodID) (*rig, *post) {
 	t.Helper()
 	g, p := newRig(t), &post{fail: map[mfa.MethodID]error{}}
-	digest := func(purpose, value string) [32]byte { return sha256.Sum256([]byte(purpose + value)) }
 	for _, way := range []mfa.MethodID{mfa.MethodSMS, mfa.MethodEmail} {
 		g.more = append(g.more, sent.Method{Way: way, Sender: p, Digest: digest, Mask: func(string) string { return "***" }})
 	}

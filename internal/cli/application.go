@@ -31,6 +31,7 @@ type applicationFlags struct {
 	FirstFactor          *string  `help:"local, none (the client has checked the password and sends the code alone) or a directory." placeholder:"NAME"`
 	Methods              []string `help:"Methods allowed, in order of preference; empty: every one." placeholder:"a,b"`
 	Passcode             *string  `help:"Where the code stands: prompt, append (behind the password) or either." placeholder:"MODE" values:"prompt,append,either"`
+	Waiting              *string  `help:"radius: while a user approves on a device: prompt (a challenge shows the number to type there) or inside (the request is held and no number is shown: only for clients that can show nothing)." placeholder:"WORD" values:"prompt,inside"`
 	UnknownUsers         *string  `help:"deny, or pass on the first factor." placeholder:"WORD" values:"deny,pass"`
 	UnknownUsersUntil    deadline `help:"When passing ends: 2027-01-31, or 30d from now; 90d unless told otherwise, at most a year." placeholder:"TIME"`
 	Degraded             *string  `help:"Without a master: allow or refuse." placeholder:"WORD" values:"allow,refuse"`
@@ -42,7 +43,7 @@ type applicationFlags struct {
 }
 
 func (f *applicationFlags) change(e *env, ask bool) (c admin.ApplicationChange, err error) {
-	c = admin.ApplicationChange{Addresses: many(f.Address), FirstFactor: f.FirstFactor, Methods: many(f.Methods), Passcode: f.Passcode,
+	c = admin.ApplicationChange{Addresses: many(f.Address), FirstFactor: f.FirstFactor, Methods: many(f.Methods), Passcode: f.Passcode, Waiting: f.Waiting,
 		UnknownUsers: f.UnknownUsers, Degraded: f.Degraded, Exempt: many(f.Exempt), MessageAuthenticator: f.MessageAuthenticator,
 		Rate: f.Rate, Retries: f.Retries}
 	if c.UnknownUsersUntil, err = f.UnknownUsersUntil.in(e.Now(), e.Location); err != nil {

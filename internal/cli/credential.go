@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
@@ -29,7 +30,7 @@ func credentials(login string, more ...string) string {
 
 type credentialAdd struct {
 	loginArg
-	Method      string   `required:"" help:"totp, hotp, sms, email, recovery or tap." placeholder:"METHOD" values:"totp,hotp,sms,email,recovery,tap"`
+	Method      string   `required:"" help:"totp, hotp, sms, email, push, recovery or tap." placeholder:"METHOD" values:"totp,hotp,sms,email,push,recovery,tap"`
 	Label       string   `help:"Serial number or name of the device."`
 	SecretStdin bool     `help:"totp, hotp: read the secret (Base32, or hex:...) from standard input. Without it one is made."`
 	SecretFile  string   `help:"The same from a file." type:"path" placeholder:"FILE"`
@@ -65,8 +66,8 @@ func (v *credentialAdd) Run(ctx context.Context, e *env) error {
 
 // tell shows the new credential to a person, its secrets for the only time.
 func (v *credentialAdd) tell(ctx context.Context, e *env, made enroll.Created) error {
-	codes := made.Codes
-	made.Codes = nil
+	codes, url, activation := made.Codes, made.URL, made.Activation
+	made.Codes, made.URL, made.Activation = nil, nil, nil
 	if err := e.show(made); err != nil {
 		return err
 	}
@@ -75,6 +76,9 @@ func (v *credentialAdd) tell(ctx context.Context, e *env, made enroll.Created) e
 	}
 	if len(codes) > 0 {
 		e.say("These codes are not shown again.")
+	}
+	if url != nil && activation != nil {
+		return tellActivation(e, *url, *activation, made.Expires)
 	}
 	if made.Challenge != "" {
 		return v.askSent(ctx, e, made)
@@ -97,6 +101,22 @@ func (v *credentialAdd) tell(ctx context.Context, e *env, made enroll.Created) e
 		return err
 	}
 	return v.confirm(ctx, e, made.ID, "", code)
+}
+
+// tellActivation shows what a device needs to become one.
+func tellActivation(e *env, url, code secret.Wire, until *time.Time) error {
+	if e.Terminal {
+		if err := qr.Terminal(e.Stdout, string(url.Expose())); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(e.Stdout, "%s\n", url.Expose())
+	when := ""
+	if until != nil {
+		when = " until " + until.In(e.Location).Format("15:04")
+	}
+	e.say("Open this on the device, once%s; or open its page there and type %s. Neither is shown again.", when, code.Expose())
+	return nil
 }
 
 // askSent asks for the code that was sent.

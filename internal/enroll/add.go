@@ -50,8 +50,10 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 		err = s.addReach(&c, r, a.User)
 	case mfa.MethodPasskey:
 		err = invalid("a passkey is made by its user's browser: in the portal, under second factors, or by an invitation into it (user invite)")
+	case mfa.MethodPush:
+		return s.addDevice(ctx, by, c, a.User)
 	default:
-		err = invalid("method %q: want totp, hotp, sms, email, recovery or tap", r.Method)
+		err = invalid("method %q: want totp, hotp, sms, email, push, recovery or tap", r.Method)
 	}
 	if err == nil {
 		err = unlike(c, a)

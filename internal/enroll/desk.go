@@ -23,7 +23,7 @@ type Allowed func(ctx context.Context, login string, anyOf ...mfa.Permission) (m
 func (s *Service) As(by mfa.Caller, allowed Allowed) Desk { return Desk{s, by, allowed} }
 
 // Givers are the permissions of which each is about credentials of some methods.
-var Givers = []mfa.Permission{mfa.MayManageToken, mfa.MayChangeMethod, mfa.MayIssuePass, mfa.MayChangePhone}
+var Givers = []mfa.Permission{mfa.MayManageToken, mfa.MayChangeMethod, mfa.MayIssuePass, mfa.MayChangePhone, mfa.MayActivateApp, mfa.MayDeactivateApp}
 
 // needs is the permission that credentials of a method ask for.
 func needs(m mfa.MethodID) mfa.Permission {
@@ -34,8 +34,18 @@ func needs(m mfa.MethodID) mfa.Permission {
 		return mfa.MayIssuePass
 	case mfa.MethodSMS, mfa.MethodEmail:
 		return mfa.MayChangePhone
+	case mfa.MethodPush:
+		return mfa.MayActivateApp
 	}
 	return mfa.MayChangeMethod
+}
+
+// touches are the permissions of which one is enough to change a credential that is there.
+func touches(m mfa.MethodID) []mfa.Permission {
+	if m == mfa.MethodPush {
+		return []mfa.Permission{mfa.MayDeactivateApp, mfa.MayActivateApp}
+	}
+	return []mfa.Permission{needs(m)}
 }
 
 // List returns the second factors of a user.
@@ -132,6 +142,6 @@ func (d Desk) find(ctx context.Context, login, id string) (user, credential stri
 	if err != nil {
 		return "", "", err
 	}
-	_, err = d.allowed(ctx, string(u.ID), needs(c.Method))
+	_, err = d.allowed(ctx, string(u.ID), touches(c.Method)...)
 	return string(u.ID), string(c.ID), err
 }

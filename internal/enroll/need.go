@@ -27,6 +27,13 @@ type Store interface {
 	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
 }
 
+// Devices keeps devices that are still to come; package store does.
+type Devices interface {
+	// AddDevice stores the credential of one, which whoever brings code before c.Expires
+	// completes. The error wraps mfa.ErrInvalid if the user has most already.
+	AddDevice(ctx context.Context, c mfa.Credential, code string, most int) error
+}
+
 // Applications are those that a pass may be for.
 type Applications interface {
 	Applications() []mfa.Application

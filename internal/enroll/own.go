@@ -122,6 +122,8 @@ func selfService(m mfa.MethodID) string {
 		return policy.SelfRecovery
 	case mfa.MethodPasskey:
 		return policy.SelfPasskey
+	case mfa.MethodPush:
+		return policy.SelfPush
 	}
 	return policy.SelfTOTP
 }

@@ -153,7 +153,7 @@ func (s *Service) dropUnproven(ctx context.Context, by string, user mfa.UserID) 
 		return err
 	}
 	for _, c := range all.Credentials {
-		if c.Hold == mfa.CredentialUnproven.String() {
+		if c.Hold == mfa.CredentialUnproven.String() && c.Method != mfa.MethodPush {
 			if err := s.Remove(ctx, by, string(user), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {
 				return err
 			}

@@ -42,6 +42,9 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 	if err != nil {
 		return Credential{}, err
 	}
+	if c.Method == mfa.MethodPush {
+		return Credential{}, invalid("%s %s of %s: a device proves itself when it is activated", c.Method, c.ID, a.User.Login)
+	}
 	var floor mfa.Floor
 	var wrong mfa.Reason
 	err = s.Store.UpdateRecord(ctx, a.User.ID, func(r *settlement.Record) error {

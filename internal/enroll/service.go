@@ -23,8 +23,10 @@ type Service struct {
 	Trail        Recorder
 	Settings     func() policy.Settings
 	Now          func() time.Time
-	Sessions     Sessions // nil: there are none
-	Portal       Portal   // nil: there is none
+	Sessions     Sessions      // nil: there are none
+	Portal       Portal        // nil: there is none
+	Devices      Devices       // nil: there are none
+	DevicePage   func() string // where a device is activated, with the code behind it; "": this server serves none
 }
 
 // signOut ends the sessions of a user who has lost a second factor: whoever had it may be in.

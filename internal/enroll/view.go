@@ -48,7 +48,7 @@ type CredentialList struct {
 
 // Request asks for a credential. Without Secret, totp and hotp get one that is made here.
 type Request struct {
-	Method    mfa.MethodID `json:"method" enum:"totp,hotp,sms,email,recovery,tap"`
+	Method    mfa.MethodID `json:"method" enum:"totp,hotp,sms,email,push,recovery,tap"`
 	Label     string       `json:"label,omitempty" maxLength:"64"`
 	Secret    *secret.Wire `json:"secret,omitempty" writeOnly:"true" doc:"totp, hotp: the key in Base32"`
 	Algorithm string       `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"default SHA1"`
@@ -72,6 +72,8 @@ type Created struct {
 	OTPAuthURL *secret.Wire  `json:"otpauth_url,omitempty"`
 	Codes      []secret.Wire `json:"codes,omitempty"`
 	Challenge  string        `json:"challenge,omitempty" doc:"sms, email: a code was sent; this goes back with it to confirm"`
+	Activation *secret.Wire  `json:"activation_code,omitempty" doc:"push: brought by the device, once, before the credential expires"`
+	URL        *secret.Wire  `json:"activation_url,omitempty" doc:"push: where the device is activated; the code is in it"`
 }
 
 // Sent says that a code was sent.

@@ -24,18 +24,21 @@ type Question struct {
 	Source      string            `json:"source"`
 	Refuse      mfa.Reason        `json:"refuse"`
 	Trace       bool              `json:"trace,omitempty"`
+	Text        string            `json:"text,omitempty"`
+	Patient     bool              `json:"patient,omitempty"`
 }
 
 // Ask makes a question of a request.
 func Ask(r mfa.Request) Question {
 	return Question{r.Application, r.FrontEnd, r.Leg, r.Login, secret.Wire{Text: r.Password}, r.Passkey, r.Handle, secret.Wire{Text: r.Answer}, r.Caps,
-		r.Peer, r.Source, r.Refuse, r.Trace}
+		r.Peer, r.Source, r.Refuse, r.Trace, r.Text, r.Patient}
 }
 
 // Request is the request that the question was made of.
 func (q Question) Request() mfa.Request {
 	return mfa.Request{Application: q.Application, FrontEnd: q.FrontEnd, Leg: q.Leg, Login: q.Login, Password: q.Password.Text, Passkey: q.Passkey, Handle: q.Handle,
-		Answer: q.Answer.Text, Caps: q.Caps, Peer: q.Peer, Source: q.Source, Refuse: q.Refuse, Trace: q.Trace}
+		Answer: q.Answer.Text, Caps: q.Caps, Peer: q.Peer, Source: q.Source, Refuse: q.Refuse, Trace: q.Trace,
+		Text: q.Text, Patient: q.Patient}
 }
 
 // Decided is the answer to a Question. Its zero value refuses.
@@ -48,6 +51,7 @@ type Decided struct {
 	Options []byte               `json:"options,omitempty"`
 	Method  mfa.MethodID         `json:"method,omitempty"`
 	Others  bool                 `json:"others,omitempty"`
+	Awaits  *mfa.Awaited         `json:"awaits,omitempty"`
 	User    mfa.UserID           `json:"user,omitempty"`
 	Attempt mfa.AttemptID        `json:"attempt"`
 	Reply   []mfa.ReplyAttribute `json:"reply,omitempty"`

@@ -26,6 +26,16 @@ const (
 	PasscodeEither Passcode = "either" // appended if it fits, prompted for otherwise
 )
 
+// Waiting says how a client is asked to wait for a person who answers on a device or a phone.
+// The zero value prompts.
+type Waiting string
+
+// The ways of waiting.
+const (
+	WaitPrompt Waiting = "prompt" // a challenge shows what to do, with the number to match; its answer asks what came of it
+	WaitInside Waiting = "inside" // the request itself is held until the answer: nothing is shown, so there is no number to match
+)
+
 // Values of Application.FirstFactor that are no directory's name.
 const (
 	FirstFactorLocal = "local" // argon2id hash in the database
@@ -52,6 +62,7 @@ type Application struct {
 	FirstFactor   string         // "local", "none" or a directory's name
 	Methods       []MethodID     // allowed methods in order of preference; empty: every method
 	Passcode      Passcode
+	Waiting       Waiting
 	UnknownPass   bool           // unknown users pass on the first factor, until UnknownUntil
 	UnknownUntil  time.Time      // zero: they do not
 	DegradedAllow bool           // go on without a master

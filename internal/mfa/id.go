@@ -30,6 +30,7 @@ const (
 	MethodSMS      MethodID = "sms"
 	MethodEmail    MethodID = "email"
 	MethodPasskey  MethodID = "passkey"
+	MethodPush     MethodID = "push"
 	MethodPassword MethodID = "password"
 	MethodPIN      MethodID = "pin"
 )
@@ -61,9 +62,12 @@ func (m MethodID) Prompts() bool {
 // Sends reports whether a code of m is sent to the user for each attempt.
 func (m MethodID) Sends() bool { return m == MethodSMS || m == MethodEmail }
 
+// Waits reports whether m is answered by another way than what is typed: on a device, by a call.
+func (m MethodID) Waits() bool { return m == MethodPush }
+
 // Bound reports whether an answer of m belongs to one challenge and is good for no other, so that
 // nobody can have used it elsewhere before that was asked.
-func (m MethodID) Bound() bool { return m.Sends() || m == MethodPasskey }
+func (m MethodID) Bound() bool { return m.Sends() || m == MethodPasskey || m == MethodPush }
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 

@@ -26,6 +26,15 @@ type NAS struct {
 	FirstSeen   time.Time
 	Proven      time.Time // first valid Message-Authenticator; zero: never
 	Without     time.Time // last Access-Request without one, to the hour; zero: never
+	Patience    Patience  // how long it waits for an answer, as far as that is known
+}
+
+// Patience is how long a RADIUS client was seen to wait for an answer before it gave up; zero: it
+// was not seen to give up.
+type Patience struct {
+	GivesUp time.Duration // after this long, whole seconds
+	Every   time.Duration // its request was repeated so often meanwhile, whole milliseconds; 0: not at all
+	Seen    time.Time     // to the second
 }
 
 // Notice tells a user, through an older channel, that a credential of theirs was changed

@@ -104,6 +104,11 @@ const (
 	CallWrongKey                            // call: they pressed something else
 	CallVoicemail                           // call: a mailbox picked up
 	CallTimedOut                            // call: the attempt's time was over before it came to an end
+	RefusedByUser                           // the user refused it on their device or phone
+	WrongNumber                             // the number typed on the device or phone is not the one that was shown
+	NotAnsweredInTime                       // nobody answered on a device or phone
+	Superseded                              // a newer request of the same sign-in took its place
+	PromptTooSoon                           // the user was asked a moment ago
 	reasonEnd
 )
 
@@ -127,6 +132,7 @@ var reasonNames = [reasonEnd]string{
 	"passkey_model_refused", "passkey_not_alone", "passkey_no_site",
 	"fraud_reported", "policy_denied", "exempt_policy", "remembered", "too_many_prompts", "wrong_pin", "pin_expired", "pin_must_change", "no_pin",
 	"call_busy", "call_no_answer", "call_rejected", "call_hung_up", "call_not_pressed", "call_wrong_key", "call_voicemail", "call_timed_out",
+	"refused_by_user", "wrong_number", "not_answered_in_time", "superseded", "prompt_too_soon",
 }
 
 // String returns the name used in trail, metrics and JSON.

@@ -35,6 +35,9 @@ type Request struct {
 	Source      string         // the end user's address or station as told by the client (Calling-Station-Id); "" if untold
 	Refuse      Reason         // set by the front-end: a field cannot be used; refused with this reason once the application is known
 	Trace       bool           // keep what was decided on the way (an administrator's test)
+	Text        string         // first leg: what the user approves by signing in (a payment, a release), shown where the method can; "": nothing
+	Patient     bool           // the front-end keeps this leg open, until its own deadline, while a person acts elsewhere
+	Waits       func()         // called when this leg begins to wait for a person; may be nil
 }
 
 // Decision is the outcome of one leg. Its zero value refuses.
@@ -47,6 +50,7 @@ type Decision struct {
 	Options []byte           // Challenge: what a browser needs to answer with a passkey, JSON; nil: it cannot
 	Method  MethodID         // Challenge: that Message asks for
 	Others  bool             // Challenge: there are other ways to answer
+	Awaits  *Awaited         // Challenge: the answer comes from a device or a phone; the next leg asks what it was
 	User    UserID           // Accept: who it is; empty for somebody unknown who passes
 	Attempt AttemptID        // the same in message and trail
 	Reply   []ReplyAttribute // Accept: what the application's rules add

@@ -125,6 +125,7 @@ type Ask struct {
 	Alike       []Credential // passkey: all that may answer, the one that is begun with among them
 	Sent        []byte       // state of the challenge before, if that was for the same credential; nil: none
 	Again       bool         // the user asked for another code instead of that one
+	Number      string       // methods that wait: to be matched by the user; "": nothing can be shown
 }
 
 // Step is what a method hands from Begin to Finish inside the sealed handle.

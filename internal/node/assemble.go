@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"countersign/internal/admin"
+	"countersign/internal/approval"
 	"countersign/internal/authn"
 	"countersign/internal/challenge"
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
 	"countersign/internal/gateway"
 	"countersign/internal/method/otp"
+	"countersign/internal/method/push"
 	"countersign/internal/mfa"
 	"countersign/internal/pki"
 	"countersign/internal/radiusd"
@@ -53,12 +55,13 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.metrics = newMetrics()
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
 	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend})
-	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail))
+	s.push = push.New(push.Options{Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})
+	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push)
 	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)
 	all = append(all, keys.Method)
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
-		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now,
+		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now, Waits: s.store,
 		Observe: s.observe, Fraud: s.actOnFraud, Digest: s.ring.DigestOf, PIN: s.checker.MatchPIN, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
 	})
 	s.engine.Resume(s.ledger.open)
@@ -70,11 +73,15 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Decider: decider{s}, Digests: s.ring, Requests: s.store, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
-		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now}
+		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now,
+		Devices: s.store, DevicePage: s.devicePage}
+	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, Settings: s.store.Settings,
+		VAPID: pushing{s}.public, Now: s.Now}
 	s.assembleWeb()
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},
 		Timeout:      func() time.Duration { return s.store.Settings().Attempt.Duration() },
+		Waiting:      func() time.Duration { return s.store.Settings().Wait.Duration() },
 		Applications: s.store, NASes: s.store, Ready: decider{s}.ready, Metrics: s.metrics, Log: s.log.Logger("radius"), Now: s.Now,
 	}
 	s.gauges()

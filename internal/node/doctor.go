@@ -63,6 +63,7 @@ func (o operator) Doctor(ctx context.Context) admin.CheckList {
 			}
 		}
 		all = append(all, trial{"notices", s.checkOutbox})
+		all = append(all, trial{"RADIUS time-outs", func(context.Context) []admin.Check { return s.checkPatience() }})
 		all = append(all, trial{"parked", s.checkParked})
 		all = append(all, trial{"held codes", func(context.Context) []admin.Check { return s.checkHeld() }})
 		all = append(all, trial{"former copies", func(context.Context) []admin.Check { return s.checkFormer() }})

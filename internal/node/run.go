@@ -16,6 +16,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/adminapi"
+	"countersign/internal/approval"
 	"countersign/internal/authn"
 	"countersign/internal/cluster"
 	"countersign/internal/config"
@@ -27,6 +28,7 @@ import (
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
+	"countersign/internal/method/push"
 	"countersign/internal/radiusd"
 	"countersign/internal/session"
 	"countersign/internal/store"
@@ -92,6 +94,9 @@ type server struct {
 	engine   *authn.Engine
 	admin    *admin.Service
 	enroll   *enroll.Service
+	push     *push.Method
+	vapid    vapidKey
+	approval *approval.Service
 	sessions *session.Keeper
 	certs    *certificates
 
@@ -311,6 +316,8 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services := newStage(ctx, fail)
 	running.stage(services)
 	services.run("engine", s.engine.Run)
+	services.run("push", s.push.Run)
+	services.run("waits", s.tidyWaits)
 	services.run("passwords and directories", s.checker.Run)
 	services.run("administration", s.admin.Run)
 	services.run("use of tokens", s.admin.RunUses)

@@ -11,6 +11,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/config"
+	"countersign/internal/deviceapi"
 	"countersign/internal/portal"
 	"countersign/internal/portal/authenticator"
 	"countersign/internal/web"
@@ -126,7 +127,7 @@ func (s *server) serveSites(edges *stage, open map[string]net.Listener, pages ma
 }
 
 // spread puts API, console and portal onto the sites.
-func (s *server) spread(api, browse, console, own http.Handler) map[string]http.Handler {
+func (s *server) spread(api, browse, console, own, devices http.Handler) map[string]http.Handler {
 	apart := s.Config.Listen
 	https, admins, users := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
 	for _, mux := range []*http.ServeMux{https, admins} {
@@ -141,6 +142,7 @@ func (s *server) spread(api, browse, console, own http.Handler) map[string]http.
 		if mux == https && apart.Portal != "" {
 			continue
 		}
+		mux.Handle(deviceapi.Prefix, devices)
 		mux.Handle(portal.Base+"/", own)
 		mux.Handle(portal.Base, own)
 		mux.Handle(authenticator.Base, own)
@@ -176,6 +178,14 @@ func (s *server) siteURL(kind string) string {
 		i = 0
 	}
 	return all[i].url()
+}
+
+// devicePage is where a device is activated; "": nowhere.
+func (s *server) devicePage() string {
+	if base := s.siteURL("portal"); base != "" {
+		return base + "/authenticator/"
+	}
+	return ""
 }
 
 // webURL is where people find this server's console; "": nowhere.

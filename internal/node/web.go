@@ -9,6 +9,7 @@ import (
 
 	"countersign/internal/adminapi"
 	"countersign/internal/console"
+	"countersign/internal/deviceapi"
 	"countersign/internal/group"
 	"countersign/internal/mfa"
 	"countersign/internal/portal"
@@ -49,7 +50,8 @@ func (s *server) web(api http.Handler) (map[string]http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	return s.spread(api, adminapi.Browse(s.log.Logger("api")), pages, own), nil
+	devices := (&deviceapi.API{Approval: s.approval, Now: s.Now, Log: s.log.Logger("device")}).Handler()
+	return s.spread(api, adminapi.Browse(s.log.Logger("api")), pages, own, devices), nil
 }
 
 // fraud raises the alarm about a sign-in of which its user says that it was not theirs.

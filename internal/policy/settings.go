@@ -36,10 +36,13 @@ type Settings struct {
 	PINDays        int               `json:"pin_days" doc:"after how many days a PIN has to be changed; 0: never"`
 	FraudBlocks    bool              `json:"fraud_blocks" doc:"users who say that a sign-in was not theirs are kept out"`
 	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"for how long; at least as long as a challenge may be open"`
-	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin; remove_last: take away their last second factor"`
+	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin, push; remove_last: take away their last second factor"`
 	PerUser        int               `json:"messages_per_user_hour" doc:"codes sent to one user in an hour"`
 	PerNumber      int               `json:"messages_per_number_hour" doc:"codes sent to one number or address in an hour"`
 	PerCountry     int               `json:"messages_per_country_hour" doc:"text messages sent to numbers of one country in an hour"`
+	Wait           Seconds           `json:"wait_seconds" doc:"how long a push or a call may be answered"`
+	PromptGap      Seconds           `json:"prompt_gap_seconds" doc:"between two pushes to one user; 0: none"`
+	Devices        int               `json:"devices_per_user" doc:"devices for push that one user may have"`
 	Language       string            `json:"message_language" doc:"of messages to users who have chosen none: en, de, or another that there are texts in"`
 	Texts          map[string]string `json:"message_texts,omitempty" doc:"texts of messages by purpose and language (sms.en, mail.de, mail_subject.en, notice.en, notice_subject.en) instead of the built-in ones; {code}, {application} and so on are filled in"`
 	PasskeySite    string            `json:"passkey_site" doc:"domain name that passkeys belong to (the RP ID): that of portal and console, or one above it, as mfa.corp.example; empty: there are no passkeys. Passkeys of one site are worth nothing at another"`
@@ -62,9 +65,10 @@ func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Secon
 func Defaults() Settings {
 	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
 		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, Prompts: 30, PINLength: 4, PINHistory: 5, FraudBlocks: true, FraudBlock: 86400,
+		Wait: 60, PromptGap: 5, Devices: 5,
 		PerUser: 10, PerNumber: 10, PerCountry: 500, Language: "en",
 		PasskeyVerify: VerifyPreferred,
-		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN}}
+		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush}}
 }
 
 // Check reports the first setting that is out of bounds.
@@ -81,6 +85,8 @@ func (s Settings) Check() error {
 		{"remember_seconds", int(s.Remember), 0, MaxRemember}, {"prompts_per_user_hour", s.Prompts, 0, 1000},
 		{"pin_length", s.PINLength, 4, MaxPIN}, {"pin_history", s.PINHistory, 0, 10}, {"pin_days", s.PINDays, 0, 3650},
 		{"fraud_block_seconds", int(s.FraudBlock), 0, 315360000},
+		{"wait_seconds", int(s.Wait), 10, 300},
+		{"prompt_gap_seconds", int(s.PromptGap), 0, 300}, {"devices_per_user", s.Devices, 1, 20},
 		{"messages_per_user_hour", s.PerUser, 1, 1000}, {"messages_per_number_hour", s.PerNumber, 1, 1000}, {"messages_per_country_hour", s.PerCountry, 1, 1000000},
 	} {
 		if b.got < b.min || b.got > b.max {
@@ -114,10 +120,11 @@ const (
 	SelfPassword   = "password"    // change the local password
 	SelfPhone      = "phone"       // change the phone number
 	SelfPIN        = "pin"         // set and change the PIN
+	SelfPush       = "push"        // activate and remove devices
 	SelfRemoveLast = "remove_last" // remove the last second factor
 )
 
-var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfRemoveLast}
+var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfRemoveLast}
 
 // Self reports whether users may do that for themselves.
 func (s Settings) Self(what string) bool { return slices.Contains(s.SelfService, what) }

@@ -12,9 +12,14 @@ import (
 func (r Ruling) Ways(a mfa.Application, u mfa.User, usable []mfa.Credential, can func(mfa.MethodID) bool) []mfa.Credential {
 	var list, recovery []mfa.Credential
 	typed, passkey := false, false
+	waiting := map[mfa.MethodID]bool{}
 	for _, c := range r.Prefer(u, usable) {
 		switch {
 		case !can(c.Method):
+		case c.Method.Waits() && waiting[c.Method]: // all of a user's are asked at once
+		case c.Method.Waits():
+			waiting[c.Method] = true
+			list = append(list, c)
 		case OnlyRecovery(a, c):
 			recovery = append(recovery, c)
 		case c.Method == mfa.MethodPasskey && passkey:

@@ -68,11 +68,19 @@ func scan(p radius.Packet) (f fields) {
 // client's next server is asked.
 func (s *Server) handle(j *job) {
 	defer func() {
+		if j.waiting {
+			<-s.waits
+			j.waiting = false
+		} else {
+			<-s.slots
+		}
 		s.jobs.Put(j)
-		<-s.slots
 		s.handlers.Done()
 	}()
 	ctx := s.deadlines.of(s.Timeout())
+	if j.client.app.Waiting == mfa.WaitInside {
+		ctx = s.patient.of(s.Timeout() + s.Waiting())
+	}
 	if j.signed {
 		_ = s.prove(ctx, j.peer) // logged; memory knows, and housekeeping tries again
 	}
@@ -89,8 +97,25 @@ func (s *Server) handle(j *job) {
 	if outcome == Challenged {
 		s.asked(j)
 	}
-	s.duplicates.answer(j.key(), j.leg, s.Now(), reply)
+	told := s.duplicates.answer(j.key(), j.leg, s.Now(), reply)
 	s.send(j, reply, outcome)
+	if j.waiting {
+		s.watch(j, told, d.Reason)
+	}
+}
+
+// park is called when j begins to wait for a person: it gives way to requests that are worked
+// on, as long as there is room among those that wait.
+func (s *Server) park(j *job) {
+	if j.waiting {
+		return
+	}
+	select {
+	case s.waits <- struct{}{}:
+		j.waiting = true
+		<-s.slots
+	default:
+	}
 }
 
 // fail leaves a request without answer.
@@ -113,6 +138,9 @@ func (s *Server) request(j *job) mfa.Request {
 		Caps:        mfa.CanPrompt,
 		Peer:        j.from,
 		Source:      printable(f.station),
+	}
+	if j.client.app.Waiting == mfa.WaitInside {
+		r.Patient, r.Waits = true, func() { s.park(j) }
 	}
 	if how := f.unsupported(); how != "" {
 		r.Refuse = mfa.UnsupportedAuthentication

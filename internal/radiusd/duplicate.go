@@ -40,6 +40,7 @@ type request struct {
 	key        requestKey
 	leg        mfa.LegID // digest of all that the request holds, authenticator included
 	busy       bool      // is being worked on, and in no ring
+	told       told
 	reply      []byte
 	until      time.Time
 	prev, next *request
@@ -80,32 +81,36 @@ func (d *duplicates) begin(k requestKey, leg mfa.LegID, now time.Time, buf []byt
 		r = &request{key: k}
 		p.requests[k] = r
 	case r.leg == leg && r.busy:
+		r.told.again(now)
 		return isBusy, buf
 	case r.leg == leg:
 		return isAnswered, append(buf, r.reply...)
 	case !r.busy:
 		p.unlink(r)
 	}
-	r.leg, r.busy = leg, true
+	r.leg, r.busy, r.told = leg, true, told{begun: now, last: now}
 	return isNew, buf
 }
 
-// answer keeps a copy of the reply to a request, unless a newer one took its place.
-func (d *duplicates) answer(k requestKey, leg mfa.LegID, now time.Time, reply []byte) {
+// answer keeps a copy of the reply to a request, unless a newer one took its place. It returns
+// how often the request had come until then.
+func (d *duplicates) answer(k requestKey, leg mfa.LegID, now time.Time, reply []byte) told {
 	p := d.part(k)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.requests[k]
 	if r == nil || r.leg != leg || !r.busy {
-		return
+		return told{}
 	}
 	r.busy, r.until = false, now.Add(keepAnswers)
 	r.reply = append(r.reply[:0], reply...)
 	r.prev, r.next = p.oldest.prev, &p.oldest
 	r.prev.next, r.next.prev = r, r
+	seen := r.told
 	if p.answered++; p.answered > maxAnswers {
 		p.remove(p.oldest.next)
 	}
+	return seen
 }
 
 // forget drops a request that stays without answer, so that its retransmit is new.

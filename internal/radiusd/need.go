@@ -24,7 +24,7 @@ type NASes interface {
 	NAS(app mfa.ApplicationID, addr netip.Addr) (mfa.NAS, bool)
 	// RecordNAS merges n into the record of its application and address, and returns
 	// when that is durable. Merging loses nothing that another server wrote meanwhile:
-	// the earliest FirstSeen and Proven that are not zero stay, the latest Without wins.
+	// the earliest FirstSeen and Proven that are not zero stay, the latest Without and Patience win.
 	RecordNAS(ctx context.Context, n mfa.NAS) error
 }
 
@@ -56,6 +56,7 @@ const (
 	Overloaded                      // too many requests being worked on
 	Failed                          // our own fault; the client tries the next server
 	Undelivered                     // decided, but the answer could not be sent
+	GaveUp                          // besides another outcome: the client had given up waiting for a person
 	Unsigned                        // besides another outcome: let in without Message-Authenticator
 	outcomes
 )
@@ -64,7 +65,7 @@ var outcomeNames = [outcomes]string{
 	"accept", "reject", "challenge", "accounting", "status", "retransmitted", "duplicate_dropped", "unknown_client",
 	"malformed", "oversized", "unknown_code", "bad_message_authenticator", "missing_message_authenticator",
 	"bad_accounting_authenticator", "rate_limited", "overloaded", "failed", "undelivered",
-	"unsigned",
+	"gave_up", "unsigned",
 }
 
 // String returns the name used as label in metrics.

@@ -115,6 +115,9 @@ func (n *nases) RecordNAS(_ context.Context, r mfa.NAS) error {
 		if old.Without.After(r.Without) {
 			r.Without = old.Without
 		}
+		if old.Patience.Seen.After(r.Patience.Seen) {
+			r.Patience = old.Patience
+		}
 	}
 	n.known[k] = r
 	return nil
@@ -209,7 +212,7 @@ func newRig() *rig {
 	r.apps.set(app("vpn", "127.0.0.1/32", "::1/128"))
 	r.Server = &Server{
 		Auth: []string{"127.0.0.1:0"}, Acct: []string{"127.0.0.1:0"},
-		Authenticator: r.engine, Timeout: func() time.Duration { return patience }, Applications: r.apps, NASes: r.nases,
+		Authenticator: r.engine, Timeout: func() time.Duration { return patience }, Waiting: func() time.Duration { return time.Minute }, Applications: r.apps, NASes: r.nases,
 		Ready: func() error { return nil }, Metrics: r.seen, Now: r.clock.Now,
 		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

@@ -22,6 +22,9 @@ const (
 	// maxHandlers bounds the requests that are worked on at a time, and with them the
 	// memory: 9 KiB each. What comes on top is dropped and counted; the client repeats it.
 	maxHandlers = 4096
+	// maxWaiting bounds those that wait for a person, besides; they take the memory and next to
+	// nothing else.
+	maxWaiting = 16384
 	// maxResting bounds the goroutines that wait for the next request.
 	maxResting = 256
 	// housekeeping is how often unfinished business is looked after.
@@ -36,6 +39,7 @@ type Server struct {
 	Acct          []string             // host:port for accounting
 	Authenticator mfa.Authenticator    // decides
 	Timeout       func() time.Duration // for one decision; clients give up after 3 to 60 s
+	Waiting       func() time.Duration // for a person who acts elsewhere, besides
 	Applications  Applications
 	NASes         NASes
 	Ready         func() error // nil: decisions are possible; Status-Server is answered only then
@@ -51,7 +55,9 @@ type Server struct {
 	sights     sights
 	jobs       sync.Pool // of *job
 	deadlines  deadlines
+	patient    deadlines     // of requests that wait for a person: they end when the server is to end
 	slots      chan struct{} // one for each request that is worked on
+	waits      chan struct{} // one for each that waits for a person
 	handlers   sync.WaitGroup
 	todo       chan *job     // to a goroutine that rests
 	resting    chan struct{} // one for each of those
@@ -69,6 +75,7 @@ type job struct {
 	fields  fields        // points into in
 	signed  bool          // a valid Message-Authenticator
 	leg     mfa.LegID
+	waiting bool // has a slot of those that wait for a person
 	in      [radius.MaxLen]byte
 	out     [radius.MaxLen + 64]byte
 	control [96]byte // tells which of our addresses was asked
@@ -82,9 +89,10 @@ func (s *Server) prepare() {
 	s.peers.init()
 	s.duplicates.init()
 	s.noise.log = s.Log
-	s.deadlines.base = context.Background() // until Run
+	s.deadlines.base, s.patient.base = context.Background(), context.Background() // until Run
 	s.jobs.New = func() any { return new(job) }
 	s.slots = make(chan struct{}, maxHandlers)
+	s.waits = make(chan struct{}, maxWaiting)
 	s.todo = make(chan *job)
 	s.resting = make(chan struct{}, maxResting)
 }
@@ -104,7 +112,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	idle, done := context.WithCancel(context.WithoutCancel(ctx)) // ends when nothing is worked on
 	defer done()
-	s.deadlines.base = idle
+	s.deadlines.base, s.patient.base = idle, ctx
 	var readers, clerk sync.WaitGroup
 	for _, k := range s.sockets {
 		for range max(2, runtime.GOMAXPROCS(0)) {

@@ -20,6 +20,7 @@ type applicationRecord struct {
 	FirstFactor   string                   `json:"first_factor,omitempty"`
 	Methods       []mfa.MethodID           `json:"methods,omitempty"`
 	Passcode      mfa.Passcode             `json:"passcode,omitempty"`
+	Waiting       mfa.Waiting              `json:"waiting,omitempty"`
 	UnknownPass   bool                     `json:"unknown_users_pass,omitempty"`
 	UnknownUntil  time.Time                `json:"unknown_users_until,omitzero"`
 	DegradedAllow bool                     `json:"degraded_allow,omitempty"`
@@ -39,7 +40,7 @@ func appKey(id mfa.ApplicationID) string { return prefixApp + string(id) }
 func (s *Store) sealApplication(a mfa.Application) (applicationRecord, error) {
 	sealed, err := s.ring.Seal("application", string(a.ID), appKey(a.ID), a.Secret.Expose())
 	return applicationRecord{V: schema, Name: a.Name, Kind: a.Kind, Addresses: a.Addresses, FirstFactor: a.FirstFactor, Methods: a.Methods,
-		Passcode: a.Passcode, UnknownPass: a.UnknownPass, UnknownUntil: a.UnknownUntil.UTC(), DegradedAllow: a.DegradedAllow, Exempt: a.Exempt, MA: a.MA, Rate: a.Rate,
+		Passcode: a.Passcode, Waiting: a.Waiting, UnknownPass: a.UnknownPass, UnknownUntil: a.UnknownUntil.UTC(), DegradedAllow: a.DegradedAllow, Exempt: a.Exempt, MA: a.MA, Rate: a.Rate,
 		Retries: a.Retries, Reply: a.Reply, Disabled: a.Disabled, Created: a.Created.UTC(), Changed: a.Changed.UTC(), Sealed: sealed}, err
 }
 
@@ -53,7 +54,7 @@ func (s *Store) parseApplication(id mfa.ApplicationID, b []byte) (mfa.Applicatio
 		return mfa.Application{}, fmt.Errorf("record %s: %w", appKey(id), err)
 	}
 	return mfa.Application{ID: id, Name: r.Name, Kind: r.Kind, Addresses: r.Addresses, Secret: secret, FirstFactor: r.FirstFactor,
-		Methods: r.Methods, Passcode: r.Passcode, UnknownPass: r.UnknownPass, UnknownUntil: r.UnknownUntil, DegradedAllow: r.DegradedAllow, Exempt: r.Exempt, MA: r.MA,
+		Methods: r.Methods, Passcode: r.Passcode, Waiting: r.Waiting, UnknownPass: r.UnknownPass, UnknownUntil: r.UnknownUntil, DegradedAllow: r.DegradedAllow, Exempt: r.Exempt, MA: r.MA,
 		Rate: r.Rate, Retries: r.Retries, Reply: r.Reply, Disabled: r.Disabled, Created: r.Created, Changed: r.Changed}, nil
 }
 

@@ -101,7 +101,7 @@ func (s *Store) keepInTouch(ctx context.Context) {
 	for {
 		if err := s.Touch(ctx, contactTimeout); err == nil {
 			s.overlay.dropShadows()
-			err := s.Merge(ctx)
+			err := errors.Join(s.Merge(ctx), s.mergeWaits(ctx))
 			if err != nil && !failing && ctx.Err() == nil {
 				s.o.Log.Warn("what this server settled alone is not merged yet; trying again each second", "entries", s.Unmerged(), "error", err)
 			}

@@ -27,6 +27,8 @@ const (
 	prefixGateway       = "gw/"       // gw/NAME: gateway
 	prefixQuota         = "gq/"       // gq/DIGEST of what is counted: messages sent in a while
 	prefixRecording     = "v/"        // v/DIGEST of its name: recording that is played in calls
+	prefixActivation    = "ac/"       // ac/DIGEST of an activation code: the device that it makes
+	prefixWait          = "q/"        // q/USER/ID: question that waits for an answer by another way
 	prefixNotice        = "o/"        // o/ID: notice for a user, waiting
 	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
 	prefixMember        = "m/"        // m/NAME: server of the group

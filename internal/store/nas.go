@@ -16,6 +16,10 @@ type nasRecord struct {
 	FirstSeen time.Time `json:"first_seen,omitzero"`
 	Proven    time.Time `json:"proven,omitzero"`
 	Without   time.Time `json:"without,omitzero"`
+
+	GivesUp time.Duration `json:"gives_up_ns,omitempty"`
+	Every   time.Duration `json:"repeats_every_ns,omitempty"`
+	GaveUp  time.Time     `json:"gave_up,omitzero"`
 }
 
 func parseNAS(key string, b []byte) (mfa.NAS, error) {
@@ -27,7 +31,8 @@ func parseNAS(key string, b []byte) (mfa.NAS, error) {
 	if err := parse(key, b, &r, &r.V); err != nil {
 		return mfa.NAS{}, err
 	}
-	return mfa.NAS{Application: id.app, Address: id.addr, FirstSeen: r.FirstSeen, Proven: r.Proven, Without: r.Without}, nil
+	return mfa.NAS{Application: id.app, Address: id.addr, FirstSeen: r.FirstSeen, Proven: r.Proven, Without: r.Without,
+		Patience: mfa.Patience{GivesUp: r.GivesUp, Every: r.Every, Seen: r.GaveUp}}, nil
 }
 
 // plain makes an IPv4 address that came in IPv6's clothes, or with a zone, the one that
@@ -61,7 +66,7 @@ func (s *Store) NASes() []mfa.NAS {
 }
 
 // RecordNAS adds what was learnt about one address: the earliest FirstSeen and Proven
-// stand, and the latest Without. So no server that has learnt less takes anything back.
+// stand, and the latest Without and Patience. So no server that has learnt less takes anything back.
 // The application must exist.
 func (s *Store) RecordNAS(ctx context.Context, n mfa.NAS) error {
 	n.Address = plain(n.Address)
@@ -85,11 +90,17 @@ func (s *Store) RecordNAS(ctx context.Context, n mfa.NAS) error {
 				return err
 			}
 		}
-		r := nasRecord{V: schema, FirstSeen: earlier(old.FirstSeen, n.FirstSeen), Proven: earlier(old.Proven, n.Proven), Without: old.Without}
+		r := nasRecord{V: schema, FirstSeen: earlier(old.FirstSeen, n.FirstSeen), Proven: earlier(old.Proven, n.Proven), Without: old.Without,
+			GivesUp: old.Patience.GivesUp, Every: old.Patience.Every, GaveUp: old.Patience.Seen}
+		was := r
+		was.FirstSeen, was.Proven = old.FirstSeen, old.Proven
+		if p := n.Patience; p.Seen.After(r.GaveUp) {
+			r.GivesUp, r.Every, r.GaveUp = p.GivesUp, p.Every, p.Seen.UTC()
+		}
 		if n.Without.After(r.Without) {
 			r.Without = n.Without.UTC()
 		}
-		if b == nil || r != (nasRecord{schema, old.FirstSeen, old.Proven, old.Without}) {
+		if b == nil || r != was {
 			t.put(key, r)
 		}
 		return nil

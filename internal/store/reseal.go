@@ -23,6 +23,7 @@ var sealedKinds = []struct{ prefix, kind string }{
 	{prefixGateway, "gateway"},
 	{prefixSealed, "blob"},
 	{prefixJoin, "join"},
+	{prefixWait, "wait"},
 	{prefixUser, "user"},
 	{prefixCred, "credential"},
 }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"countersign/internal/mfa"
 )
 
 // state is one copy of the records. What there are many of is kept packed.
 type state struct {
 	users map[rawID]*entry
 	forms map[rawDigest]form
+	waits map[mfa.UserID][]waitItem
 	small map[string]item // applications, directories, tokens, RADIUS clients, settings, keysets, sessions
 	count int             // users with a profile
 	order []rawID         // ids of these in order; nil: not sorted since the last change
@@ -44,7 +47,7 @@ type item struct {
 }
 
 func newState() *state {
-	return &state{users: map[rawID]*entry{}, forms: map[rawDigest]form{}, small: map[string]item{}}
+	return &state{users: map[rawID]*entry{}, forms: map[rawDigest]form{}, waits: map[mfa.UserID][]waitItem{}, small: map[string]item{}}
 }
 
 // set applies c if it is newer than what s has of that key. Keys of kinds that the view
@@ -70,6 +73,8 @@ func (s *state) set(c change) {
 			e.setCred(id, c)
 			s.sweep(user, e)
 		}
+	case "q":
+		s.setWait(rest, c)
 	case "l":
 		if d, ok := parseDigest(rest); ok {
 			s.setForm(d, c)
@@ -81,6 +86,34 @@ func (s *state) set(c change) {
 	case "a", "d", "gw", "v", "t", "r", "n", "m", "p", "k", "w":
 		s.setSmall(c)
 	}
+}
+
+// waitItem is one wait of a user.
+type waitItem struct {
+	id    string
+	value []byte
+	rev   int64
+}
+
+// setWait replaces the user's list as a whole: readers have the one before.
+func (s *state) setWait(rest string, c change) {
+	user, id, _ := strings.Cut(rest, "/")
+	list := s.waits[mfa.UserID(user)]
+	i := slices.IndexFunc(list, func(w waitItem) bool { return w.id == id })
+	if i >= 0 {
+		if c.rev <= list[i].rev {
+			return
+		}
+		list = slices.Concat(list[:i], list[i+1:])
+	}
+	if c.value != nil {
+		list = slices.Concat(list, []waitItem{{id, bytes.Clone(c.value), c.rev}})
+	}
+	if len(list) == 0 {
+		delete(s.waits, mfa.UserID(user))
+		return
+	}
+	s.waits[mfa.UserID(user)] = list
 }
 
 func (s *state) setSmall(c change) {

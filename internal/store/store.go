@@ -50,6 +50,7 @@ type Options struct {
 // directories, tokens and settings are shared: they must not be changed.
 type Store struct {
 	quotas quotas
+	waits  waiting
 	kv     KV
 	ring   *keyring.Ring
 	o      Options
@@ -75,6 +76,7 @@ func Open(_ context.Context, kv KV, ring *keyring.Ring, o Options) (*Store, erro
 	s.find.wanted = make(chan struct{}, 1)
 	s.view.decode = s.decodeSmall
 	s.view.keyset = s.follow
+	s.view.woken = s.woken
 	s.view.ksKey = prefixKeyset + o.Server
 	if o.Witness {
 		s.view.only = ofServers

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -37,6 +38,7 @@ type view struct {
 
 	decode func(c *catalog, key string, value []byte) error // of the small records, by kind
 	keyset func(value []byte)                               // told of this server's wrapped keyset
+	woken  func(key string)                                 // told of a wait that has changed; "": of any; it must not come back here
 	ksKey  string                                           // its key
 	only   func(key string) bool                            // what the view holds; nil: everything
 }
@@ -49,7 +51,7 @@ type change struct {
 }
 
 func newView() *view {
-	return &view{gone: map[string]int64{}, step: make(chan struct{})}
+	return &view{woken: func(string) {}, gone: map[string]int64{}, step: make(chan struct{})}
 }
 
 // follow returns the function that KV.Watch feeds. It owns no lock between calls.
@@ -102,6 +104,7 @@ func (v *view) complete(batch []change, rev int64) {
 	if v.next == nil {
 		v.tell(v.cur, batch)
 		v.publish(v.cur, batch)
+		v.wake(batch)
 	} else {
 		v.tell(v.next, batch)
 		if rev < v.from {
@@ -114,6 +117,7 @@ func (v *view) complete(batch []change, rev int64) {
 		}
 		v.cur, v.next, v.held = v.next, nil, nil
 		v.republish()
+		v.woken("")
 	}
 	v.seen = max(v.seen, rev)
 	for key, at := range v.gone {
@@ -160,7 +164,27 @@ func (v *view) learn(changes ...change) {
 	}
 	if v.cur != nil {
 		v.publish(v.cur, news)
+		v.wake(news)
 	}
+}
+
+// wake tells of the waits among changes.
+func (v *view) wake(changes []change) {
+	for _, c := range changes {
+		if strings.HasPrefix(c.key, prefixWait) {
+			v.woken(c.key)
+		}
+	}
+}
+
+// waits returns those of a user; the list must not be changed.
+func (v *view) waits(user mfa.UserID) []waitItem {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.cur == nil {
+		return nil
+	}
+	return v.cur.waits[user]
 }
 
 // publish takes changes of small records into the catalog.

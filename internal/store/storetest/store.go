@@ -34,6 +34,8 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"applications":                              applications,
 		"directories that are named stay":           directories,
 		"quotas are the whole group's":              quota,
+		"one wait for one intent":                   waits,
+		"a code makes one device":                   devices,
 		"a notice is claimed once":                  noticesAreClaimed,
 		"gateways":                                  gateways,
 		"recordings":                                recordings,

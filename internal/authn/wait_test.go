@@ -1,0 +1,461 @@
+package authn_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"countersign/internal/authn"
+	"countersign/internal/mfa"
+	"countersign/internal/secret"
+	"countersign/internal/settlement"
+)
+
+// memWaits is what all servers of a group see of waits.
+type memWaits struct {
+	mu   sync.Mutex
+	all  map[mfa.WaitID]mfa.Wait
+	wake chan struct{}
+	last mfa.WaitID // opened
+}
+
+func (m *memWaits) changed() {
+	if m.wake != nil {
+		close(m.wake)
+		m.wake = nil
+	}
+}
+
+func (m *memWaits) OpenWait(_ context.Context, w mfa.Wait, join func(mfa.Wait) (mfa.Wait, bool)) (mfa.Wait, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if there, ok := m.all[w.ID]; ok {
+		if joined, ok := join(there); ok {
+			m.all[w.ID] = joined
+			m.changed()
+			return joined, false, nil
+		}
+	}
+	if m.all == nil {
+		m.all = map[mfa.WaitID]mfa.Wait{}
+	}
+	m.all[w.ID], m.last = w, w.ID
+	m.changed()
+	return w, true, nil
+}
+
+func (m *memWaits) Wait(_ context.Context, _ mfa.UserID, id mfa.WaitID, _ bool) (mfa.Wait, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w, ok := m.all[id]; ok {
+		return w, nil
+	}
+	return mfa.Wait{}, mfa.ErrNotFound
+}
+
+func (m *memWaits) AnswerWait(_ context.Context, _ mfa.UserID, id mfa.WaitID, nonce [16]byte, a mfa.WaitAnswer) (mfa.Wait, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w, ok := m.all[id]
+	if !ok || w.Nonce != nonce {
+		return w, false, mfa.ErrNotFound
+	}
+	next, taken := w.After(a)
+	m.all[id] = next
+	m.changed()
+	return next, taken, nil
+}
+
+func (m *memWaits) WaitChange(mfa.UserID) <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.wake == nil {
+		m.wake = make(chan struct{})
+	}
+	return m.wake
+}
+
+// knock is a method that waits: a person hears a knock and answers by answer.
+type knock struct {
+	mu       sync.Mutex
+	admitted int
+	reached  []mfa.Wait
+	refuse   error
+}
+
+func (k *knock) ID() mfa.MethodID { return mfa.MethodPush }
+func (k *knock) Needs() mfa.Caps  { return mfa.CanPrompt }
+func (k *knock) Begin(_ context.Context, a mfa.Ask, _ mfa.Credential) (mfa.Step, error) {
+	return mfa.Step{Prompt: "Enter " + a.Number + " on your device"}, nil
+}
+
+func (k *knock) Finish(context.Context, mfa.Credential, mfa.Floor, mfa.Step, secret.Text) (mfa.Proof, error) {
+	return mfa.Proof{}, mfa.WrongCode
+}
+
+func (k *knock) Admit(context.Context, mfa.Wait) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.admitted++
+	return nil
+}
+
+func (k *knock) Reach(_ context.Context, w mfa.Wait, _ []mfa.Credential) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.reached = append(k.reached, w)
+	return k.refuse
+}
+
+func (k *knock) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.reached)
+}
+
+var _ authn.Waiter = (*knock)(nil)
+
+// answer is what the person says to the last knock.
+func (g *rig) answer(t *testing.T, why mfa.Reason) bool {
+	t.Helper()
+	g.waits.mu.Lock()
+	w := g.waits.all[g.waits.last]
+	g.waits.mu.Unlock()
+	_, taken, err := g.waits.AnswerWait(t.Context(), "alice", w.ID, w.Nonce, mfa.WaitAnswer{Reason: why, Credential: "device", At: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return taken
+}
+
+// newKnock is a group whose alice has a device and, behind it, a token. Its clock is the
+// bubble's.
+func newKnock(t *testing.T, way mfa.Waiting) (*rig, *knock) {
+	t.Helper()
+	g, k := newRig(t), &knock{}
+	g.live, g.more = true, []authn.Method{k}
+	g.settings.Wait = 60
+	app := g.store.apps["vpn"]
+	app.Waiting, app.Passcode = way, mfa.PasscodePrompt
+	app.Methods = []mfa.MethodID{mfa.MethodPush, mfa.MethodHOTP}
+	g.store.apps["vpn"] = app
+	g.store.change("alice", func(a *settlement.Account) {
+		a.Credentials = append(a.Credentials, mfa.Credential{ID: "device", User: "alice", Method: mfa.MethodPush})
+	})
+	return g, k
+}
+
+func leg(n byte) mfa.LegID { return mfa.LegID{n} }
+
+// station is a first leg of alice at her own station, over a NAS.
+func station(n byte) mfa.Request {
+	r := firstLeg("vpn", "alice", "right")
+	r.Leg, r.Source, r.Peer, r.Patient = leg(n), "10.1.1.1", netip.MustParseAddrPort("192.0.2.1:1000"), true
+	return r
+}
+
+type outcome struct {
+	d   mfa.Decision
+	err error
+}
+
+// later decides a leg in the background.
+func later(ctx context.Context, e *authn.Engine, r mfa.Request) <-chan outcome {
+	c := make(chan outcome, 1)
+	go func() {
+		d, err := e.Authenticate(ctx, r)
+		c <- outcome{d, err}
+	}()
+	return c
+}
+
+func want(t *testing.T, what string, o outcome, v mfa.Verdict, why mfa.Reason) {
+	t.Helper()
+	if o.err != nil || o.d.Verdict != v || o.d.Reason != why {
+		t.Errorf("%s: %s %s, %v; want %s %s", what, o.d.Verdict, o.d.Reason, o.err, v, why)
+	}
+}
+
+func TestWaitPrompts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitPrompt)
+		one, two := g.engine(), g.engine()
+		d := ask(t, one, station(1))
+		if d.Verdict != mfa.Challenge || d.Awaits == nil || len(d.Awaits.Number) != 2 || !strings.Contains(d.Message, d.Awaits.Number) || !strings.Contains(d.Message, "other") {
+			t.Fatalf("first leg: %+v", d)
+		}
+		// Asked again before there is an answer: the other server waits, and asks the same again.
+		again := ask(t, two, answerTo("vpn", "alice", d, ""))
+		if again.Verdict != mfa.Challenge || again.Awaits.Number != d.Awaits.Number || !strings.HasPrefix(again.Message, "Not answered yet.") {
+			t.Fatalf("without an answer: %+v", again)
+		}
+		waiting := later(t.Context(), two, answerTo("vpn", "alice", again, "ok"))
+		synctest.Wait()
+		if !g.answer(t, mfa.OK) {
+			t.Error("the answer is not taken")
+		}
+		want(t, "approved", <-waiting, mfa.Accept, mfa.OK)
+		o := <-later(t.Context(), one, answerTo("vpn", "alice", d, ""))
+		want(t, "the same handle once more", o, mfa.Reject, mfa.ChallengeReplayed)
+		if k.count() != 1 || k.admitted != 1 {
+			t.Errorf("reached %d times, admitted %d; want once", k.count(), k.admitted)
+		}
+		for _, v := range g.trail.verdicts() {
+			if v.Verdict == mfa.Accept && (v.Method != mfa.MethodPush || v.Credential != "device" || v.ID != d.Attempt) {
+				t.Errorf("verdict %+v", v)
+			}
+		}
+	})
+}
+
+// One intent is asked once, whatever server its requests come to, and is accepted once: for the
+// newest.
+func TestWaitOncePerIntent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		one, two := g.engine(), g.engine()
+		older := later(t.Context(), one, station(1))
+		synctest.Wait()
+		newer := later(t.Context(), two, station(2))
+		synctest.Wait()
+		want(t, "the older request", <-older, mfa.Reject, mfa.Superseded)
+		g.answer(t, mfa.OK)
+		want(t, "the newer request", <-newer, mfa.Accept, mfa.OK)
+		if k.count() != 1 {
+			t.Errorf("reached %d times", k.count())
+		}
+		var accepted int
+		ids := map[mfa.AttemptID]int{}
+		for _, v := range g.trail.verdicts() {
+			ids[v.ID]++
+			if v.Verdict == mfa.Accept {
+				accepted++
+				if v.ID != k.reached[0].Attempt {
+					t.Errorf("accepted as attempt %s; the device was shown %s", v.ID, k.reached[0].Attempt)
+				}
+			}
+		}
+		if accepted != 1 || len(ids) != 2 {
+			t.Errorf("%d accepted; verdicts by attempt: %v", accepted, ids)
+		}
+		// What was approved is used up: the next sign-in is asked anew.
+		next := later(t.Context(), one, station(3))
+		synctest.Wait()
+		if k.count() != 2 {
+			t.Errorf("a sign-in after that reached the user %d times, want once more", k.count()-1)
+		}
+		g.answer(t, mfa.RefusedByUser)
+		want(t, "refused", <-next, mfa.Reject, mfa.RefusedByUser)
+	})
+}
+
+// The same packet at two servers, because the client turned to the next: one question, one
+// record, the same answer from both.
+func TestWaitRetransmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		r := station(1)
+		r.Source = ""
+		one, two := later(t.Context(), g.engine(), r), later(t.Context(), g.engine(), r)
+		synctest.Wait()
+		g.answer(t, mfa.OK)
+		want(t, "one", <-one, mfa.Accept, mfa.OK)
+		want(t, "two", <-two, mfa.Accept, mfa.OK)
+		if k.count() != 1 || len(g.trail.verdicts()) > 2 || len(g.trail.settlements()) != 1 {
+			t.Errorf("reached %d times, %d verdicts, %d settlements", k.count(), len(g.trail.verdicts()), len(g.trail.settlements()))
+		}
+		// Without a station nobody else's request is this one.
+		other := station(2)
+		other.Source = ""
+		ctx, cancel := context.WithCancel(t.Context())
+		third := later(ctx, g.engine(), other)
+		synctest.Wait()
+		if k.count() != 2 {
+			t.Errorf("another packet of an untold station reached the user %d times, want once more", k.count()-1)
+		}
+		cancel()
+		<-third
+	})
+}
+
+// Nobody rides on what somebody else has approved: another password, station or client is
+// another intent.
+func TestWaitOthersIntent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		e := g.engine()
+		ctx, cancel := context.WithCancel(t.Context())
+		var all []<-chan outcome
+		for i, change := range []func(*mfa.Request){
+			func(*mfa.Request) {},
+			func(r *mfa.Request) { r.Source = "10.1.1.2" },
+			func(r *mfa.Request) { r.Peer = netip.MustParseAddrPort("192.0.2.2:1000") },
+			func(r *mfa.Request) { r.Text = "Pay 10 EUR" },
+		} {
+			r := station(byte(i))
+			change(&r)
+			all = append(all, later(ctx, e, r))
+			synctest.Wait()
+			if k.count() != i+1 {
+				t.Errorf("request %d: reached %d times", i, k.count())
+			}
+		}
+		cancel()
+		for _, c := range all {
+			<-c
+		}
+		r := station(9)
+		r.Password = secret.FromString("wrong")
+		want(t, "wrong password", <-later(t.Context(), e, r), mfa.Reject, mfa.WrongPassword)
+		if k.count() != 4 {
+			t.Error("a wrong password reached the user")
+		}
+	})
+}
+
+// An answer that comes when nobody waits is told to the next retransmit, by any server.
+func TestWaitLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := later(ctx, g.engine(), station(1))
+		synctest.Wait()
+		cancel() // the server stops
+		if o := <-gone; !errors.Is(o.err, context.Canceled) {
+			t.Errorf("left: %v", o.err)
+		}
+		g.answer(t, mfa.OK)
+		want(t, "the next request", <-later(t.Context(), g.engine(), station(2)), mfa.Accept, mfa.OK)
+		if k.count() != 1 {
+			t.Errorf("reached %d times", k.count())
+		}
+	})
+}
+
+func TestWaitRefusalStands(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers []mfa.Reason
+		taken   []bool
+		want    mfa.Reason
+		fails   uint16
+	}{
+		{"refused, then approved", []mfa.Reason{mfa.RefusedByUser, mfa.OK}, []bool{true, false}, mfa.RefusedByUser, 0},
+		{"approved, then refused", []mfa.Reason{mfa.OK, mfa.FraudReported}, []bool{true, true}, mfa.FraudReported, 0},
+		{"a wrong number, then approved", []mfa.Reason{mfa.WrongNumber, mfa.OK}, []bool{true, false}, mfa.WrongNumber, 1},
+		{"approved twice", []mfa.Reason{mfa.OK, mfa.OK}, []bool{true, false}, mfa.OK, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, _ := newKnock(t, mfa.WaitPrompt)
+				d := ask(t, g.engine(), station(1))
+				for i, why := range c.answers {
+					if got := g.answer(t, why); got != c.taken[i] {
+						t.Errorf("%s: taken %v, want %v", why, got, c.taken[i])
+					}
+				}
+				v := mfa.Reject
+				if c.want == mfa.OK {
+					v = mfa.Accept
+				}
+				want(t, "answer", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, "")), v, c.want)
+				if n := g.store.record("alice").Fails.N; n != c.fails {
+					t.Errorf("%d failures counted, want %d", n, c.fails)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		began := time.Now()
+		want(t, "nobody answers", <-later(t.Context(), g.engine(), station(1)), mfa.Reject, mfa.NotAnsweredInTime)
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("after %s, want a minute", took)
+		}
+		if g.answer(t, mfa.OK) {
+			t.Error("an answer after the end is taken")
+		}
+		if len(g.trail.verdicts()) != 1 || g.trail.asked() != 1 || k.count() != 1 {
+			t.Errorf("%d verdicts, %d asked, %d reached", len(g.trail.verdicts()), g.trail.asked(), k.count())
+		}
+	})
+}
+
+// Whom nobody can reach is asked in another way, and not by the same again.
+func TestWaitUnreached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitPrompt)
+		k.refuse = mfa.GatewayDown
+		if d := ask(t, g.engine(), station(1)); d.Verdict != mfa.Challenge || d.Awaits != nil || !strings.HasPrefix(d.Message, "Enter your code") {
+			t.Errorf("at once: %+v", d)
+		}
+		k.refuse = nil
+		d := ask(t, g.engine(), station(2))
+		g.waits.mu.Lock()
+		w := g.waits.all[g.waits.last]
+		g.waits.mu.Unlock()
+		if _, taken, err := g.waits.AnswerWait(t.Context(), "alice", w.ID, w.Nonce, mfa.WaitAnswer{Reason: mfa.RecipientRefused, At: time.Now(), Unreached: true}); !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		next := ask(t, g.engine(), answerTo("vpn", "alice", d, ""))
+		if next.Verdict != mfa.Challenge || next.Awaits != nil {
+			t.Fatalf("later: %+v", next)
+		}
+		want(t, "the other way", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", next, code(0))), mfa.Accept, mfa.OK)
+		if k.count() != 2 {
+			t.Errorf("reached %d times", k.count())
+		}
+	})
+}
+
+// A code of another method that is typed instead counts, and the question is over with it.
+func TestWaitCodeInstead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitPrompt)
+		d := ask(t, g.engine(), station(1))
+		want(t, "a code", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, code(0))), mfa.Accept, mfa.OK)
+		g.answer(t, mfa.OK)
+		want(t, "the question after it", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, "")), mfa.Reject, mfa.ChallengeReplayed)
+		d = ask(t, g.engine(), station(2))
+		d = ask(t, g.engine(), answerTo("vpn", "alice", d, "other"))
+		if d.Verdict != mfa.Challenge || d.Awaits != nil {
+			t.Errorf("another way: %+v", d)
+		}
+		want(t, "a code there", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, code(1))), mfa.Accept, mfa.OK)
+		if k.count() != 2 {
+			t.Errorf("reached %d times", k.count())
+		}
+	})
+}
+
+// Where nothing can be shown, nobody is asked, unless the application says that its requests
+// wait.
+func TestWaitNeedsPrompt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitPrompt)
+		app := g.store.apps["vpn"]
+		app.Methods = []mfa.MethodID{mfa.MethodPush}
+		g.store.apps["vpn"] = app
+		r := station(1)
+		r.Caps = 0
+		want(t, "prompt", <-later(t.Context(), g.engine(), r), mfa.Reject, mfa.PromptImpossible)
+		app.Waiting = mfa.WaitInside
+		g.store.apps["vpn"] = app
+		o := later(t.Context(), g.engine(), r)
+		synctest.Wait()
+		if k.count() != 1 || k.reached[0].Number != "" {
+			t.Errorf("reached %+v; without a place to show it there is no number", k.reached)
+		}
+		g.store.change("alice", func(a *settlement.Account) { a.User.State = mfa.StateDenied })
+		g.answer(t, mfa.OK)
+		want(t, "denied meanwhile", <-o, mfa.Reject, mfa.Denied)
+	})
+}
