@@ -197,8 +197,9 @@ func TestInvitationRefused(t *testing.T) {
 	}
 	r.leads(r.post(welcomePath, "login", "alice", "password", password, "code", code), "/portal/token")
 	r.cookie = ""
-	if p := r.post(welcomePath, "login", "alice", "password", password, "code", code); r.cookie != "" || p.StatusCode == http.StatusSeeOther {
-		t.Errorf("a used one: %s", p.Status)
+	r.status(r.post(welcomePath, "login", "alice", "password", password, "code", code), http.StatusUnauthorized)
+	if r.cookie != "" {
+		t.Error("in by a used one")
 	}
 	late := r.invite("alice")
 	r.now = r.now.Add(25 * time.Hour)
@@ -208,6 +209,21 @@ func TestInvitationRefused(t *testing.T) {
 	r.post(welcomePath, "login", "alice", "password", password, "code", first)
 	if r.cookie != "" {
 		t.Error("an invitation that another took the place of is good")
+	}
+}
+
+// Whoever has a second factor already and opens an old link is told that the link is not good
+// any more, and is not asked for a code of that factor.
+func TestUsedInvitationAsksForNothingElse(t *testing.T) {
+	r := newRig(t)
+	r.person("alice", password)
+	code := r.invite("alice")
+	r.leads(r.post(welcomePath, "login", "alice", "password", password, "code", code), "/portal/token")
+	r.enrol("phone")
+	r.cookie = ""
+	p := r.post(welcomePath, "login", "alice", "password", password, "code", code)
+	if r.status(p, http.StatusUnauthorized); r.cookie != "" || strings.Contains(p.text(), "authenticator") || !strings.Contains(p.text(), "invitation may have been used") || p.field(t, "login") != "alice" {
+		t.Errorf("a used link: %s", p.text())
 	}
 }
 

@@ -95,13 +95,10 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q quest
 func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q question, d mfa.Decision, wrong bool) {
 	page := view{Who: v, Title: "title.sign-in"}
 	q = p.withPasskeys(r, q)
-	switch {
-	case q.Fixed:
+	if q.Fixed {
 		page.Title = "title.confirm"
-	case q.Action == welcomePath:
-		page.Title = "title.welcome"
 	}
-	status, name := http.StatusOK, "sign-in"
+	status := http.StatusOK
 	switch {
 	case d.Verdict == mfa.Challenge:
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.editions.Prompt(r, d.Message)
@@ -113,15 +110,13 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 		case wrong:
 			page.Error, q.Auto = p.say(r, "signin.wrong"), false
 		}
-	case q.Action == welcomePath:
-		status, name, page.Error = http.StatusUnauthorized, "welcome", p.say(r, "welcome.refused", d.Attempt)
 	case d.Verdict == mfa.Accept:
 		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.onefactor", d.Attempt)
 	default:
 		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.refused", d.Attempt)
 	}
 	page.Data = q
-	p.show(w, r, status, name, page)
+	p.show(w, r, status, "sign-in", page)
 }
 
 func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request) {

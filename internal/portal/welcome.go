@@ -21,60 +21,52 @@ func (p *Portal) welcomePage(w http.ResponseWriter, r *http.Request) {
 }
 
 // welcome lets somebody in by an invitation: with their password if they have one, and else
-// by the invitation alone.
+// by the invitation alone. Whatever of the form was not right, the answer is the same page:
+// a code of another factor, which the engine would ask for next, is not what this one is about.
 func (p *Portal) welcome(w http.ResponseWriter, r *http.Request) {
 	q := question{Action: welcomePath, Login: r.PostFormValue("login"), Code: r.PostFormValue("code"), Back: Base + "/token"}
-	if r.PostFormValue("handle") != "" { // a code was wrong, and is asked for once more
-		if user, ok := p.ask(w, r, nil, q); ok {
-			p.enter(w, r, user, q.Back)
-		}
-		return
-	}
-	d, wrong, err := p.invited(r, q)
+	d, err := p.invited(r, q)
 	if err != nil {
 		p.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
 		return
 	}
-	user, ok := web.Proven(d)
-	if !ok {
-		p.next(w, r, nil, q, d, wrong)
+	if user, ok := web.Proven(d); ok {
+		p.enter(w, r, user, q.Back)
 		return
 	}
-	p.enter(w, r, user, q.Back)
+	p.show(w, r, http.StatusUnauthorized, "welcome", view{Title: "title.welcome", Data: q, Error: p.say(r, "welcome.refused", d.Attempt)})
 }
 
-// invited decides a form that has everything at once. wrong says that a challenge follows a
-// wrong answer.
-func (p *Portal) invited(r *http.Request, q question) (d mfa.Decision, wrong bool, err error) {
+// invited decides a form that has everything at once.
+func (p *Portal) invited(r *http.Request, q question) (d mfa.Decision, err error) {
 	password := secret.FromString(r.PostFormValue("password"))
 	if password.Empty() { // of who has one, the engine says that the pass is for another application
 		leg, err := p.leg(r, admin.InvitationApplication, q.Login)
 		if err != nil {
-			return d, false, err
+			return d, err
 		}
 		leg.Password = secret.FromString(q.Code)
 		if d, err = p.Engine.Authenticate(r.Context(), leg); err != nil {
-			return d, false, err
+			return d, err
 		}
 		if user, ok := web.Proven(d); ok {
 			switch err := p.Admin.Invited(r.Context(), user); {
 			case errors.Is(err, mfa.ErrForbidden):
-				return mfa.Decision{Attempt: d.Attempt}, false, nil
+				return mfa.Decision{Attempt: d.Attempt}, nil
 			case err != nil:
-				return mfa.Decision{}, false, err
+				return mfa.Decision{}, err
 			}
 		}
-		return d, false, nil
+		return d, nil
 	}
 	leg, err := p.leg(r, application, q.Login)
 	if err != nil {
-		return d, false, err
+		return d, err
 	}
 	leg.Password = password
 	if d, err = p.Engine.Authenticate(r.Context(), leg); err != nil || d.Verdict != mfa.Challenge || q.Code == "" {
-		return d, false, err
+		return d, err
 	}
 	leg.Password, leg.Handle, leg.Answer = secret.Text{}, d.Handle, secret.FromString(q.Code)
-	d, err = p.Engine.Authenticate(r.Context(), leg)
-	return d, true, err
+	return p.Engine.Authenticate(r.Context(), leg)
 }
