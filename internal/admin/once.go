@@ -12,9 +12,13 @@ import (
 const (
 	// KeepRequest is how long a request is known by its idempotency key.
 	KeepRequest = 24 * time.Hour
-	// MaxRequests is how many of them one caller may have at a time, to some precision: each
-	// server counts those of the others now and then.
-	MaxRequests = 10_000
+	// MaxRequests is how many of them one caller may have at a time in the whole group. A server
+	// counts again after each recountAfter of its own, so that it is passed by that much for each
+	// server at most.
+	MaxRequests  = 10_000
+	recountAfter = 250
+	// recountPause is how long a caller who has too many is refused without counting again.
+	recountPause = 10 * time.Second
 	// requestTime is how long a request that is being carried out may take.
 	requestTime = 2 * time.Minute
 	sweepPause  = 10 * time.Minute
@@ -30,16 +34,25 @@ type Requests interface {
 	DropRequest(ctx context.Context, r mfa.KeptRequest) error
 	// SweepRequests removes what has expired and counts the rest by caller.
 	SweepRequests(ctx context.Context) (map[[16]byte]int, error)
+	// CountRequests counts those of one caller that have not expired, on all servers.
+	CountRequests(ctx context.Context, caller [16]byte) (int, error)
 }
 
 // requestCounts is how many requests callers have, as far as this server knows.
 type requestCounts struct {
 	mu  sync.Mutex
-	all map[[16]byte]int
+	all map[[16]byte]requestCount
+}
+
+// requestCount is what is known of one caller.
+type requestCount struct {
+	known   int       // those of the whole group when they were counted, and this server's since
+	since   int       // of them those since
+	counted time.Time // zero: at the last sweep, or never
 }
 
 // ErrTooManyRequests says that a caller has as many idempotency keys as one may have.
-var ErrTooManyRequests = fmt.Errorf("%w: this caller has used %d idempotency keys within %s: send the request without one, or wait", mfa.ErrUnavailable, MaxRequests, KeepRequest)
+var ErrTooManyRequests = fmt.Errorf("%w: this caller has used %d idempotency keys within %s: send the request without one, or wait", mfa.ErrTooMany, MaxRequests, KeepRequest)
 
 // BeginRequest has a request of the caller by carried out once. operation is what it asks for
 // and on what, key the caller's name for it, body all that it holds. It returns the request, to
@@ -52,8 +65,8 @@ func (s *Service) BeginRequest(ctx context.Context, by, operation, key string, b
 	caller, name := s.Digests.DigestOf("caller of a request", by), s.Digests.DigestOf("idempotency key", fmt.Sprintf("%d %s %s", len(operation), operation, key))
 	copy(r.Caller[:], caller[:])
 	copy(r.Key[:], name[:])
-	if !s.requests.room(r.Caller) {
-		return r, ErrTooManyRequests
+	if err := s.room(ctx, r.Caller); err != nil {
+		return r, err
 	}
 	there, err := s.Requests.BeginRequest(ctx, r)
 	switch {
@@ -101,23 +114,56 @@ func (s *Service) RunRequests(ctx context.Context) error {
 	}
 }
 
-func (c *requestCounts) room(caller [16]byte) bool {
+// room returns nil if the caller may have one more.
+func (s *Service) room(ctx context.Context, caller [16]byte) error {
+	c, now := s.requests.of(caller), s.Now()
+	if c.since >= recountAfter || c.known >= MaxRequests && now.Sub(c.counted) >= recountPause {
+		n, err := s.Requests.CountRequests(ctx, caller)
+		if err != nil {
+			return fmt.Errorf("count the idempotency keys of this caller: %w", err)
+		}
+		c = requestCount{known: n, counted: now}
+		s.requests.counted(caller, c)
+	}
+	if c.known >= MaxRequests {
+		return ErrTooManyRequests
+	}
+	return nil
+}
+
+func (c *requestCounts) of(caller [16]byte) requestCount {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.all[caller] < MaxRequests
+	return c.all[caller]
 }
 
 func (c *requestCounts) add(caller [16]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all == nil {
-		c.all = map[[16]byte]int{}
+		c.all = map[[16]byte]requestCount{}
 	}
-	c.all[caller]++
+	one := c.all[caller]
+	one.known, one.since = one.known+1, one.since+1
+	c.all[caller] = one
 }
 
-func (c *requestCounts) set(all map[[16]byte]int) {
+func (c *requestCounts) counted(caller [16]byte, one requestCount) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all = all
+	if c.all == nil {
+		c.all = map[[16]byte]requestCount{}
+	}
+	c.all[caller] = one
+}
+
+// set takes over what a sweep has counted.
+func (c *requestCounts) set(all map[[16]byte]int) {
+	counts := make(map[[16]byte]requestCount, len(all))
+	for caller, n := range all {
+		counts[caller] = requestCount{known: n}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = counts
 }

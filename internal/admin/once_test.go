@@ -33,6 +33,9 @@ func (h *heldRequests) DropRequest(context.Context, mfa.KeptRequest) error {
 	return nil
 }
 func (h *heldRequests) SweepRequests(context.Context) (map[[16]byte]int, error) { return h.left, nil }
+func (h *heldRequests) CountRequests(_ context.Context, caller [16]byte) (int, error) {
+	return h.left[caller], nil
+}
 
 // plainDigests are digests without a key.
 type plainDigests struct{}
@@ -77,28 +80,45 @@ func TestBeginRequest(t *testing.T) {
 	}
 }
 
-// One caller cannot fill the database; what has expired makes room, and others are not kept out.
+// One caller cannot fill the database, by whatever servers the requests come; what has expired
+// makes room, and others are not kept out.
 func TestRequestsAreBounded(t *testing.T) {
-	held := &heldRequests{}
-	s := &Service{Server: "nyc1", Requests: held, Digests: plainDigests{}, Now: time.Now}
-	begin := func(by string) error {
+	held := &heldRequests{left: map[[16]byte]int{}}
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	servers := []*Service{}
+	for _, name := range []string{"nyc1", "nyc2", "nyc3"} {
+		servers = append(servers, &Service{Server: name, Requests: held, Digests: plainDigests{}, Now: func() time.Time { return now }})
+	}
+	begin := func(s *Service, by string) error {
 		held.there = nil
-		_, err := s.BeginRequest(t.Context(), by, "POST /users", "k", nil)
+		r, err := s.BeginRequest(t.Context(), by, "POST /users", "k", nil)
+		if err == nil {
+			held.left[r.Caller]++
+		}
 		return err
 	}
-	for i := range MaxRequests {
-		if err := begin("token:till"); err != nil {
+	made := 0
+	for i := 0; ; i++ {
+		err := begin(servers[i%len(servers)], "token:till")
+		if err != nil && (!errors.Is(err, ErrTooManyRequests) || !errors.Is(err, mfa.ErrTooMany)) {
 			t.Fatalf("request %d: %v", i, err)
 		}
+		if err != nil {
+			break
+		}
+		made++
 	}
-	if err := begin("token:till"); !errors.Is(err, ErrTooManyRequests) {
-		t.Errorf("one too many: %v", err)
+	if made < MaxRequests || made > MaxRequests+len(servers)*recountAfter {
+		t.Errorf("one caller has %d", made)
 	}
-	if err := begin("token:other"); err != nil {
+	if err := begin(servers[0], "token:other"); err != nil {
 		t.Errorf("another caller: %v", err)
 	}
-	s.requests.set(held.left) // as the sweep finds it: all have expired
-	if err := begin("token:till"); err != nil {
-		t.Errorf("after the sweep: %v", err)
+	clear(held.left) // all have expired, and no sweep has come yet
+	now = now.Add(recountPause)
+	for _, s := range servers {
+		if err := begin(s, "token:till"); err != nil {
+			t.Errorf("after they have expired, on %s: %v", s.Server, err)
+		}
 	}
 }

@@ -348,7 +348,7 @@ func TestErrors(t *testing.T) {
 	if len(r.trail.Recorded()) != 0 {
 		t.Errorf("refused requests left acts: %+v", r.trail.Recorded())
 	}
-	for err, want := range map[error]int{mfa.ErrUnavailable: 503, mfa.ErrReadOnly: 503, mfa.ErrUnknownOutcome: 503, mfa.ErrConflict: 409, mfa.ErrExists: 409, io.EOF: 500} {
+	for err, want := range map[error]int{mfa.ErrUnavailable: 503, mfa.ErrReadOnly: 503, mfa.ErrUnknownOutcome: 503, mfa.ErrTooMany: 429, mfa.ErrConflict: 409, mfa.ErrExists: 409, io.EOF: 500} {
 		r.db.Fail = fmt.Errorf("write: %w", err)
 		if status, body := r.do(t, "POST", "/users", `{"login":"x"}`); status != want {
 			t.Errorf("%v: %d %s", err, status, body)

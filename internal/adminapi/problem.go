@@ -34,6 +34,7 @@ func statusOf(err error) int {
 		{admin.ErrToken, http.StatusUnauthorized},
 		{mfa.ErrForbidden, http.StatusForbidden},
 		{mfa.ErrChanged, http.StatusPreconditionFailed},
+		{mfa.ErrTooMany, http.StatusTooManyRequests},
 		{mfa.ErrUnavailable, http.StatusServiceUnavailable},
 		{mfa.ErrReadOnly, http.StatusServiceUnavailable},
 		{mfa.ErrUnknownOutcome, http.StatusServiceUnavailable},

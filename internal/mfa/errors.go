@@ -19,6 +19,8 @@ var (
 	ErrReadOnly = errors.New("writes are refused")
 	// ErrOutdated: this program is older than what the group has agreed on.
 	ErrOutdated = errors.New("this program is too old for the group")
+	// ErrTooMany: who asks has asked for more than one may; later, or for less, it is done.
+	ErrTooMany = errors.New("too many requests")
 	// ErrForbidden: who asks is known, and may not.
 	ErrForbidden = errors.New("not allowed")
 	// ErrChanged: the object is not as the caller saw it when they decided to change it.

@@ -142,6 +142,17 @@ func (s *Store) SweepRequests(ctx context.Context) (map[[16]byte]int, error) {
 	return left, err
 }
 
+// CountRequests counts the requests of a caller that have not expired.
+func (s *Store) CountRequests(ctx context.Context, caller [16]byte) (n int, err error) {
+	_, err = s.kv.Scan(ctx, prefixRequest+rawDigestText(caller)+"/", func(_ string, value []byte, _ int64) bool {
+		if !s.expired(value) {
+			n++
+		}
+		return true
+	})
+	return n, err
+}
+
 // expired reports whether a request's record is nobody's any more; one that cannot be read is.
 func (s *Store) expired(b []byte) bool {
 	var r requestRecord

@@ -16,7 +16,7 @@ import (
 const resealBatch = 64
 
 // sealedKinds are the kinds of record with a sealed part, and what it is sealed as. The
-// owner is what follows the prefix; of a credential the user.
+// owner is what follows the prefix; of a credential the user; a request has none.
 var sealedKinds = []struct{ prefix, kind string }{
 	{prefixApp, "application"},
 	{prefixDirectory, "directory"},
@@ -26,6 +26,7 @@ var sealedKinds = []struct{ prefix, kind string }{
 	{prefixWait, "wait"},
 	{prefixUser, "user"},
 	{prefixCred, "credential"},
+	{prefixRequest, "request"},
 }
 
 // Reseal rewrites every record that is sealed under another key than the primary. Each is
@@ -188,8 +189,11 @@ func (s *Store) reseal(kind, rest, key string, b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("schema version %d, this server knows %d", r.V, schema)
 	}
 	owner := rest
-	if strings.HasPrefix(key, prefixCred) {
+	switch {
+	case strings.HasPrefix(key, prefixCred):
 		owner, _, _ = strings.Cut(rest, "/")
+	case strings.HasPrefix(key, prefixRequest):
+		owner = ""
 	}
 	plain, err := s.ring.Open(kind, owner, key, r.Sealed)
 	if err != nil {

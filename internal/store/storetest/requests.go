@@ -43,6 +43,9 @@ func requests(t *testing.T, r *rig) {
 			t.Errorf("expired: %+v, %v", there, err)
 		}
 	}
+	if n, err := r.CountRequests(ctx, one.Caller); n != 1 || err != nil {
+		t.Errorf("one caller has %d requests, %v; want the one that has not expired", n, err)
+	}
 	left, err := r.SweepRequests(ctx)
 	is(t, "sweep", err, nil)
 	if len(left) != 2 || left[one.Caller] != 1 || left[other.Caller] != 1 {
