@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
@@ -87,4 +88,44 @@ func TestRestoreMergesSurvivingTrail(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A block that a server made without a master after the backup holds once the backup is restored
+// beside the trail that tells of it.
+func TestRestoreImposesBlocks(t *testing.T) {
+	o := options(folder(t))
+	must(t, Init(t.Context(), o, "corp"))
+	login := "alice"
+	var file bytes.Buffer
+	inside(t, o, func(ctx context.Context, s *server) {
+		u, err := s.admin.AddUser(ctx, "test", admin.UserChange{Login: &login})
+		must(t, err)
+		must(t, s.admin.Backup(ctx, "test", passphrase, &file))
+		must(t, s.trail.Append(ctx, mfa.Record{Change: &mfa.Change{Number: 1, What: mfa.ChangeBlock, User: u.ID, Block: &mfa.Block{Reason: "stolen phone", By: "root", Since: time.Now()},
+			By: "root", Time: time.Now(), Server: "nyc1"}}))
+	})
+	restored := options(folder(t))
+	var told buffer
+	restored.Stdout = &told
+	must(t, os.MkdirAll(restored.Config.DataDir, 0o700))
+	must(t, os.CopyFS(filepath.Join(restored.Config.DataDir, trailDir), os.DirFS(filepath.Join(o.Config.DataDir, trailDir))))
+	must(t, RestoreBackup(t.Context(), restored, bytes.NewReader(file.Bytes()), passphrase, "corp/1"))
+	if said := told.String(); !strings.Contains(said, "1 blocks and the like") {
+		t.Errorf("told %s", said)
+	}
+	inside(t, restored, func(ctx context.Context, s *server) {
+		u, err := s.admin.User(ctx, login)
+		if err != nil || !u.Blocked {
+			t.Errorf("the user is %+v, %v", u, err)
+		}
+		acts, err := s.admin.Acts(ctx, admin.AuditQuery{})
+		must(t, err)
+		found := false
+		for _, a := range acts.Acts {
+			found = found || a.By == "restore" && a.Verb == "user block" && strings.Contains(a.Detail, "server nyc1")
+		}
+		if !found {
+			t.Errorf("the trail does not say so: %+v", acts.Acts)
+		}
+	})
 }

@@ -21,7 +21,9 @@ type ledgerRecord struct {
 	Number uint64 `json:"number"`
 }
 
-func (s *Store) ledgerName() string { return "ledger/" + s.o.Server }
+func ledgerOf(server string) string { return "ledger/" + server }
+
+func (s *Store) ledgerName() string { return ledgerOf(s.o.Server) }
 
 // Merge brings what this server settled and restricted alone into the database, in order,
 // and returns when nothing is left. Floors take the higher, spent codes and handles are
@@ -109,8 +111,11 @@ func (s *Store) mergeBatch(ctx context.Context, batch []owed) error {
 }
 
 // mergedUpTo reads, at the master, up to which number this server's entries are merged.
-func (t *tx) mergedUpTo(ctx context.Context) (uint64, error) {
-	name := t.s.ledgerName()
+func (t *tx) mergedUpTo(ctx context.Context) (uint64, error) { return t.mergedOf(ctx, t.s.o.Server) }
+
+// mergedOf is the same of another server.
+func (t *tx) mergedOf(ctx context.Context, server string) (uint64, error) {
+	name := ledgerOf(server)
 	b, err := t.get(ctx, prefixSealed+name)
 	if err != nil || b == nil {
 		return 0, err
