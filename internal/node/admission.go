@@ -42,7 +42,7 @@ func (s *server) apply(ctx context.Context, a admission) (err error) {
 		}
 		undo(keysDir)
 		again := "the same code while it lives, else with a new one"
-		if a.code.Role != mfa.RoleServer && a.code.Role != mfa.RoleWitness {
+		if a.code.Role == group.RoleFounder {
 			again = "a new code of the same kind"
 		}
 		err = fmt.Errorf("%w; this machine may have been admitted all the same, so its keys stay in %s: run this command again, with %s",

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,11 +125,7 @@ func (c *Colleagues) Members() []mfa.Member {
 
 // CreateJoinCode implements group.Store.
 func (c *Colleagues) CreateJoinCode(ctx context.Context, code group.Code) error {
-	sealed, err := c.Ring.Seal("coordinator code", code.Role, code.ID, code.Secret.Expose())
-	if err != nil {
-		return err
-	}
-	b, err := json.Marshal(invitation{schema, code.Role, code.Expires, code.By, sealed})
+	b, err := c.record(code)
 	if err != nil {
 		return err
 	}
@@ -140,19 +137,35 @@ func (c *Colleagues) CreateJoinCode(ctx context.Context, code group.Code) error 
 	return err
 }
 
+// record is n/ID.
+func (c *Colleagues) record(code group.Code) ([]byte, error) {
+	sealed, err := c.Ring.Seal("coordinator code", code.Role, code.ID, code.Secret.Expose())
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(invitation{schema, code.Role, code.Expires, code.By, sealed})
+}
+
 // JoinCode implements group.Store.
 func (c *Colleagues) JoinCode(ctx context.Context, id string) (group.Code, error) {
 	code, _, err := c.code(ctx, id)
 	return code, err
 }
 
-// UsedCode implements group.Store: a code that was used is gone.
-func (c *Colleagues) UsedCode(context.Context, string) (group.Code, error) {
-	return group.Code{}, mfa.ErrNotFound
+// UsedCode implements group.Store. A code that was used is kept until it is swept away, for the
+// machine that used it and did not get the answer.
+func (c *Colleagues) UsedCode(ctx context.Context, id string) (group.Code, error) {
+	code, _, err := c.codeAt(ctx, usedCode, id)
+	return code, err
 }
 
 func (c *Colleagues) code(ctx context.Context, id string) (group.Code, int64, error) {
-	i, rev, err := read(ctx, c.KV, prefixCode+id, (*invitation).version)
+	return c.codeAt(ctx, "", id)
+}
+
+// codeAt reads n/ID or, with usedCode, n/used/ID.
+func (c *Colleagues) codeAt(ctx context.Context, below, id string) (group.Code, int64, error) {
+	i, rev, err := read(ctx, c.KV, prefixCode+below+id, (*invitation).version)
 	if err == nil && rev == 0 {
 		err = mfa.ErrNotFound
 	}
@@ -170,10 +183,17 @@ func (c *Colleagues) Invites(ctx context.Context, id string) (bool, error) {
 }
 
 // Admit implements group.Store: the record, the keyset for it, and the end of the code are
-// one commit.
+// one commit. A code that was used admits once more the machine that is on record by it, with the
+// same keys, as long as that is in no database yet: it did not get the answer.
 func (c *Colleagues) Admit(ctx context.Context, id string, m mfa.Member, check func(group.Code, *mfa.Member) error) error {
 	for {
+		at := prefixCode + id
 		code, codeRev, err := c.code(ctx, id)
+		again := errors.Is(err, mfa.ErrNotFound)
+		if again {
+			at = prefixCode + usedCode + id
+			code, codeRev, err = c.codeAt(ctx, usedCode, id)
+		}
 		if err != nil {
 			return err
 		}
@@ -184,6 +204,9 @@ func (c *Colleagues) Admit(ctx context.Context, id string, m mfa.Member, check f
 		var before *mfa.Member
 		if rev != 0 {
 			before = &old.Member
+		}
+		if again && !(before != nil && before.Same(m)) {
+			return fmt.Errorf("activation code %s: %w", id, mfa.ErrNotFound)
 		}
 		if err := check(code, before); err != nil {
 			return err
@@ -196,8 +219,14 @@ func (c *Colleagues) Admit(ctx context.Context, id string, m mfa.Member, check f
 		if err != nil {
 			return err
 		}
-		_, ok, err := c.KV.Commit(ctx, map[string]int64{prefixCode + id: codeRev, prefixOwn + m.Name: rev},
-			map[string][]byte{prefixOwn + m.Name: b, keysetKey: keyset}, []string{prefixCode + id})
+		puts, gone := map[string][]byte{prefixOwn + m.Name: b, keysetKey: keyset}, []string(nil)
+		if !again {
+			if puts[prefixCode+usedCode+id], err = c.record(code); err != nil {
+				return err
+			}
+			gone = []string{at}
+		}
+		_, ok, err := c.KV.Commit(ctx, map[string]int64{at: codeRev, prefixOwn + m.Name: rev}, puts, gone)
 		if err != nil || ok {
 			return err
 		}

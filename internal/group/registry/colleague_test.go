@@ -62,6 +62,9 @@ func TestColleagues(t *testing.T) {
 	if _, err := c.JoinCode(t.Context(), code.ID); !errors.Is(err, mfa.ErrNotFound) {
 		t.Errorf("the code once more: %v", err)
 	}
+	if used, err := c.UsedCode(t.Context(), code.ID); err != nil || string(used.Secret.Expose()) != "hush" {
+		t.Errorf("the code that was used: %v", err)
+	}
 	if b, rev, _ := kv.Get(t.Context(), "k/keyset/c2"); rev == 0 || string(b) != "for r2" {
 		t.Errorf("keyset %q", b)
 	}
@@ -96,4 +99,45 @@ func until(t *testing.T, c *Colleagues, want string) {
 		}
 	}
 	t.Fatalf("members are %s, want %s", got, want)
+}
+
+// The machine whose answer was lost is admitted once more by the same code, with the same keys, as
+// long as it is in no database; nobody else is.
+func TestColleagueOnceMore(t *testing.T) {
+	keys, err := keyring.New(nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := &storetest.Memory{}
+	c := &Colleagues{KV: kv, Ring: keyring.NewRing(keys), Keyset: func(name, recipient string) (string, []byte, error) {
+		return "k/keyset/" + name, []byte("for " + recipient), nil
+	}}
+	ctx := t.Context()
+	code := group.Code{ID: "0123456789abcdef", Role: mfa.RoleCoordinator, Expires: time.Now(), By: "root", Secret: secret.FromString("hush")}
+	if err := c.CreateJoinCode(ctx, code); err != nil {
+		t.Fatal(err)
+	}
+	yes := func(group.Code, *mfa.Member) error { return nil }
+	m := mfa.Member{Name: "c2", Role: mfa.RoleCoordinator, Wrap: "r2", Key: "key", Peer: "c2:7443", By: "activation " + code.ID}
+	if err := c.Admit(ctx, code.ID, m, yes); err != nil {
+		t.Fatal(err)
+	}
+	other := m
+	other.Key = "another key"
+	stranger := m
+	stranger.Name = "c3"
+	for name, x := range map[string]mfa.Member{"other keys": other, "another name": stranger} {
+		if err := c.Admit(ctx, code.ID, x, yes); !errors.Is(err, mfa.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := c.Admit(ctx, code.ID, m, yes); err != nil {
+		t.Errorf("the same machine once more: %v", err)
+	}
+	if err := c.UpdateMember(ctx, "c2", func(m *mfa.Member) error { m.MemberID = "1"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Admit(ctx, code.ID, m, yes); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("once it is in the database: %v", err)
+	}
 }

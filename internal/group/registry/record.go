@@ -22,6 +22,7 @@ const (
 	prefixJoin   = "j/"
 	prefixOwn    = "c/"
 	prefixCode   = "n/"
+	usedCode     = "used/" // n/used/ID: one that was, until it is swept away
 )
 
 // Group is what a coordinator knows of a group.
