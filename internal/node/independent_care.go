@@ -31,6 +31,9 @@ func (c *independent) assembleCare() (err error) {
 		return err
 	}
 	c.assembleOperators()
+	if err := c.resumeChallenges(); err != nil {
+		return err
+	}
 	c.metrics = &metrics{registry: prometheus.NewRegistry()}
 	c.gauges()
 	return nil

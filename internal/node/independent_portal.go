@@ -13,9 +13,11 @@ import (
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
 	"countersign/internal/method/otp"
+	"countersign/internal/mfa"
 	"countersign/internal/session"
 	"countersign/internal/store"
 	"countersign/internal/trail"
+	"countersign/internal/web"
 )
 
 // operatorsPrefix is where, in the database of the coordinators, the records of those lie who
@@ -54,6 +56,21 @@ func (c *independent) assembleOperators() {
 		Passcodes: passcodes{all}, Trail: c.trail, Now: c.Now}
 }
 
+// resumeChallenges has the engine go on watching the challenges that an earlier run asked and
+// that have no verdict. A coordinator's trail is short: it is read as a whole.
+func (c *independent) resumeChallenges() error {
+	unanswered := open{}
+	err := c.trail.Replay(trail.Position{}, func(_ trail.Position, r mfa.Record) error {
+		unanswered.see(r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the trail in %s back for challenges that nobody answered: %w", c.trailDir(), err)
+	}
+	c.engine.Resume(unanswered.list())
+	return nil
+}
+
 // runPortal starts what sign-ins at the portal need.
 func (c *independent) runPortal(services *stage) {
 	services.run("engine", c.engine.Run)
@@ -75,6 +92,6 @@ func (c *independent) public() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(coordinator.Prefix, c.coordinator)
-	mux.Handle("/", portal)
+	mux.Handle("/", web.Proxies(c.Config.TrustedProxies).Handler(portal, c.log.Logger("http")))
 	return mux, nil
 }

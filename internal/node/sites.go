@@ -170,14 +170,19 @@ func (o site) url() string {
 	return "https://" + address
 }
 
-// siteURL is where people find the pages of a kind: at its own address or at that of https.
+// siteURL is where people find the pages of a kind: at its own address or at that of https. The
+// name that the node file advertises for them holds in both cases: a proxy in front of https may
+// have one for each.
 func (s *server) siteURL(kind string) string {
 	all := s.sites()
-	i := slices.IndexFunc(all, func(o site) bool { return o.kind == kind })
-	if all[i].listen == "" {
-		i = 0
+	o, https := all[slices.IndexFunc(all, func(o site) bool { return o.kind == kind })], all[0]
+	if o.listen == "" {
+		o.bound = https.bound
+		if o.advertised == "" {
+			o.advertised = https.advertised
+		}
 	}
-	return all[i].url()
+	return o.url()
 }
 
 // devicePage is where a device is activated; "": nowhere.

@@ -120,7 +120,11 @@ func TestSiteURL(t *testing.T) {
 	if s.webURL() != "https://mfa.example.net:8443" || s.portalURL() != "https://mfa.example.net:8443/portal" {
 		t.Errorf("%s, %s", s.webURL(), s.portalURL())
 	}
-	s.Config.Listen.Console, s.Config.Listen.Portal, s.Config.Advertise.Portal = "127.0.0.1:2", ":3", "my.example.net"
+	s.Config.Listen.Console, s.Config.Advertise.Portal, s.bound.Console = "127.0.0.1:2", "my.example.net", "127.0.0.1:2"
+	if s.webURL() != "https://127.0.0.1:2" || s.portalURL() != "https://my.example.net/portal" {
+		t.Errorf("the portal has a name, but no listener of its own: %s, %s", s.webURL(), s.portalURL())
+	}
+	s.Config.Listen.Portal = ":3"
 	s.bound.Console, s.bound.Portal = "127.0.0.1:2", "[::]:3"
 	if s.webURL() != "https://127.0.0.1:2" || s.portalURL() != "https://my.example.net/portal" {
 		t.Errorf("%s, %s", s.webURL(), s.portalURL())
