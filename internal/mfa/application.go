@@ -71,9 +71,17 @@ type Application struct {
 	Rate          int // packets/s accepted from one client address; 0: default
 	Retries       int // wrong answers that get a new prompt within one attempt; 0: reject at once
 	Reply         []ReplyRule
+	Callback      Callback // api: where to it is told what became of a sign-in that waits; signed with Secret
 	Disabled      bool
 	Created       time.Time
 	Changed       time.Time
+}
+
+// Callback is an address of a program. The zero value is none.
+type Callback struct {
+	URL      string         // https, or http within Networks
+	CAs      string         // PEM: those that its certificate is from; empty: the system's
+	Networks []netip.Prefix // besides the public Internet, where it may be
 }
 
 // PassesUnknown reports whether unknown users pass on the first factor at now.
