@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -8,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -18,13 +21,17 @@ var assetFiles embed.FS
 // digest: a browser keeps it for ever, and never one of another version.
 type Assets struct {
 	Names map[string]string // as pages call it: the path that it is served at
-	files map[string][]byte // as it is served
+	files map[string]asset  // by the name that it is served under
 }
+
+// asset is one file. Pages themselves are never compressed: what somebody else has put into one
+// beside what is secret there would tell that by the length (BREACH). These hold no secret.
+type asset struct{ plain, packed []byte }
 
 // LoadAssets returns the files as they are served under a path that ends with a slash: "/assets/".
 // They are those that all sets of pages share, and those in the folder asset of a set's own.
 func LoadAssets(under string, own ...fs.FS) (Assets, error) {
-	a := Assets{map[string]string{}, map[string][]byte{}}
+	a := Assets{map[string]string{}, map[string]asset{}}
 	for _, files := range append([]fs.FS{assetFiles}, own...) {
 		if err := a.load(under, files); err != nil {
 			return a, err
@@ -47,27 +54,62 @@ func (a Assets) load(under string, files fs.FS) error {
 		kind := path.Ext(e.Name())
 		served := strings.TrimSuffix(e.Name(), kind) + "." + hex.EncodeToString(sum[:6]) + kind
 		a.Names[e.Name()] = under + served
-		a.files[served] = b
+		if a.files[served], err = newAsset(b); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+func newAsset(b []byte) (asset, error) {
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return asset{}, err
+	}
+	if _, err := z.Write(b); err != nil {
+		return asset{}, err
+	}
+	err = z.Close()
+	return asset{b, packed.Bytes()}, err
+}
+
 // ServeHTTP serves one file by the name that holds its digest, which the route calls {file}.
 func (a Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b, ok := a.files[r.PathValue("file")]
+	f, ok := a.files[r.PathValue("file")]
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(r.URL.Path)))
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("Vary", "Accept-Encoding")
+	b := f.plain
+	if takesGzip(r) && len(f.packed) < len(b) {
+		b = f.packed
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	_, _ = w.Write(b)
 }
 
-// Weight is the size of all files, in bytes.
+// takesGzip reports whether a browser says so, as all do. One that rules it out with a weight of
+// zero (RFC 9110 section 12.5.3) gets the plain file, as does one that gives any weight.
+func takesGzip(r *http.Request) bool {
+	for _, list := range r.Header.Values("Accept-Encoding") {
+		for one := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(one), "gzip") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Weight is the size of all files as most browsers get them, in bytes.
 func (a Assets) Weight() (n int) {
-	for _, b := range a.files {
-		n += len(b)
+	for _, f := range a.files {
+		n += min(len(f.plain), len(f.packed))
 	}
 	return n
 }
