@@ -35,11 +35,12 @@ lint:
 fuzz:
 	tools/fuzz.sh
 
-# Beside FreeRADIUS and slapo-otp, in one run; then a group of three servers beside one alone.
+# Beside FreeRADIUS and slapo-otp, in one run; then a group of three servers beside one alone; then the pages.
 # docs/performance.md says what it means.
 bench: deps build
 	go run ./cmd/bench $(BENCHFLAGS)
 	go run ./cmd/bench group $(GROUPFLAGS)
+	go run ./cmd/bench pages $(PAGESFLAGS)
 
 # kill -9 under load, again and again; then groups of several sizes under
 # every fault of e2e/faults_test.go, and pairs cut in two epochs. Rounds that FAULTS_LOG holds are not run again.
