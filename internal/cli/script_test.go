@@ -17,7 +17,10 @@ import (
 )
 
 // TestScripts runs every verb against a server of its own.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, countersignCmd, nil) }
+
+// runScripts runs the scripts with a command countersign; prepare, if not nil, sees each rig first.
+func runScripts(t *testing.T, countersign func(ts *testscript.TestScript, neg bool, args []string), prepare func(env *testscript.Env, r *rig) error) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -27,11 +30,14 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { _ = os.RemoveAll(dir) })
 			env.Setenv("COUNTERSIGN_DATA", dir)
-			newRig(t, dir, env.Defer)
+			r := newRig(t, dir, env.Defer)
+			if prepare != nil {
+				return prepare(env, r)
+			}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"countersign": countersignCmd,
+			"countersign": countersign,
 			"fields":      fieldsCmd,
 			"value":       valueCmd,
 			"code": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -46,8 +52,17 @@ func TestScripts(t *testing.T) {
 // countersignCmd runs a command in this process. A first argument <FILE gives it that
 // file as standard input, <<A|B the lines A and B.
 func countersignCmd(ts *testscript.TestScript, neg bool, args []string) {
+	d, args := prepared(ts, args)
+	d.Stdout, d.Stderr = ts.Stdout(), ts.Stderr()
+	if code := cli.Run(context.Background(), args, d); (code != 0) != neg {
+		ts.Fatalf("countersign %q: exit %d", args, code)
+	}
+}
+
+// prepared reads what the script says of a command: its input, its environment, its arguments.
+func prepared(ts *testscript.TestScript, args []string) (cli.Deps, []string) {
 	d := deps()
-	d.Stdout, d.Stderr, d.Env = ts.Stdout(), ts.Stderr(), ts.Getenv
+	d.Env = ts.Getenv
 	if lines, ok := strings.CutPrefix(args[0], "<<"); ok {
 		d.Stdin, args = strings.NewReader(strings.ReplaceAll(lines, "|", "\n")+"\n"), args[1:]
 	} else if file, ok := strings.CutPrefix(args[0], "<"); ok {
@@ -58,9 +73,7 @@ func countersignCmd(ts *testscript.TestScript, neg bool, args []string) {
 			args[i] = ts.MkAbs(a)
 		}
 	}
-	if code := cli.Run(context.Background(), args, d); (code != 0) != neg {
-		ts.Fatalf("countersign %q: exit %d", args, code)
-	}
+	return d, args
 }
 
 // at reads standard output as one JSON document and walks down a path: users.0.
