@@ -31,6 +31,7 @@ type Administrator struct {
 	AllUsers    bool       `json:"all_users" doc:"their permissions hold on every user"`
 	Tags        []string   `json:"tags" doc:"they hold on users with one of these"`
 	Directories []string   `json:"directories" doc:"they hold on users whose password one of these checks"`
+	Groups      []string   `json:"groups" doc:"they hold on users whom their directory has in one of these, each DIRECTORY/GROUP"`
 	By          string     `json:"by"`
 	Created     time.Time  `json:"created"`
 	Changed     time.Time  `json:"changed"`
@@ -50,6 +51,7 @@ type AdministratorChange struct {
 	AllUsers    *bool     `json:"all_users,omitempty" doc:"help-desk: on every user"`
 	Tags        *[]string `json:"tags,omitempty" maxItems:"64" doc:"help-desk: on users with one of these tags"`
 	Directories *[]string `json:"directories,omitempty" maxItems:"64" doc:"help-desk: on users whose password one of these directories checks"`
+	Groups      *[]string `json:"groups,omitempty" maxItems:"16" doc:"help-desk: on users whom their directory has in one of these groups, each DIRECTORY/GROUP with what group_attribute says of it (a DN as a rule)"`
 	IfMatch     string    `json:"-"` // refuse with mfa.ErrChanged what is not as this ETag says
 }
 
@@ -94,7 +96,7 @@ func (s *Service) administrator(ctx context.Context, a mfa.Administrator) (Admin
 func administrator(a mfa.Administrator, login string) Administrator {
 	c := a.Caller("")
 	return Administrator{Login: login, User: a.User, Role: a.Role.String(), Permissions: c.Permissions.Names(), AllUsers: c.Reach.All,
-		Tags: list(c.Reach.Tags), Directories: list(c.Reach.Directories), By: a.By, Created: a.Created, Changed: a.Changed}
+		Tags: list(c.Reach.Tags), Directories: list(c.Reach.Directories), Groups: groupNames(c.Reach.Groups), By: a.By, Created: a.Created, Changed: a.Changed}
 }
 
 // AddAdministrator gives a user a role.
@@ -108,6 +110,9 @@ func (s *Service) AddAdministrator(ctx context.Context, by string, c Administrat
 	}
 	a := mfa.Administrator{User: u.ID, By: by, Created: s.Now(), Changed: s.Now()}
 	if err := s.applyAdministrator(&a, c); err != nil {
+		return Administrator{}, err
+	}
+	if err := s.lookAtGroups(ctx, c); err != nil {
 		return Administrator{}, err
 	}
 	made, err := s.Administrators.CreateAdministrator(ctx, a)
@@ -128,6 +133,9 @@ func (s *Service) SetAdministrator(ctx context.Context, by, typed string, c Admi
 	}
 	if c.Login != nil {
 		return Administrator{}, invalid("a role stays with its user; give another one to another user")
+	}
+	if err := s.lookAtGroups(ctx, c); err != nil {
+		return Administrator{}, err
 	}
 	var before Administrator
 	changed, err := s.Administrators.UpdateAdministrator(ctx, u.ID, func(a *mfa.Administrator) error {
@@ -171,16 +179,17 @@ func (s *Service) applyAdministrator(a *mfa.Administrator, c AdministratorChange
 	set(&bad, "all_users", &a.Reach.All, c.AllUsers, same[bool])
 	set(&bad, "tags", &a.Reach.Tags, c.Tags, each(64, objectName))
 	set(&bad, "directories", &a.Reach.Directories, c.Directories, each(64, s.parseDirectory))
+	set(&bad, "groups", &a.Reach.Groups, c.Groups, s.parseGroups)
 	switch {
 	case bad != nil:
 		return bad
-	case a.Role != mfa.RoleHelpDesk && (c.Permissions != nil || c.AllUsers != nil || c.Tags != nil || c.Directories != nil):
+	case a.Role != mfa.RoleHelpDesk && (c.Permissions != nil || c.AllUsers != nil || c.Tags != nil || c.Directories != nil || c.Groups != nil):
 		return invalid("permissions and users are chosen for the role help-desk only; %s has its own, on every user", a.Role)
 	case a.Role != mfa.RoleHelpDesk:
 		a.Permissions, a.Reach = 0, mfa.Reach{}
-	case !a.Reach.All && len(a.Reach.Tags)+len(a.Reach.Directories) == 0:
-		return invalid("a help desk takes care of which users? Name tags or directories, or all users")
-	case a.Reach.All && len(a.Reach.Tags)+len(a.Reach.Directories) > 0:
+	case !a.Reach.All && len(a.Reach.Tags)+len(a.Reach.Directories)+len(a.Reach.Groups) == 0:
+		return invalid("a help desk takes care of which users? Name tags, directories or groups of them, or all users")
+	case a.Reach.All && len(a.Reach.Tags)+len(a.Reach.Directories)+len(a.Reach.Groups) > 0:
 		return invalid("all users, and some of them only: choose one")
 	}
 	return nil
@@ -238,5 +247,5 @@ func (s *Service) AdministratorCaller(ctx context.Context, id mfa.UserID, frontE
 	} else if err != nil {
 		return Caller{}, err
 	}
-	return a.Caller(u.Login + " (" + frontEnd + ")"), nil
+	return s.caller(a, u.Login+" ("+frontEnd+")"), nil
 }

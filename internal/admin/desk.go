@@ -145,10 +145,13 @@ func (d Desk) AddUser(ctx context.Context, c UserChange) (User, error) {
 		if c.Directory != nil {
 			u.Directory = *c.Directory
 		}
+		if c.Login != nil {
+			u.Login = *c.Login
+		}
 		if !d.by.Reach.Includes(u) {
 			return User{}, fmt.Errorf("%s: %w: may take care of %s only, and the new user would be none of them: give a tag or a directory", d.by.By, mfa.ErrForbidden, d.by.Reach)
 		}
-		if !d.by.Reach.All && within(u.Tags, d.by.Reach.Tags) && (u.Directory == "" || slices.Contains(d.by.Reach.Directories, u.Directory)) {
+		if !d.by.Reach.All && within(u.Tags, d.by.Reach.Tags) && (u.Directory == "" || d.by.Reach.IncludesDirectory(u)) {
 			needs &^= mfa.SetOf(mfa.MayChangeScope)
 		}
 	}

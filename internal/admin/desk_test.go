@@ -117,6 +117,131 @@ func TestDeskOnUsers(t *testing.T) {
 	}
 }
 
+// inStaff is a directory of which the user inside is in the group staff, and the administrators.
+type inStaff struct{ fault error }
+
+var staff = mfa.DirectoryGroup{Directory: "corp", Group: "CN=Staff,DC=corp"}
+
+func (inStaff) Belongs(u mfa.User, in mfa.DirectoryGroup) bool {
+	return in == staff && u.Directory == "corp" && u.Login != "outside" && u.Login != "a2"
+}
+
+func (g inStaff) Look(_ context.Context, in mfa.DirectoryGroup) (int, error) {
+	if in != staff {
+		return 0, g.fault
+	}
+	return 4, g.fault
+}
+
+// grouped is staffed with a help desk, helen, who is limited to a group of a directory.
+func grouped(t *testing.T, ps ...string) (*rig, admin.Caller) {
+	t.Helper()
+	r, ctx := staffed(t), t.Context()
+	corp := admin.DirectoryChange{Name: ptr("corp"), URLs: &[]string{"ldaps://dc.corp.example"}, BaseDN: ptr("DC=corp"), BindDN: ptr("CN=service,DC=corp"), BindPassword: secret.NewWire("bind"), GroupAttribute: ptr("memberOf")}
+	if _, err := r.AddDirectory(ctx, "test", corp); err != nil {
+		t.Fatal(err)
+	}
+	for _, login := range []string{"inside", "outside", "olga", "adam"} {
+		if _, err := r.SetUser(ctx, "test", login, admin.UserChange{Directory: ptr("corp"), Tags: &[]string{}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Groups = inStaff{}
+	if _, err := r.AddAdministrator(ctx, "test", admin.AdministratorChange{Login: ptr("helen"), Role: ptr("help-desk"), Permissions: &ps, Groups: &[]string{staff.String()}}); err != nil {
+		t.Fatal(err)
+	}
+	u, err := r.Resolve(ctx, "helen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.AdministratorCaller(ctx, u.ID, "console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, c
+}
+
+// A help desk that is limited by a directory group has each of the 18 permissions on the users
+// in it, those of others on nobody, and whoever is outside reads as who is not there.
+func TestDeskOnDirectoryGroup(t *testing.T) {
+	for _, p := range mfa.HelpDeskPermissions() {
+		t.Run(p.String(), func(t *testing.T) {
+			r, helen := grouped(t, p.String())
+			radius := admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("radius"), Addresses: &[]string{"10.0.0.1"}, Secret: secret.NewWire("long enough")}
+			if _, err := r.AddApplication(t.Context(), "test", radius); err != nil {
+				t.Fatal(err)
+			}
+			for _, act := range onUsers {
+				d, ctx := r.As(helen), t.Context()
+				away := act.do(ctx, d, "outside")
+				has := helen.Can(act.needs)
+				if has != (act.needs == p || act.needs == mfa.MayReadUsers) {
+					t.Fatalf("%s gives %s: %v", p, act.needs, has)
+				}
+				if away == nil || has && !errors.Is(away, mfa.ErrNotFound) {
+					t.Errorf("%s on a user outside the group: %v", act.name, away)
+				}
+				if act.name == "remove" && has {
+					continue // the last: below
+				}
+				if err := act.do(ctx, d, "inside"); has != (err == nil) {
+					t.Errorf("%s on a user in the group: %v", act.name, err)
+				}
+			}
+			if p == mfa.MayRemoveUser {
+				if err := r.As(helen).RemoveUser(t.Context(), "inside"); err != nil {
+					t.Error(err)
+				}
+			}
+			r.Groups = nil // a server that knows nothing of the group
+			u, err := r.Resolve(t.Context(), "helen")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, err := r.AdministratorCaller(t.Context(), u.ID, "console"); err != nil {
+				t.Error(err)
+			} else if list, err := r.As(c).ListUsers(t.Context(), admin.UserQuery{}); err != nil || len(list.Users) != 0 {
+				t.Errorf("without the group %d users are seen, %v", len(list.Users), err)
+			}
+		})
+	}
+}
+
+// Who is limited by a group sees the users in it and makes such alone; a group that cannot be
+// read, or has nobody, limits nobody.
+func TestDirectoryGroups(t *testing.T) {
+	r, helen := grouped(t, "user.add")
+	ctx := t.Context()
+	if list, err := r.As(helen).ListUsers(ctx, admin.UserQuery{}); err != nil || len(list.Users) != 3 {
+		t.Errorf("%d users, %v", len(list.Users), err)
+	}
+	for login, want := range map[string]error{"a1": nil, "a2": mfa.ErrForbidden} {
+		if _, err := r.As(helen).AddUser(ctx, admin.UserChange{Login: &login, Directory: ptr("corp")}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", login, err, want)
+		}
+	}
+	a, err := r.Administrator(ctx, "helen")
+	if err != nil || len(a.Groups) != 1 || a.Groups[0] != "corp/CN=Staff,DC=corp" || a.AllUsers {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for groups, want := range map[string]string{"staff": "DIRECTORY/GROUP", "nowhere/CN=Staff": "nowhere", "corp/": "DIRECTORY/GROUP", "corp/CN=Nobody": "has nobody in CN=Nobody"} {
+		_, err := r.SetAdministrator(ctx, "test", "helen", admin.AdministratorChange{Groups: &[]string{groups}})
+		if !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", groups, err, want)
+		}
+	}
+	r.Groups = inStaff{errors.New("no answer from dc")}
+	if _, err := r.SetAdministrator(ctx, "test", "helen", admin.AdministratorChange{Groups: &[]string{staff.String()}}); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "no answer from dc") {
+		t.Errorf("a group that cannot be read: %v", err)
+	}
+	if _, err := r.SetAdministrator(ctx, "test", "helen", admin.AdministratorChange{Role: ptr("auditor")}); err != nil {
+		t.Error(err)
+	}
+	if a, err := r.Administrator(ctx, "helen"); err != nil || len(a.Groups) != 0 {
+		t.Errorf("an auditor: %+v, %v", a, err)
+	}
+}
+
 // A list holds whom the caller may see.
 func TestDeskLists(t *testing.T) {
 	r, ctx := staffed(t), t.Context()

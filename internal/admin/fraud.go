@@ -75,7 +75,7 @@ func (s *Service) reportFraud(ctx context.Context, by string, f mfa.Fraud) (Diso
 func (s *Service) tellFraud(ctx context.Context, by string, u mfa.User, f mfa.Fraud) error {
 	to := []mfa.UserID{u.ID}
 	for _, admin := range s.Administrators.Administrators() {
-		if c := admin.Caller(""); c.Can(mfa.MayReceiveNotices) && c.Reach.Includes(u) && admin.User != u.ID {
+		if c := s.caller(admin, ""); c.Can(mfa.MayReceiveNotices) && c.Reach.Includes(u) && admin.User != u.ID {
 			to = append(to, admin.User)
 		}
 	}

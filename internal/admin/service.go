@@ -45,6 +45,7 @@ type Service struct {
 
 	Requests Requests // with idempotency keys
 	Sessions Sessions
+	Groups   Groups        // of directories, for help desks that are limited to some; nil: nobody is in any
 	Sealed   Sealed        // where the link for the first administrator is kept
 	Web      func() string // base URL of this server's pages; "": it serves none
 

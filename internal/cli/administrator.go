@@ -20,11 +20,12 @@ type administratorFlags struct {
 	Permission []string `help:"help-desk: what they may, user.block or token.manage for example." placeholder:"NAME"`
 	Tag        []string `help:"help-desk: on users with this tag." placeholder:"TAG"`
 	Directory  []string `help:"help-desk: on users whose password this directory checks." placeholder:"NAME"`
+	Group      []string `help:"help-desk: on users whom their directory has in this group: DIRECTORY/DN." placeholder:"DIRECTORY/GROUP" sep:"none"`
 	AllUsers   *bool    `help:"help-desk: on every user." negatable:""`
 }
 
 func (f *administratorFlags) change() admin.AdministratorChange {
-	return admin.AdministratorChange{Permissions: many(f.Permission), Tags: many(f.Tag), Directories: many(f.Directory), AllUsers: f.AllUsers}
+	return admin.AdministratorChange{Permissions: many(f.Permission), Tags: many(f.Tag), Directories: many(f.Directory), Groups: many(f.Group), AllUsers: f.AllUsers}
 }
 
 type administratorAdd struct {
@@ -49,7 +50,7 @@ func (administratorList) Run(ctx context.Context, e *env) error {
 	}); err != nil {
 		return err
 	}
-	return e.table(doc, doc.Administrators, "login", "role", "all_users", "tags", "directories", "by", "changed")
+	return e.table(doc, doc.Administrators, "login", "role", "all_users", "tags", "directories", "groups", "by", "changed")
 }
 
 type administratorShow struct{ loginArg }

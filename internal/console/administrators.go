@@ -75,21 +75,32 @@ func administratorPage(c *Console, w http.ResponseWriter, r *http.Request, v *vi
 	return nil
 }
 
+// lines are those of a field that are not empty.
+func lines(s string) (all []string) {
+	for l := range strings.Lines(s) {
+		if l = strings.TrimSpace(l); l != "" {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
 // readAdministrator makes a change from a form, which it puts into f as it was filled in. What
 // is a help desk's alone is heeded for that role only.
 func readAdministrator(r *http.Request, f *administratorForm) admin.AdministratorChange {
 	f.Role = r.PostFormValue("role")
 	ch := admin.AdministratorChange{Role: &f.Role, IfMatch: r.PostFormValue("etag")}
 	f.AllUsers = r.PostFormValue("reach") == "all"
+	f.Groups = lines(r.PostFormValue("groups"))
 	f.Tags, f.Directories, f.Permissions = words(r.PostFormValue("tags")), words(r.PostFormValue("directories")), r.PostForm["permission"]
 	if f.Role != mfa.RoleHelpDesk.String() {
 		return ch
 	}
-	tags, directories, permissions := f.Tags, f.Directories, f.Permissions
+	tags, directories, groups, permissions := f.Tags, f.Directories, f.Groups, f.Permissions
 	if f.AllUsers { // some of them is what the other choice is about
-		tags, directories = nil, nil
+		tags, directories, groups = nil, nil, nil
 	}
-	ch.AllUsers, ch.Tags, ch.Directories, ch.Permissions = &f.AllUsers, &tags, &directories, &permissions
+	ch.AllUsers, ch.Tags, ch.Directories, ch.Groups, ch.Permissions = &f.AllUsers, &tags, &directories, &groups, &permissions
 	return ch
 }
 

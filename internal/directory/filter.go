@@ -19,8 +19,11 @@ type filter struct {
 }
 
 // assertion is one comparison of a filter: attribute, what stands before the placeholder,
-// and what behind it.
-type assertion struct{ attribute, before, after string }
+// what behind it, and whether that is {user}.
+type assertion struct {
+	attribute, before, after string
+	user                     bool
+}
 
 // parseFilter reads an LDAP filter (RFC 4515) in which {login} and {user} stand for
 // values. It refuses a placeholder at any other place than in a value, because only
@@ -52,7 +55,7 @@ func parseFilter(s string) (filter, error) {
 	}
 	// A sample that occurs nowhere else shows where the values end up.
 	const sample = "cs0sample0cs"
-	p, err := ldap.CompileFilter(f.fill(sample, sample))
+	p, err := ldap.CompileFilter(f.fill(sample+"l", sample+"u"))
 	if err != nil {
 		return filter{}, fmt.Errorf("not an LDAP filter: %w", err)
 	}
@@ -77,7 +80,7 @@ func (f *filter) look(p *ber.Packet, sample string, negated bool) {
 		case negated || strings.Contains(after, sample):
 			f.inexact = true
 		default:
-			f.equals = append(f.equals, assertion{text(p.Children[0]), before, after})
+			f.equals = append(f.equals, assertion{text(p.Children[0]), before, after[1:], after[0] == 'u'})
 		}
 	default:
 		f.inexact = f.inexact || countValues(p, sample) > 0
@@ -98,6 +101,9 @@ func (f filter) fill(login, user string) string {
 	b.WriteString(f.literal[len(f.value)])
 	return b.String()
 }
+
+// any returns the filter for everybody whom fill finds for one login or another.
+func (f filter) any() string { return strings.Join(f.literal, "*") }
 
 // countValues counts how often sample occurs within the assertion values of p.
 func countValues(p *ber.Packet, sample string) int {

@@ -112,6 +112,33 @@ func TestOpenLDAP(t *testing.T) {
 			t.Errorf("nobody: got %v, want %v", err, mfa.NotInDirectory)
 		}
 	})
+	t.Run("members of a group", func(t *testing.T) {
+		for _, filter := range []string{"(&(objectClass=inetOrgPerson)(uid={user}))", "(|(uid={user})(mail={login}))"} {
+			d := slapdDirectory(l)
+			d.UserFilter = filter
+			c, _, _ := checker(t, d)
+			m, err := c.Members(t.Context(), "corp", "cn=even,dc=test")
+			if err != nil || m.Len() != l.Users/2 || !m.Include("user4710@elsewhere.example") || m.Include("user4711") || m.Include("nobody") {
+				t.Errorf("%s: %d members, %v", filter, m.Len(), err)
+			}
+			if n, err := c.Members(t.Context(), "corp", "cn=even*,dc=test"); err != nil || n.Len() != 0 {
+				t.Errorf("a pattern is taken for one: %d members, %v", n.Len(), err)
+			}
+		}
+		for want, change := range map[string]func(*mfa.Directory){
+			"bind_dn":         func(d *mfa.Directory) { d.BindDN, d.BindPassword, d.UPNSuffix = "", secret.Text{}, "test.example" },
+			"group_attribute": func(d *mfa.Directory) { d.GroupAttr = "" },
+			"user_filter":     func(d *mfa.Directory) { d.UserFilter = "(uid=*{user})" },
+			"check base_dn":   func(d *mfa.Directory) { d.BaseDN = "dc=elsewhere" },
+		} {
+			d := slapdDirectory(l)
+			change(&d)
+			c, _, _ := checker(t, d)
+			if _, err := c.Members(t.Context(), "corp", "cn=even,dc=test"); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("want %q, got %v", want, err)
+			}
+		}
+	})
 	t.Run("step by step", func(t *testing.T) { testSteps(t, l) })
 	t.Run("dies while connections are kept", func(t *testing.T) {
 		l.Stop()

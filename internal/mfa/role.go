@@ -59,15 +59,48 @@ func (r Role) Permissions() Permissions {
 
 // Reach says of which users somebody may take care. The zero value reaches nobody.
 type Reach struct {
-	All         bool     `json:"all_users,omitempty"`
-	Tags        []string `json:"tags,omitempty"`        // users with one of them
-	Directories []string `json:"directories,omitempty"` // users whose password one of them checks
+	All         bool             `json:"all_users,omitempty"`
+	Tags        []string         `json:"tags,omitempty"`        // users with one of them
+	Directories []string         `json:"directories,omitempty"` // users whose password one of them checks
+	Groups      []DirectoryGroup `json:"groups,omitempty"`      // users whom such a directory has in one of them
+	// Belongs tells whether a user is in a group now; nil: nobody is in any. It is no part of what
+	// is kept.
+	Belongs func(u User, in DirectoryGroup) bool `json:"-"`
+}
+
+// DirectoryGroup is a group of a directory: what its users have as group_attribute, a DN as a
+// rule. Its text is DIRECTORY/GROUP.
+type DirectoryGroup struct {
+	Directory, Group string
+}
+
+// String returns "corp/CN=Staff,DC=corp,DC=example".
+func (g DirectoryGroup) String() string { return g.Directory + "/" + g.Group }
+
+// MarshalText implements encoding.TextMarshaler.
+func (g DirectoryGroup) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (g *DirectoryGroup) UnmarshalText(b []byte) error {
+	directory, group, ok := strings.Cut(string(b), "/")
+	if !ok || directory == "" || group == "" {
+		return fmt.Errorf("directory group %q: want DIRECTORY/GROUP", b)
+	}
+	*g = DirectoryGroup{directory, group}
+	return nil
 }
 
 // Includes reports whether u is reached.
 func (r Reach) Includes(u User) bool {
-	return r.All || u.Directory != "" && slices.Contains(r.Directories, u.Directory) ||
-		slices.ContainsFunc(r.Tags, func(t string) bool { return slices.Contains(u.Tags, t) })
+	return r.All || r.IncludesDirectory(u) || slices.ContainsFunc(r.Tags, func(t string) bool { return slices.Contains(u.Tags, t) })
+}
+
+// IncludesDirectory reports whether u is reached because of the directory that u is in, or of a
+// group of it.
+func (r Reach) IncludesDirectory(u User) bool {
+	return u.Directory != "" && (slices.Contains(r.Directories, u.Directory) || r.Belongs != nil && slices.ContainsFunc(r.Groups, func(g DirectoryGroup) bool {
+		return g.Directory == u.Directory && r.Belongs(u, g)
+	}))
 }
 
 // String tells the reach in a few words.
@@ -81,6 +114,9 @@ func (r Reach) String() string {
 	}
 	if len(r.Directories) > 0 {
 		parts = append(parts, "users of directory "+strings.Join(r.Directories, " or "))
+	}
+	for _, g := range r.Groups {
+		parts = append(parts, "users in directory group "+g.String())
 	}
 	if len(parts) == 0 {
 		return "no users"

@@ -63,6 +63,7 @@ directory %[1]s/db
 maxsize 268435456
 dbnosync
 index objectClass,uid eq
+limits dn.exact="cn=service,dc=test" size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=service,dc=test" read by self read by * none
 `, dir, ca, cert, key))

@@ -77,6 +77,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Devices: s.store, DevicePage: s.devicePage}
 	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, Settings: s.store.Settings,
 		VAPID: pushing{s}.public, Now: s.Now}
+	s.assembleGroups()
 	s.assembleWeb()
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},

@@ -184,6 +184,9 @@ func (s *server) warnings() []string {
 	if err := s.refusesChanges(); err != nil {
 		w = append(w, err.Error())
 	}
+	if s.members != nil { // a witness asks no directories
+		w = append(w, s.members.Warnings()...)
+	}
 	w = append(w, s.parkedWarnings()...)
 	for _, a := range s.alarms.Raised() {
 		if a.Name != group.AlarmNoMaster && a.Name != group.AlarmUnreachable { // told at once, above and by status

@@ -90,6 +90,7 @@ type server struct {
 	ledger   *ledger
 	parked   *parkedCopies
 	checker  *directory.Checker
+	members  *directory.Groups // who is in the groups of directories that help desks are limited to
 	carrier  *gateway.Carrier
 	engine   *authn.Engine
 	admin    *admin.Service
@@ -227,8 +228,7 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 		return err
 	}
 	notify("READY=1")
-	s.own.Info("ready", "version", s.Version, "group", s.node.Group(), "epoch", s.node.Epoch(), "users", s.store.CountUsers(),
-		"radius", s.bound.RADIUS, "https", s.bound.HTTPS, "console", s.bound.Console, "portal", s.bound.Portal, "metrics", s.bound.Metrics, "after", s.Now().Sub(s.started).Round(time.Millisecond).String())
+	s.own.Info("ready", s.readiness()...)
 	if s.Ready != nil {
 		s.Ready(s.bound)
 	}
@@ -240,6 +240,20 @@ func (s *server) run(ctx context.Context, prepare func(context.Context) error) (
 	}
 	s.own.Info("stopping", "cause", cause)
 	return nil
+}
+
+// readiness is what the log says of a server that is ready: the addresses that it has.
+func (s *server) readiness() []any {
+	said := []any{"version", s.Version, "group", s.node.Group(), "epoch", s.node.Epoch(), "users", s.store.CountUsers()}
+	if len(s.bound.RADIUS) > 0 {
+		said = append(said, "radius", s.bound.RADIUS)
+	}
+	for _, one := range []struct{ kind, address string }{{"https", s.bound.HTTPS}, {"console", s.bound.Console}, {"portal", s.bound.Portal}, {"metrics", s.bound.Metrics}} {
+		if one.address != "" {
+			said = append(said, one.kind, one.address)
+		}
+	}
+	return append(said, "after", s.Now().Sub(s.started).Round(time.Millisecond).String())
 }
 
 // patience is how long the end of this run may take.
@@ -319,6 +333,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("push", s.push.Run)
 	services.run("waits", s.tidyWaits)
 	services.run("passwords and directories", s.checker.Run)
+	services.run("directory groups", s.members.Run)
 	services.run("administration", s.admin.Run)
 	services.run("use of tokens", s.admin.RunUses)
 	services.run("idempotency keys", s.admin.RunRequests)

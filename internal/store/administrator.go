@@ -116,7 +116,7 @@ func (s *Store) UpdateAdministrator(ctx context.Context, id mfa.UserID, change f
 			return err
 		}
 		a = old
-		a.Reach.Tags, a.Reach.Directories = slices.Clone(old.Reach.Tags), slices.Clone(old.Reach.Directories)
+		a.Reach.Tags, a.Reach.Directories, a.Reach.Groups = slices.Clone(old.Reach.Tags), slices.Clone(old.Reach.Directories), slices.Clone(old.Reach.Groups)
 		if err := change(&a); err != nil {
 			return err
 		}
