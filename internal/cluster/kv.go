@@ -135,6 +135,40 @@ func (n *Node) recommitted(ctx context.Context) error {
 	return nil
 }
 
+// Recall waits until a sole voter that has been restarted shows what it acknowledged before: until
+// then its copy is behind. A voter among others needs no master to start and does not wait, neither
+// if it knew of them when it was opened nor if it finds in its log that it had made another one a voter just
+// before it was killed: with that one away there may be no master for long. It gives up when ctx ends.
+func (n *Node) Recall(ctx context.Context) error {
+	if !n.alone() {
+		return nil
+	}
+	reading, found := context.WithCancelCause(ctx)
+	defer found(nil)
+	go n.awaitOthers(reading, func() { found(errOthers) })
+	_, err := n.Barrier(reading)
+	if err != nil && errors.Is(context.Cause(reading), errOthers) {
+		return nil
+	}
+	return err
+}
+
+var errOthers = errors.New("there are other voters")
+
+// awaitOthers calls found once this member is not the only voter, unless ctx ends before.
+func (n *Node) awaitOthers(ctx context.Context, found func()) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for n.alone() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	found()
+}
+
 // alone reports whether this member is the only voter.
 func (n *Node) alone() bool {
 	for _, m := range n.srv.Cluster().Members() {

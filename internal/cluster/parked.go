@@ -127,7 +127,9 @@ func lastCommit(walDir string) (last uint64, err error) {
 func (p *ParkedReader) settle(ctx context.Context, known uint64) error {
 	n := p.node
 	if n.alone() {
-		return n.linearUntil(ctx)
+		if err := n.Recall(ctx); err != nil || n.alone() {
+			return err
+		}
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -111,8 +111,8 @@ func coordinatorConfig(o Options) error {
 // open opens what the database and the folder hold, by the local copy: a coordinator that
 // reaches no majority starts too, and says so. Tasks that must run go to data.
 func (c *independent) open(ctx context.Context, data *stage) error {
-	if !c.hasOthers() { // a sole voter's copy is behind what it acknowledged until this
-		if _, err := c.node.Barrier(ctx); err != nil {
+	if !c.hasOthers() {
+		if err := c.node.Recall(ctx); err != nil {
 			return fmt.Errorf("the database in %s does not become ready: %w", c.Config.DataDir, err)
 		}
 	}

@@ -291,9 +291,8 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	base := newStage(ctx, fail)
 	running.stage(base)
 	base.run("database", s.node.Run)
-	// A sole voter's copy is behind what it acknowledged until this. Others need no master to start.
 	if !s.hasOthers() && !s.node.Cast() {
-		if _, err := s.node.Barrier(starting); err != nil {
+		if err := s.node.Recall(starting); err != nil {
 			return fmt.Errorf("the database in %s does not become ready: %w", s.Config.DataDir, err)
 		}
 	}
