@@ -21,8 +21,9 @@ test: deps
 deps:
 	tools/deps.sh
 
-# Every page of the console, light and dark, wide and narrow.
+# Every page of console, user portal and management portal, light and dark, wide and narrow.
 screenshots: deps
+	rm -f docs/images/*.webp
 	SCREENSHOTS=$(CURDIR)/docs/images go test -count 1 -tags screenshots -run 'TestScreenshots' ./e2e
 
 # The description of the REST API, docs/api/openapi.json and index.html, from the program itself.

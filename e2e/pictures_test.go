@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// pictureQuality is that of the pictures, of 100: text stays sharp, and a page is some 20 kB.
-const pictureQuality = 70
+// pictureQuality is that of the pictures, of 100: text can be read, and a page is some 20 kB.
+const pictureQuality = 40
 
 // album returns the folder that pictures go into.
 func album(t *testing.T) string {

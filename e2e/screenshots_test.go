@@ -55,7 +55,7 @@ func TestScreenshots(t *testing.T) {
 	first.json(&grace, "user", "show", "grace")
 	first.json(&tony, "user", "show", "tony")
 	attempt := first.attempts("--limit", "1")[0].AttemptID
-	b.pictures(dir, "attempt", base+"/attempts/"+attempt)
+	b.pictures(dir, "attempt", base+"/attempts/"+attempt.String())
 	for name, path := range map[string]string{"status": "/", "users": "/users", "user": "/users/" + ada.ID, "user-new": "/users/new", "applications": "/applications",
 		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "report": "/reports/sign-ins", "report-enrolment": "/reports/enrolment", "audit": "/audit",
 		"confirm": "/confirm?back=/users", "policy": "/policy", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
