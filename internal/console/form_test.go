@@ -1,11 +1,8 @@
 package console
 
 import (
-	"html"
 	"net/http"
 	"net/url"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +10,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/web/webtest"
 )
 
 // form is one form of a page as it would be sent untouched.
@@ -22,52 +20,12 @@ type form struct {
 	names          []string // of all fields, in order
 }
 
-var (
-	formTag   = regexp.MustCompile(`(?s)<form([^>]*)>(.*?)</form>`)
-	fieldTag  = regexp.MustCompile(`(?s)<(input|select)\b([^>]*)>|<(textarea)\b([^>]*)>(.*?)</textarea>`)
-	attribute = regexp.MustCompile(`([a-z_-]+)="([^"]*)"`)
-	chosen    = regexp.MustCompile(`<option(?: value="([^"]*)")?[^>]*\bselected\b`)
-)
-
-func attributes(s string) map[string]string {
-	all := map[string]string{}
-	for _, m := range attribute.FindAllStringSubmatch(s, -1) {
-		all[m[1]] = html.UnescapeString(m[2])
-	}
-	return all
-}
-
 // forms are those of a page, but for signing out and choosing a language.
 func (p page) forms() (all []form) {
-	for _, m := range formTag.FindAllStringSubmatch(p.body, -1) {
-		a := attributes(m[1])
-		f := form{method: a["method"], action: a["action"], fields: url.Values{}}
-		if f.action == "/sign-out" || f.action == "/language" {
-			continue
+	for _, f := range webtest.Forms(p.body) {
+		if f.Action != "/sign-out" && f.Action != "/language" {
+			all = append(all, form{f.Method, f.Action, f.Fields, f.Names})
 		}
-		for _, m := range fieldTag.FindAllStringSubmatch(m[2], -1) {
-			a := attributes(m[2] + m[4])
-			name, value := a["name"], a["value"]
-			if name == "" {
-				continue
-			}
-			if !slices.Contains(f.names, name) {
-				f.names = append(f.names, name)
-			}
-			off := (a["type"] == "checkbox" || a["type"] == "radio") && !strings.Contains(m[2], " checked")
-			if m[3] == "textarea" {
-				value = html.UnescapeString(m[5])
-			}
-			if !off && m[1] != "select" {
-				f.fields.Add(name, value)
-			}
-		}
-		for _, s := range regexp.MustCompile(`(?s)<select([^>]*)>(.*?)</select>`).FindAllStringSubmatch(m[2], -1) {
-			if c := chosen.FindStringSubmatch(s[2]); c != nil {
-				f.fields.Set(attributes(s[1])["name"], html.UnescapeString(c[1]))
-			}
-		}
-		all = append(all, f)
 	}
 	return all
 }

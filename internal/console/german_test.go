@@ -83,7 +83,11 @@ func TestEveryReasonInGerman(t *testing.T) {
 		if err := r.trail.Append(t.Context(), mfa.Record{Attempt: &a}); err != nil {
 			t.Fatal(err)
 		}
-		for _, said := range webtest.Untranslated(t, textFiles, "de", r.inGerman("/attempts/"+a.ID.String()).body, nil) {
+		p := r.inGerman("/attempts/" + a.ID.String())
+		if name := strings.ReplaceAll(why.String(), "_", " "); strings.Contains(name, " ") && strings.Contains(p.text(), name) {
+			t.Errorf("%s is told by its English name (internal/web/said/de.txt lacks it)", why)
+		}
+		for _, said := range webtest.Untranslated(t, textFiles, "de", p.body, nil) {
 			t.Errorf("of %s: %s", why, said)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -83,12 +84,21 @@ func loadPages(files fs.FS, base *template.Template) (map[string]*template.Templ
 // common are the functions that all pages may call.
 func common(t Texts, said Phrases, a Assets) template.FuncMap {
 	return template.FuncMap{
-		"t": t.Say, "n": t.Count, "known": t.Known, "said": said.Say,
+		"t": t.Say, "n": t.Count, "known": t.Known,
+		"said":  func(text string) template.HTML { return commands(said.Say(text)) },
 		"asset": func(name string) string { return a.Names[name] },
 		"iso":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"utc":   t.UTC,
 		"deref": func(n *int) int { return *n },
 	}
+}
+
+// command is one in a sentence.
+var command = regexp.MustCompile("`([^`]*)`")
+
+// commands marks those in a text, for a page.
+func commands(text string) template.HTML {
+	return template.HTML(command.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>")) //nolint:gosec // escaped
 }
 
 // Of returns the pages in the language of a request.
