@@ -139,8 +139,13 @@ func (s *Service) because(ctx context.Context, a Attempt) string {
 	if text == "" {
 		text = strings.ReplaceAll(a.Reason, "_", " ")
 	}
-	if r == mfa.OK {
+	switch {
+	case r == mfa.OK && a.Method == string(mfa.MethodPasskey):
+		text = "the password was right, and so was the passkey" + s.credentialText(ctx, a)
+	case r == mfa.OK:
 		text = "the password was right, and so was the " + a.Method + " code" + s.credentialText(ctx, a)
+	case r == mfa.PasskeyAlone:
+		text += s.credentialText(ctx, a)
 	}
 	if r == mfa.ExemptNetwork && a.Source != "" {
 		text += " (" + a.Source + ")"
@@ -180,4 +185,9 @@ var reasonTexts = map[mfa.Reason]string{
 	mfa.ChallengeExpired: "the code came too late", mfa.ChallengeReplayed: "the challenge had been answered before", mfa.Interrupted: "the server stopped before it could answer; nobody was let in",
 	mfa.DegradedRefused: "there was no master, and the application refuses everybody then", mfa.ApplicationDisabled: "the application is switched off",
 	mfa.ResyncRequired: "the token has to be resynchronised", mfa.HeldAfterPromotion: "the token is held back after a disaster promotion", mfa.BeforePromotion: "the lost master may have accepted the code before",
+	mfa.PasskeyAlone: "a passkey, which asked for a PIN, finger or face, stood for both factors", mfa.PasskeyUnknown: "the passkey was none of the user's",
+	mfa.PasskeyInvalid: "what the browser sent was no answer of a passkey of the user's", mfa.PasskeyOtherChallenge: "the passkey had answered another challenge: an answer was used twice, or came late",
+	mfa.PasskeyWrongSite: "the passkey was used on a page that is none of ours (policy passkey_site, passkey_origins), which is what a phishing page looks like", mfa.PasskeyUnverified: "the passkey did not ask for a PIN, finger or face",
+	mfa.PasskeyCounterBack: "the passkey's counter went back or stood still: there may be a copy of it", mfa.PasskeyNotAlone: "a passkey came without a password, which the policy does not allow there (passkey_alone)",
+	mfa.PasskeyNoSite: "only a passkey would do, and the policy names no site that passkeys belong to (passkey_site)",
 }

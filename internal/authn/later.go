@@ -35,6 +35,13 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if err := e.sameUser(ctx, a, h.User); err != nil {
 		return mfa.Decision{}, false, err
 	}
+	if a.single && a.Login == "" { // nobody has typed one, and the trail is read by logins
+		full, err := e.Store.Account(ctx, h.User, false)
+		if err != nil {
+			return mfa.Decision{}, false, gone(err)
+		}
+		a.Login = full.User.Login
+	}
 	a.handle, a.groups, a.known = &h, h.Groups, true
 	if l, ok := e.earlier(a, a.acct.Record); ok {
 		return e.again(ctx, a, l)

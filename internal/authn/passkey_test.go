@@ -174,10 +174,10 @@ func TestPasskeyAlone(t *testing.T) {
 	}
 	answer := used(t, key, d)
 	got := ask(t, g.engine(), answered("portal", d, answer))
-	if got.Verdict != mfa.Accept || got.Reason != mfa.OK || got.User != carol {
+	if got.Verdict != mfa.Accept || got.Reason != mfa.PasskeyAlone || got.User != carol {
 		t.Fatalf("got %s %s, user %q", got.Verdict, got.Reason, got.User)
 	}
-	if v := g.trail.verdicts(); len(v) != 1 || v[0].User != carol || v[0].ID != d.Attempt && v[0].ID != got.Attempt || v[0].Method != mfa.MethodPasskey {
+	if v := g.trail.verdicts(); len(v) != 1 || v[0].User != carol || v[0].ID != d.Attempt && v[0].ID != got.Attempt || v[0].Method != mfa.MethodPasskey || v[0].Login != "carol" {
 		t.Errorf("verdicts %+v", v)
 	}
 	if g.dir.count() != 0 {

@@ -185,6 +185,9 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 			used = append(used, a.local)
 		}
 		c.Clear, c.Credential, c.Floor, c.Remember = true, m.cred, m.floor, e.success(a, m)
+		if a.single {
+			c.Reason = mfa.PasskeyAlone
+		}
 	case mfa.WrongPIN: // a guess, and the code that was right is spent all the same
 		c.Fail, c.Credential, c.Floor = true, m.cred, m.floor
 	case mfa.PINExpired, mfa.PINMustChange: // no guess: both were right

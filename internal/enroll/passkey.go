@@ -73,6 +73,9 @@ func (s *Service) KeepPasskey(ctx context.Context, by, login, label, ticket stri
 	if c.Secret, err = s.Passkeys.Made(h, answer); err != nil {
 		return mfa.Ceremony{}, s.refused(ctx, by, "credential add", a.User, c, err)
 	}
+	if err := fits(c, a); err != nil {
+		return mfa.Ceremony{}, err
+	}
 	if err := s.Store.UpdateRecord(ctx, a.User.ID, func(r *settlement.Record) error {
 		if r.Spent(h.Nonce) {
 			return mfa.ChallengeReplayed
@@ -92,6 +95,23 @@ func (s *Service) KeepPasskey(ctx context.Context, by, login, label, ticket stri
 		return mfa.Ceremony{}, err
 	}
 	return s.Passkeys.Show(c)
+}
+
+// fits refuses a passkey that the user has already, and one too many.
+func fits(c mfa.Credential, a settlement.Account) error {
+	if len(a.Credentials) > maxCredentials {
+		return invalid("%s has %d credentials already; remove one first", a.User.Login, len(a.Credentials))
+	}
+	made, err := mfa.ParsePasskey(c)
+	if err != nil {
+		return err
+	}
+	for _, has := range a.Credentials {
+		if one, err := mfa.ParsePasskey(has); err == nil && has.Hold != mfa.CredentialUnproven && string(one.ID) == string(made.ID) {
+			return invalid("%s has this passkey already, as credential %s", a.User.Login, has.ID)
+		}
+	}
+	return nil
 }
 
 // ShowPasskey has the browser use a passkey that was kept and not proven yet.

@@ -109,6 +109,7 @@ const (
 	NotAnsweredInTime                       // nobody answered on a device or phone
 	Superseded                              // a newer request of the same sign-in took its place
 	PromptTooSoon                           // the user was asked a moment ago
+	PasskeyAlone                            // accept: a passkey stood for both factors, without a password
 	reasonEnd
 )
 
@@ -133,6 +134,7 @@ var reasonNames = [reasonEnd]string{
 	"fraud_reported", "policy_denied", "exempt_policy", "remembered", "too_many_prompts", "wrong_pin", "pin_expired", "pin_must_change", "no_pin",
 	"call_busy", "call_no_answer", "call_rejected", "call_hung_up", "call_not_pressed", "call_wrong_key", "call_voicemail", "call_timed_out",
 	"refused_by_user", "wrong_number", "not_answered_in_time", "superseded", "prompt_too_soon",
+	"passkey_alone",
 }
 
 // String returns the name used in trail, metrics and JSON.
@@ -148,8 +150,11 @@ func (r Reason) Error() string { return r.String() }
 
 // Accepts reports whether r is a reason to accept.
 func (r Reason) Accepts() bool {
-	return r >= OK && r <= FirstFactorOnly || r == ExemptPolicy || r == Remembered
+	return r >= OK && r <= FirstFactorOnly || r == ExemptPolicy || r == Remembered || r == PasskeyAlone
 }
+
+// Both reports whether r says that both factors were proven.
+func (r Reason) Both() bool { return r == OK || r == PasskeyAlone }
 
 // Reasons returns every reason, for lists and completions.
 func Reasons() []Reason {

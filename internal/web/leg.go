@@ -48,5 +48,5 @@ func Answered(r *http.Request, q mfa.Request) mfa.Request {
 // Proven reports the user if a decision lets somebody in who has proven what there is to be
 // proven: on our own pages nobody is exempt.
 func Proven(d mfa.Decision) (mfa.UserID, bool) {
-	return d.User, d.Verdict == mfa.Accept && d.Reason == mfa.OK && d.User != ""
+	return d.User, d.Verdict == mfa.Accept && d.Reason.Both() && d.User != ""
 }
