@@ -32,7 +32,7 @@ func (e *Engine) discover(ctx context.Context, a *attempt) (mfa.Decision, bool, 
 	switch {
 	case err != nil:
 		return mfa.Decision{}, false, err
-	case !a.set.PasskeyStandsAlone(a.app.Name):
+	case !a.set.PasskeyStandsAlone(a.app.Name), e.wantsGroups(a):
 		return mfa.Decision{}, false, mfa.PasskeyNotAlone
 	case !a.Caps.Has(m.Needs()):
 		return mfa.Decision{}, false, mfa.PromptImpossible
@@ -71,7 +71,7 @@ func (e *Engine) whose(a *attempt) (mfa.UserID, error) {
 
 // standingAlone are those of usable that stand for both factors.
 func (e *Engine) standingAlone(a *attempt, usable []mfa.Credential, why mfa.Reason) ([]mfa.Credential, mfa.Reason) {
-	if !a.set.PasskeyStandsAlone(a.app.Name) { // any more
+	if !a.set.PasskeyStandsAlone(a.app.Name) || e.wantsGroups(a) { // any more
 		return nil, mfa.PasskeyNotAlone
 	}
 	if why != mfa.ReasonNone {
@@ -81,6 +81,12 @@ func (e *Engine) standingAlone(a *attempt, usable []mfa.Credential, why mfa.Reas
 		return nil, mfa.NoCredential
 	}
 	return usable, mfa.ReasonNone
+}
+
+// wantsGroups reports whether a rule asks for groups that only a directory tells, which is asked
+// with a password alone: a rule that keeps a group out must not be passed by without it.
+func (e *Engine) wantsGroups(a *attempt) bool {
+	return a.base.FirstFactor != mfa.FirstFactorLocal && a.set.Rules.NeedGroups()
 }
 
 // passkeys are those of some credentials.

@@ -30,7 +30,7 @@ func credentials(login string, more ...string) string {
 
 type credentialAdd struct {
 	loginArg
-	Method      string   `required:"" help:"totp, hotp, sms, email, push, recovery or tap." placeholder:"METHOD" values:"totp,hotp,sms,email,push,recovery,tap"`
+	Method      string   `required:"" help:"totp, hotp, sms, email, push, recovery or tap. A passkey is made by its user's browser, in the portal." placeholder:"METHOD" values:"totp,hotp,sms,email,push,recovery,tap"`
 	Label       string   `help:"Serial number or name of the device."`
 	SecretStdin bool     `help:"totp, hotp: read the secret (Base32, or hex:...) from standard input. Without it one is made."`
 	SecretFile  string   `help:"The same from a file." type:"path" placeholder:"FILE"`

@@ -99,7 +99,7 @@ func (s *Service) KeepPasskey(ctx context.Context, by, login, label, ticket stri
 
 // fits refuses a passkey that the user has already, and one too many.
 func fits(c mfa.Credential, a settlement.Account) error {
-	if len(a.Credentials) > maxCredentials {
+	if len(a.Credentials) >= maxCredentials {
 		return invalid("%s has %d credentials already; remove one first", a.User.Login, len(a.Credentials))
 	}
 	made, err := mfa.ParsePasskey(c)

@@ -89,6 +89,20 @@ func (a *Authenticator) Make(options []byte) (string, error) {
 		return "", err
 	}
 	a.keys = append(a.keys, k)
+	return a.attest(k, o.Challenge)
+}
+
+// MakeAgain brings the newest passkey as if it were made for these options.
+func (a *Authenticator) MakeAgain(options []byte) (string, error) {
+	var o created
+	if err := json.Unmarshal(options, &o); err != nil {
+		return "", err
+	}
+	return a.attest(a.keys[len(a.keys)-1], o.Challenge)
+}
+
+// attest is what a browser returns of a new passkey.
+func (a *Authenticator) attest(k key, challenge string) (string, error) {
 	data, err := a.made(k)
 	if err != nil {
 		return "", err
@@ -98,7 +112,7 @@ func (a *Authenticator) Make(options []byte) (string, error) {
 	object = append(append(object, 0xa0), text("authData")...)
 	object = append(append(object, head(2, len(data))...), data...)
 	return a.credential(k, map[string]any{
-		"clientDataJSON": b64.EncodeToString(a.client("webauthn.create", o.Challenge)), "attestationObject": b64.EncodeToString(object),
+		"clientDataJSON": b64.EncodeToString(a.client("webauthn.create", challenge)), "attestationObject": b64.EncodeToString(object),
 		"transports": []string{"internal"},
 	}, map[string]any{"credProps": map[string]any{"rk": true}})
 }
