@@ -271,6 +271,26 @@ func TestPasskeyAloneIsPolicy(t *testing.T) {
 	}
 }
 
+// A rule that keeps a directory's group out is not passed by without the directory.
+func TestPasskeyAloneAndRulesForGroups(t *testing.T) {
+	g, key, _ := newKeys(t)
+	e := g.engine()
+	d := ask(t, e, discovery("portal"))
+	answer := used(t, key, d)
+	rules(t, g, policy.Rule{Name: "leavers", Groups: []string{"cn=leavers"}, Access: policy.AccessDeny})
+	if got := ask(t, e, answered("portal", d, answer)); got.Reason != mfa.PasskeyNotAlone {
+		t.Errorf("answered: %s", got.Reason)
+	}
+	if got := ask(t, e, discovery("portal")); got.Reason != mfa.PasskeyNotAlone {
+		t.Errorf("asked: %s", got.Reason)
+	}
+	app("portal", func(a *mfa.Application) { a.FirstFactor = mfa.FirstFactorLocal })(g) // nobody has groups there
+	d = ask(t, e, discovery("portal"))
+	if got := ask(t, e, answered("portal", d, used(t, key, d))); got.Verdict != mfa.Accept {
+		t.Errorf("where passwords are local: %s", got.Reason)
+	}
+}
+
 // Of a passkey that was copied, one is found out; it is not asked for again.
 func TestPasskeyCounterGoesBack(t *testing.T) {
 	g, key, _ := newKeys(t)

@@ -52,6 +52,9 @@ func (rs Rules) Explain(s *Situation, acct settlement.Account, set Settings, can
 	}
 	rs.ruled(&e, s, ruling)
 	e.first(app, acct.User)
+	if set.PasskeyStandsAlone(app.Name) {
+		e.add("first factor", "settings", "or none: a passkey stands for both factors")
+	}
 	if f.Pass == mfa.ExemptUser {
 		e.add("second factor", "user", "none: the user is exempt")
 	} else {
