@@ -145,8 +145,8 @@ func (v *visits) all(ctx context.Context, p population, r *Pages) error {
 	}
 	for _, page := range []struct{ name, path string }{
 		{"console: status", "/"}, {"console: users", "/users"}, {"console: search, many found", "/users?q=user0"}, {"console: search, one found", "/users?q=user012345"},
-		{"console: search, none found", "/users?q=nobody"}, {"console: user", string(one[1])}, {"console: test of a user", string(one[1]) + "/test"}, {"console: sign-ins", "/attempts"},
-		{"console: report", "/reports/sign-ins"}, {"console: coverage", "/reports/coverage"}, {"console: applications", "/applications"}, {"console: policy", "/policy"},
+		{"console: search, none found", "/users?q=nobody"}, {"console: user", string(one[1])}, {"console: sign-ins", "/attempts"},
+		{"console: report", "/reports/sign-ins"}, {"console: enrolment", "/reports/enrolment"}, {"console: applications", "/applications"}, {"console: policy", "/policy"},
 		{"console: administrators", "/administrators"}, {"console: audit", "/audit"}, {"management portal: groups", "/groups"}, {"management portal: a group", "/groups/bench"},
 	} {
 		if err := v.measure(ctx, page.name, page.path, r); err != nil {
