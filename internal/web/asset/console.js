@@ -37,7 +37,7 @@ function scrollers(root) {
     box.tabIndex = 0;
     box.setAttribute("role", "group");
     const section = box.closest("section");
-    const name = section?.getAttribute("aria-label") ?? section?.querySelector("h2")?.textContent ?? document.querySelector("h1")?.textContent;
+    const name = box.getAttribute("aria-label") ?? section?.getAttribute("aria-label") ?? section?.querySelector("h2")?.textContent ?? document.querySelector("h1")?.textContent;
     box.setAttribute("aria-label", name ?? "");
   }
 }
