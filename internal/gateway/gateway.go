@@ -1,5 +1,5 @@
 // Package gateway carries messages to people: mail by SMTP, text messages by a provider's
-// HTTP API, telephone calls by SIP. It knows the order in which the group's gateways are asked, how they
+// HTTP API or by SMPP, telephone calls by SIP. It knows the order in which the group's gateways are asked, how they
 // fare, and what each of them may send. Whatever goes wrong is one mfa.Reason.
 package gateway
 
@@ -14,9 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"countersign/internal/mfa"
 	"countersign/internal/phone"
 	"countersign/internal/secret"
+	"countersign/internal/smpp"
 )
 
 const (
@@ -27,13 +30,23 @@ const (
 
 // Message is one message to one person.
 type Message struct {
-	ID      string // ours: the same for every try
-	Kind    string // mfa.GatewayMail, mfa.GatewaySMS
-	To      string // mail address; number in E.164 form
-	Subject string // mail
+	ID      string     // ours: the same for every try
+	Kind    string     // mfa.GatewayMail, mfa.GatewaySMS
+	User    mfa.UserID // that it is for; "": none
+	To      string     // mail address; number in E.164 form
+	Subject string     // mail
 	Text    secret.Text
 	// Instead names a gateway whose message did not arrive: it is asked last.
 	Instead string
+	// For is what the message is about; one that is sent later about the same is instead of it. "":
+	// nothing.
+	For string
+	// Until says when the message is of no use any more. If a receipt says before that it did not
+	// arrive, it is sent by another gateway. Zero: nobody asks what became of it.
+	Until time.Time
+	Once  bool // not even then
+
+	again bool // it was sent before, and is followed already
 }
 
 // Receipt says which gateway took a message.
@@ -41,7 +54,13 @@ type Receipt struct {
 	Gateway string
 	Ref     string // the gateway's own name for the message; "": it has told none
 	Parts   int    // that it was sent in
+
+	refs    [smpp.MaxParts]string // of each part
+	follows bool                  // the gateway tells what becomes of it
 }
+
+// Followed reports whether the gateway tells what becomes of the message.
+func (r Receipt) Followed() bool { return r.follows }
 
 // Options are what a Carrier is made of. All fields must be set.
 type Options struct {
@@ -51,15 +70,27 @@ type Options struct {
 	// Spend is asked before g sends a text message in so many parts. An error that holds
 	// mfa.SpendCapReached refuses.
 	Spend func(ctx context.Context, g mfa.Gateway, parts int) error
+	// Again is asked before a message that did not arrive is sent by another gateway.
+	Again func(ctx context.Context, m Message) error
+	// Tell makes known to the group what became of a message.
+	Tell func(ctx context.Context, t Tag, f Fate, why string) error
 }
 
 // Carrier sends messages. It is safe for concurrent use.
 type Carrier struct {
 	Options
-	mu      sync.Mutex
-	health  map[string]Health
-	open    map[string]opened // by name
-	calling map[string]int    // calls that are on their way, by name
+	mu     sync.Mutex
+	health map[string]Health
+	open   map[string]opened // by name
+	links  sync.WaitGroup    // of what keeps connections
+
+	followed map[Tag]*delivery
+	reports  chan report
+	early    []report // of messages that this server does not know, or not yet
+	tidings  chan tiding
+	foreign  *rate.Limiter
+
+	calling map[string]int // calls that are on their way, by name
 }
 
 // opened is a transport that keeps connections, for a gateway as it is set up.
@@ -68,12 +99,14 @@ type opened struct {
 	transport
 }
 
-// New returns a Carrier.
+// New returns a Carrier. Run has to be called if there are gateways that give receipts.
 func New(o Options) *Carrier {
-	return &Carrier{Options: o, health: map[string]Health{}, open: map[string]opened{}, calling: map[string]int{}}
+	return &Carrier{Options: o, health: map[string]Health{}, open: map[string]opened{}, followed: map[Tag]*delivery{}, calling: map[string]int{},
+		reports: make(chan report, 4096), tidings: make(chan tiding, 1024), foreign: rate.NewLimiter(foreignRate, foreignBurst)}
 }
 
-// transport sends by one gateway; ctx ends the try. An error holds the mfa.Reason.
+// transport sends by one gateway; ctx ends the try. An error holds the mfa.Reason. close does
+// not wait.
 type transport interface {
 	send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error)
 	close()
@@ -104,6 +137,8 @@ func (c *Carrier) make(g mfa.Gateway) (transport, error) {
 		return mailer{now: c.Now}, nil
 	case g.Kind == mfa.GatewaySMS && g.Protocol == mfa.GatewayHTTP:
 		return newWeb(g, c.Now)
+	case g.Kind == mfa.GatewaySMS && g.Protocol == mfa.GatewaySMPP:
+		return c.newLink(g)
 	}
 	return nil, fmt.Errorf("%w: %s over %s is nothing that this server can send", mfa.GatewayRefused, g.Kind, g.Protocol)
 }
@@ -111,11 +146,12 @@ func (c *Carrier) make(g mfa.Gateway) (transport, error) {
 // Close ends the connections that are kept.
 func (c *Carrier) Close() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, o := range c.open {
 		o.close()
 	}
 	clear(c.open)
+	c.mu.Unlock()
+	c.links.Wait()
 }
 
 // Send sends m by the first gateway that takes it, within ctx's time. The error holds the
@@ -197,7 +233,7 @@ func (c *Carrier) try(ctx context.Context, g mfa.Gateway, m Message, left int) (
 	}
 	t, err := c.transport(g)
 	if err == nil && m.Kind == mfa.GatewaySMS && (g.CapDay > 0 || g.CapMonth > 0) {
-		err = c.Spend(ctx, g, Parts(string(m.Text.Expose())))
+		err = c.Spend(ctx, g, parts(g, m))
 	}
 	if err != nil {
 		return Receipt{}, named(g, err)
@@ -217,7 +253,13 @@ func (c *Carrier) try(ctx context.Context, g mfa.Gateway, m Message, left int) (
 	}
 	r.Gateway, r.Parts = g.Name, max(r.Parts, 1)
 	c.worked(g, c.Now().Sub(began))
+	c.follow(g, m, r)
 	return r, nil
+}
+
+// parts returns how many parts g sends m in.
+func parts(g mfa.Gateway, m Message) int {
+	return len(smpp.Encode(string(m.Text.Expose()), g.Protocol == mfa.GatewaySMPP && g.SMPP.Alphabet == mfa.AlphabetUCS).Parts)
 }
 
 // named says at which gateway err happened.

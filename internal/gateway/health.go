@@ -10,20 +10,40 @@ import (
 
 // Health is how a gateway has fared at this server since it was started.
 type Health struct {
-	Sent     int           // messages that it took
-	Failed   int           // messages that it did not
-	InARow   int           // failures since the last success
-	Worked   time.Time     // last; zero: never
-	Took     time.Duration // for the last message
-	Broke    time.Time     // last failure; zero: never
-	Reason   mfa.Reason    // of that
-	Error    string        // of that
-	settings time.Time     // of the gateway that this is about: changed settings begin anew
+	Sent   int           // messages that it took
+	Failed int           // messages that it did not
+	InARow int           // failures since the last success
+	Worked time.Time     // last; zero: never
+	Took   time.Duration // for the last message
+	Broke  time.Time     // last failure; zero: never
+	Reason mfa.Reason    // of that
+	Error  string        // of that
+
+	Delivered   int       // messages of which a receipt says that they arrived
+	Undelivered int       // of which one says that they will not
+	Unconfirmed int       // of which none came in time
+	Doubts      int       // of the last two, since one arrived
+	Doubted     time.Time // last
+	Vanished    string    // what the last receipt of one that did not arrive says
+
+	settings time.Time // of the gateway that this is about: changed settings begin anew
+}
+
+// How many messages in a row have to vanish until a gateway is taken for one that lies, and for
+// how long.
+const (
+	doubtful = 3
+	doubting = 10 * time.Minute
+)
+
+// Doubtful reports whether the gateway takes messages that do not arrive.
+func (h Health) Doubtful(now time.Time) bool {
+	return h.Doubts >= doubtful && now.Sub(h.Doubted) < doubting
 }
 
 // Ailing reports whether g is asked after the others for now.
 func (h Health) Ailing(now time.Time) bool {
-	return h.InARow > 0 && h.Reason != mfa.RecipientRefused && now.Sub(h.Broke) < ailing
+	return h.InARow > 0 && h.Reason != mfa.RecipientRefused && now.Sub(h.Broke) < ailing || h.Doubtful(now)
 }
 
 // Health returns how a gateway has fared.
@@ -54,6 +74,26 @@ func (c *Carrier) failed(g mfa.Gateway, err error) {
 	h := c.healthOf(g)
 	h.Failed, h.InARow, h.Broke, h.Error = h.Failed+1, h.InARow+1, c.Now(), err.Error()
 	errors.As(err, &h.Reason)
+	c.health[g.Name] = h
+}
+
+// became counts what became of a message that g took. Without any receipt so far, one that
+// does not come says nothing about g.
+func (c *Carrier) became(g mfa.Gateway, f Fate, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.healthOf(g)
+	switch f {
+	case Arrived:
+		h.Delivered, h.Doubts = h.Delivered+1, 0
+	case Lost:
+		h.Undelivered, h.Doubts, h.Doubted, h.Vanished = h.Undelivered+1, h.Doubts+1, c.Now(), why
+	case Open:
+		h.Unconfirmed++
+		if h.Delivered+h.Undelivered > 0 {
+			h.Doubts, h.Doubted = h.Doubts+1, c.Now()
+		}
+	}
 	c.health[g.Name] = h
 }
 

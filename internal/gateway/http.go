@@ -16,6 +16,7 @@ import (
 	"countersign/internal/internet"
 	"countersign/internal/mfa"
 	"countersign/internal/provider"
+	"countersign/internal/smpp"
 )
 
 // maxAnswer is how much of an answer is read, in bytes.
@@ -43,6 +44,8 @@ func newWeb(g mfa.Gateway, now func() time.Time) (web, error) {
 
 func (w web) close() { w.client.CloseIdleConnections() }
 
+var errTooLong = fmt.Errorf("%w: the text is longer than %d parts", mfa.GatewayRefused, smpp.MaxParts)
+
 var errPrivate = errors.New("this is a private address, which private_addresses would have to allow")
 
 // publicOnly refuses to connect to an address that is not of the public Internet. It sees the
@@ -56,9 +59,9 @@ func publicOnly(network, address string, c syscall.RawConn) error {
 }
 
 func (w web) send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error) {
-	parts, err := partsOf(m)
-	if err != nil {
-		return Receipt{}, err
+	parts := smpp.Parts(string(m.Text.Expose()))
+	if parts > smpp.MaxParts {
+		return Receipt{}, errTooLong
 	}
 	r, err := provider.Request(g.Address, g.HTTP, provider.Values{Number: m.To, Text: string(m.Text.Expose()), Sender: g.From, Login: g.Login,
 		Password: string(g.Password.Expose()), ID: m.ID})

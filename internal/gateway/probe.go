@@ -7,17 +7,19 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	mail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 
 	"countersign/internal/mfa"
+	"countersign/internal/smpp"
 )
 
 // Step is one thing that Probe tried.
 type Step struct {
 	Name     string
-	Layer    string // "settings", "name", "tcp", "tls", "smtp", "sip"
+	Layer    string // "settings", "name", "tcp", "tls", "smtp", "smpp", "sip"
 	Target   string
 	OK       bool
 	Detail   string // what was found; never a secret
@@ -67,13 +69,76 @@ func (c *Carrier) Probe(ctx context.Context, g mfa.Gateway) []Step {
 	case mfa.GatewaySMTP:
 		err = mailer{now: c.Now}.session(ctx, g, func(*mail.Client, *smtp.Client) error { return nil })
 		step("session", "smtp", address, sessionFound(g), reasoned(err), nextFor(reasoned(err), g))
+	case mfa.GatewaySMPP:
+		if g.TLS == mfa.GatewayTLS && !step("TLS", "tls", address, "certificate good for "+host, c.shake(ctx, g, host, address), certificateNext(g)) {
+			return steps
+		}
+		found, err := c.tryBind(ctx, g)
+		if !step("bind", "smpp", g.Login, found, err, bindNext(err, g)) {
+			return steps
+		}
+		found, err = c.tryLink(ctx, g)
+		step("link", "smpp", address, found, err, "ask who runs the gateway why it does not answer enquire_link")
 	case mfa.GatewayHTTP:
 		if u, _ := url.Parse(hostURL(g.Address)); u != nil && u.Scheme == "https" {
 			err = c.shake(ctx, g, host, address)
-			step("TLS", "tls", address, "certificate good for "+host, err, "the certificate must be for this name and of an authority that is known: countersign gateway set "+g.Name+" --tls-ca-file")
+			step("TLS", "tls", address, "certificate good for "+host, err, certificateNext(g))
 		}
 	}
 	return steps
+}
+
+func certificateNext(g mfa.Gateway) string {
+	return "the certificate must be for this name and of an authority that is known: countersign gateway set " + g.Name + " --tls-ca-file"
+}
+
+// bound returns the bind to g, which is the one that messages go by.
+func (c *Carrier) bound(ctx context.Context, g mfa.Gateway) (*session, error) {
+	t, err := c.transport(g)
+	if err != nil {
+		return nil, err
+	}
+	l, ok := t.(*link)
+	if !ok {
+		return nil, mfa.GatewayRefused
+	}
+	s, err := l.session(ctx, true)
+	return s, reasoned(err)
+}
+
+func (c *Carrier) tryBind(ctx context.Context, g mfa.Gateway) (string, error) {
+	s, err := c.bound(ctx, g)
+	if err != nil {
+		return "", err
+	}
+	found := "as a transceiver since " + s.since.UTC().Format("15:04:05 UTC")
+	if s.peer.SystemID != "" {
+		found += fmt.Sprintf(", to %q", s.peer.SystemID)
+	}
+	if v := s.peer.Version; v != 0 {
+		found += fmt.Sprintf(", which speaks %d.%d", v>>4, v&0xf)
+	}
+	return found, nil
+}
+
+func (c *Carrier) tryLink(ctx context.Context, g mfa.Gateway) (string, error) {
+	s, err := c.bound(ctx, g)
+	if err != nil {
+		return "", err
+	}
+	began := c.Now()
+	answer, err := s.ask(ctx, smpp.EnquireLink, nil)
+	if err == nil {
+		err = s.l.judge("enquire_link", answer.Status)
+	}
+	return fmt.Sprintf("answered in %s", c.Now().Sub(began).Round(10*time.Microsecond)), reasoned(err)
+}
+
+func bindNext(err error, g mfa.Gateway) string {
+	if errors.Is(err, mfa.GatewayRefused) {
+		return "compare login, password and system type with what the provider gave you: countersign gateway set " + g.Name + " (no spaces; a password of SMPP has at most 8 characters)"
+	}
+	return nextFor(err, g)
 }
 
 func sessionFound(g mfa.Gateway) string {

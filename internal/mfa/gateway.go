@@ -18,6 +18,7 @@ const (
 	GatewaySMTP = "smtp" // mail
 	GatewayHTTP = "http" // sms: a provider's API
 	GatewaySIP  = "sip"  // call: a provider's trunk, or an exchange of one's own
+	GatewaySMPP = "smpp" // sms: SMPP 3.4 or 5.0, as a transceiver
 )
 
 // How a connection to a gateway is secured.
@@ -32,11 +33,11 @@ const (
 type Gateway struct {
 	Name      string
 	Kind      string // what it carries: "mail", "sms", "call"
-	Protocol  string // "smtp", "http", "sip"
+	Protocol  string // "smtp", "http", "smpp", "sip"
 	Order     int    // of those of a kind the lowest is asked first
 	Disabled  bool
-	Address   string // smtp, sip: host:port; http: URL, in which placeholders may stand
-	TLS       string // smtp
+	Address   string // smtp, smpp, sip: host:port; http: URL, in which placeholders may stand
+	TLS       string // smtp, smpp
 	CAs       string // PEM; empty: the system's
 	Login     string
 	Password  secret.Text
@@ -48,6 +49,7 @@ type Gateway struct {
 	CapMonth  int           // sms: most parts, call: most calls in a month (UTC); 0: no cap
 	HTTP      HTTPTemplate
 	SIP       SIPTrunk
+	SMPP      SMPPOptions
 	Created   time.Time
 	Changed   time.Time
 }
@@ -83,4 +85,47 @@ type HTTPRule struct {
 	Path   string `json:"path,omitempty" doc:"of a value, as in messages.0.status; empty: none is looked at"`
 	Value  string `json:"value,omitempty" doc:"that it must have"`
 	Reason string `json:"reason,omitempty" doc:"refuse: what it means"`
+}
+
+// The versions of SMPP, the alphabets, and how the parts of a long message are told.
+const (
+	SMPP34      = "3.4"
+	SMPP50      = "5.0"
+	AlphabetGSM = "gsm"  // the GSM default alphabet with its extension, one octet each (data_coding 0); UCS-2 where that is not enough
+	AlphabetUCS = "ucs2" // always UCS-2 (data_coding 8)
+	PartsByUDH  = "udh"  // by a header in the text
+	PartsBySAR  = "sar"  // by optional parameters
+)
+
+// SMPPOptions says how a gateway of protocol smpp is spoken to. What is empty is as the
+// comment says.
+type SMPPOptions struct {
+	Version    string        `json:"version,omitempty"` // SMPP34
+	SystemType string        `json:"system_type,omitempty"`
+	Window     int           `json:"window,omitempty"`      // messages under way at once; 10
+	Enquire    time.Duration `json:"enquire_ns,omitempty"`  // how often an idle link is tried; 30 s
+	Parts      string        `json:"parts,omitempty"`       // PartsByUDH
+	Alphabet   string        `json:"alphabet,omitempty"`    // AlphabetGSM
+	NoReceipts bool          `json:"no_receipts,omitempty"` // it gives none, so none is missed
+	Refuse     []SMPPRule    `json:"refuse,omitempty"`      // what the provider's own statuses mean
+}
+
+// SMPPRule says what a status means.
+type SMPPRule struct {
+	Status int    `json:"status" minimum:"1" maximum:"2147483647" doc:"of an answer to a bind or a message, as in 1041 for 0x411"`
+	Reason string `json:"reason" doc:"what it means"`
+}
+
+// What becomes of a message, as the group is told.
+const (
+	FateArrived = "arrived"
+	FateLost    = "lost"   // it will never arrive
+	FateResent  = "resent" // the same, and another gateway has it
+)
+
+// Delivery is what became of a message.
+type Delivery struct {
+	Tag  []byte // stands for the message at its gateway
+	Fate string
+	Why  string // as the gateway says it
 }

@@ -88,6 +88,8 @@ type Asked struct {
 	Nonce   uint64    `json:"nonce"`   // of the handle; spent by an answer
 	Until   time.Time `json:"until"`   // when the challenge is over
 	Attempt Attempt   `json:"attempt"` // what is known of it so far
+
+	State []byte `json:"-"` // of the method's Step; nil after a restart
 }
 
 // Act is one administrative act.

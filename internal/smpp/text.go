@@ -1,18 +1,16 @@
-package gateway
+package smpp
 
 import (
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"countersign/internal/mfa"
 )
 
 // Text messages are sent in parts (3GPP TS 23.040): of 160 characters of the GSM alphabet, 153
 // if there are several, or of 70 and 67 UTF-16 units if one character is not in it. A
 // provider charges for each part.
 
-// maxParts is the most that a message may be sent in.
-const maxParts = 4
+// MaxParts is the most that a message may be sent in.
+const MaxParts = 4
 
 // gsm is the default alphabet (3GPP TS 23.038) in the order of its codes; the one at 0x1B, the
 // escape, is no character.
@@ -43,21 +41,21 @@ func gsmTable() map[rune][]byte {
 	return t
 }
 
-// body is a text as it is sent: each part's bytes, one for a GSM character (two with its
+// Body is a text as it is sent: each part's bytes, one for a GSM character (two with its
 // escape), two for a UTF-16 unit.
-type body struct {
-	ucs2  bool
-	parts [][]byte
+type Body struct {
+	UCS2  bool
+	Parts [][]byte
 }
 
-// encode cuts a text into parts; no escape and no surrogate pair is torn apart.
-func encode(text string) body {
+// Encode cuts a text into parts; no escape and no surrogate pair is torn apart. ucs2 has it take
+// UCS-2 for every text.
+func Encode(text string, ucs2 bool) Body {
 	var units [][]byte // that stay together
 	size := 0
-	ucs2 := false
 	for _, r := range text {
 		u, ok := gsmCodes[r]
-		if !ok {
+		if !ok || ucs2 {
 			ucs2 = true
 			break
 		}
@@ -77,7 +75,7 @@ func encode(text string) body {
 			units, size = append(units, u), size+len(u)
 		}
 	}
-	b := body{ucs2: ucs2}
+	b := Body{UCS2: ucs2}
 	limit := several
 	if size <= single {
 		limit = single
@@ -85,23 +83,14 @@ func encode(text string) body {
 	var part []byte
 	for _, u := range units {
 		if len(part)+len(u) > limit {
-			b.parts = append(b.parts, part)
+			b.Parts = append(b.Parts, part)
 			part = nil
 		}
 		part = append(part, u...)
 	}
-	b.parts = append(b.parts, part)
+	b.Parts = append(b.Parts, part)
 	return b
 }
 
 // Parts returns how many parts a text message is sent in.
-func Parts(text string) int { return len(encode(text).parts) }
-
-// partsOf refuses a text that is too long.
-func partsOf(m Message) (int, error) {
-	n := Parts(string(m.Text.Expose()))
-	if n > maxParts {
-		return 0, mfa.GatewayRefused
-	}
-	return n, nil
-}
+func Parts(text string) int { return len(Encode(text, false).Parts) }
