@@ -39,7 +39,7 @@ type Messenger interface {
 type Gateway struct {
 	Name             string         `json:"name"`
 	Kind             string         `json:"kind" enum:"mail,sms,call"`
-	Protocol         string         `json:"protocol" enum:"smtp,http,sip"`
+	Protocol         string         `json:"protocol" enum:"smtp,http,smpp,sip"`
 	Order            int            `json:"order" doc:"of those of a kind the lowest is asked first"`
 	Disabled         bool           `json:"disabled"`
 	Address          string         `json:"address"`
@@ -54,6 +54,7 @@ type Gateway struct {
 	CapDay           int            `json:"cap_day" doc:"sms: most parts, call: most calls in a day (UTC); 0: no cap"`
 	CapMonth         int            `json:"cap_month" doc:"sms: most parts, call: most calls in a month (UTC); 0: no cap"`
 	HTTP             *GatewayHTTP   `json:"http,omitempty"`
+	SMPP             *GatewaySMPP   `json:"smpp,omitempty"`
 	SIP              *GatewaySIP    `json:"sip,omitempty"`
 	Created          time.Time      `json:"created"`
 	Changed          time.Time      `json:"changed"`
@@ -72,15 +73,42 @@ type GatewayHTTP struct {
 	ID      string            `json:"id,omitempty" maxLength:"128" doc:"path of the provider's name for the message"`
 }
 
+// GatewaySMPP says how a gateway of protocol smpp is spoken to.
+type GatewaySMPP struct {
+	Version        string         `json:"version" enum:"3.4,5.0"`
+	SystemType     string         `json:"system_type"`
+	Window         int            `json:"window" doc:"messages under way at once"`
+	EnquireSeconds int            `json:"enquire_seconds" doc:"how often an idle link is tried"`
+	Parts          string         `json:"parts" enum:"udh,sar" doc:"how the parts of a long message are told: by a header in the text or by optional parameters"`
+	Alphabet       string         `json:"alphabet" enum:"gsm,ucs2" doc:"gsm: its default alphabet, and UCS-2 where that is not enough; ucs2: always that"`
+	Receipts       bool           `json:"receipts" doc:"it tells what becomes of messages"`
+	Refuse         []mfa.SMPPRule `json:"refuse" doc:"what the provider's own statuses mean"`
+}
+
+// GatewaySMPPChange changes that: what is absent stays as it is.
+type GatewaySMPPChange struct {
+	Version        *string         `json:"version,omitempty" enum:"3.4,5.0"`
+	SystemType     *string         `json:"system_type,omitempty" maxLength:"12"`
+	Window         *int            `json:"window,omitempty" minimum:"1" maximum:"1000"`
+	EnquireSeconds *int            `json:"enquire_seconds,omitempty" minimum:"1" maximum:"600"`
+	Parts          *string         `json:"parts,omitempty" enum:"udh,sar"`
+	Alphabet       *string         `json:"alphabet,omitempty" enum:"gsm,ucs2"`
+	Receipts       *bool           `json:"receipts,omitempty"`
+	Refuse         *[]mfa.SMPPRule `json:"refuse,omitempty" maxItems:"64"`
+}
+
 // GatewayHealth is how a gateway has fared.
 type GatewayHealth struct {
-	State      string     `json:"state" enum:"unused,ok,ailing,disabled" doc:"ailing: asked after the others for now"`
-	Sent       int        `json:"sent"`
-	Failed     int        `json:"failed"`
-	LastSent   *time.Time `json:"last_sent,omitempty"`
-	LastFailed *time.Time `json:"last_failed,omitempty"`
-	Reason     string     `json:"reason,omitempty" doc:"of the last failure"`
-	Error      string     `json:"error,omitempty"`
+	State       string     `json:"state" enum:"unused,ok,ailing,doubtful,disabled" doc:"ailing: asked after the others for now; doubtful: the same, because what it took did not arrive"`
+	Sent        int        `json:"sent"`
+	Failed      int        `json:"failed"`
+	LastSent    *time.Time `json:"last_sent,omitempty"`
+	LastFailed  *time.Time `json:"last_failed,omitempty"`
+	Reason      string     `json:"reason,omitempty" doc:"of the last failure"`
+	Error       string     `json:"error,omitempty"`
+	Delivered   int        `json:"delivered" doc:"of those sent, as its receipts say"`
+	Undelivered int        `json:"undelivered" doc:"the same: those that did not arrive"`
+	Unconfirmed int        `json:"unconfirmed" doc:"those of which no receipt came in time"`
 }
 
 // GatewayList is all gateways, in the order in which they are asked.
@@ -91,26 +119,27 @@ type GatewayList struct {
 
 // GatewayChange makes a gateway or changes one: what is absent stays as it is.
 type GatewayChange struct {
-	Name             *string      `json:"name,omitempty" maxLength:"64"`
-	Kind             *string      `json:"kind,omitempty" enum:"mail,sms,call"`
-	Protocol         *string      `json:"protocol,omitempty" enum:"smtp,http,sip" doc:"default smtp for mail, http for sms, sip for call"`
-	Order            *int         `json:"order,omitempty" minimum:"0" maximum:"1000"`
-	Disabled         *bool        `json:"disabled,omitempty"`
-	Address          *string      `json:"address,omitempty" maxLength:"1024" doc:"smtp, sip: host:port; http: a URL"`
-	TLS              *string      `json:"tls,omitempty" enum:"tls,starttls,none"`
-	CAs              *string      `json:"ca_pem,omitempty" maxLength:"65536"`
-	Login            *string      `json:"login,omitempty" maxLength:"256"`
-	Password         *secret.Wire `json:"password,omitempty" writeOnly:"true"`
-	From             *string      `json:"from,omitempty" maxLength:"256"`
-	TimeoutSeconds   *int         `json:"timeout_seconds,omitempty" minimum:"0" maximum:"30"`
-	PrivateAddresses *bool        `json:"private_addresses,omitempty"`
-	Countries        *[]string    `json:"countries,omitempty" maxItems:"256"`
-	CapDay           *int         `json:"cap_day,omitempty" minimum:"0" maximum:"100000000"`
-	CapMonth         *int         `json:"cap_month,omitempty" minimum:"0" maximum:"100000000"`
-	Profile          *string      `json:"profile,omitempty" maxLength:"64" doc:"http: fill in what is not given from the profile of a provider"`
-	HTTP             *GatewayHTTP `json:"http,omitempty" doc:"replaces all of it; a header whose value is (sealed) keeps the one it has"`
-	SIP              *GatewaySIP  `json:"sip,omitempty" doc:"what is absent stays as it is"`
-	IfMatch          string       `json:"-"`
+	Name             *string            `json:"name,omitempty" maxLength:"64"`
+	Kind             *string            `json:"kind,omitempty" enum:"mail,sms,call"`
+	Protocol         *string            `json:"protocol,omitempty" enum:"smtp,http,smpp,sip" doc:"default smtp for mail, http for sms, sip for call"`
+	Order            *int               `json:"order,omitempty" minimum:"0" maximum:"1000"`
+	Disabled         *bool              `json:"disabled,omitempty"`
+	Address          *string            `json:"address,omitempty" maxLength:"1024" doc:"smtp, smpp, sip: host:port; http: a URL"`
+	TLS              *string            `json:"tls,omitempty" enum:"tls,starttls,none" doc:"smtp: default starttls; smpp: tls (default) or none"`
+	CAs              *string            `json:"ca_pem,omitempty" maxLength:"65536"`
+	Login            *string            `json:"login,omitempty" maxLength:"256"`
+	Password         *secret.Wire       `json:"password,omitempty" writeOnly:"true"`
+	From             *string            `json:"from,omitempty" maxLength:"256"`
+	TimeoutSeconds   *int               `json:"timeout_seconds,omitempty" minimum:"0" maximum:"30"`
+	PrivateAddresses *bool              `json:"private_addresses,omitempty"`
+	Countries        *[]string          `json:"countries,omitempty" maxItems:"256"`
+	CapDay           *int               `json:"cap_day,omitempty" minimum:"0" maximum:"100000000"`
+	CapMonth         *int               `json:"cap_month,omitempty" minimum:"0" maximum:"100000000"`
+	Profile          *string            `json:"profile,omitempty" maxLength:"64" doc:"http: fill in what is not given from the profile of a provider"`
+	HTTP             *GatewayHTTP       `json:"http,omitempty" doc:"replaces all of it; a header whose value is (sealed) keeps the one it has"`
+	SIP              *GatewaySIP        `json:"sip,omitempty" doc:"what is absent stays as it is"`
+	SMPP             *GatewaySMPPChange `json:"smpp,omitempty"`
+	IfMatch          string             `json:"-"`
 }
 
 // GatewayTest asks for a test of a gateway.
@@ -212,6 +241,9 @@ func (s *Service) gateway(g mfa.Gateway) Gateway {
 	}
 	if g.Protocol == mfa.GatewaySIP {
 		v.SIP = gatewaySIP(g.SIP)
+	}
+	if g.Protocol == mfa.GatewaySMPP {
+		v.SMPP = gatewaySMPP(g.SMPP)
 	}
 	health := s.Messenger.GatewayHealth(g)
 	if g.Disabled {
@@ -337,7 +369,7 @@ func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 	if g.Protocol == "" {
 		g.Protocol = map[string]string{mfa.GatewayMail: mfa.GatewaySMTP, mfa.GatewaySMS: mfa.GatewayHTTP, mfa.GatewayCall: mfa.GatewaySIP}[g.Kind]
 	}
-	set(&bad, "protocol", &g.Protocol, c.Protocol, oneOf(mfa.GatewaySMTP, mfa.GatewayHTTP, mfa.GatewaySIP))
+	set(&bad, "protocol", &g.Protocol, c.Protocol, oneOf(mfa.GatewaySMTP, mfa.GatewayHTTP, mfa.GatewaySMPP, mfa.GatewaySIP))
 	set(&bad, "order", &g.Order, c.Order, between(0, 1000))
 	set(&bad, "disabled", &g.Disabled, c.Disabled, same[bool])
 	set(&bad, "address", &g.Address, c.Address, line(1024))
@@ -358,6 +390,9 @@ func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 		return bad
 	}
 	if err := errors.Join(applyTemplate(g, c), applySIP(g, c.SIP)); err != nil {
+		return err
+	}
+	if err := applySMPP(g, c.SMPP); err != nil {
 		return err
 	}
 	return checkGateway(g)
@@ -410,8 +445,11 @@ func checkGateway(g *mfa.Gateway) error {
 	if g.Kind == mfa.GatewayCall {
 		return checkCall(g)
 	}
+	if g.Protocol == mfa.GatewaySMPP {
+		return checkSMPP(g)
+	}
 	if g.Protocol != mfa.GatewayHTTP {
-		return invalid("protocol: text messages go by http")
+		return invalid("protocol: text messages go by http or smpp")
 	}
 	if g.HTTP.Method == "" {
 		return invalid("profile or http is missing: how is the provider asked? (`countersign gateway profiles` shows what is known)")

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -146,7 +147,7 @@ func (s *Service) parkedDetail(c parking.Change, hidden ...string) []string {
 // parkedAct is what the trail gets of c: no value of what is personal.
 func (s *Service) parkedAct(c parking.Change) string {
 	return fields(append([]string{fmt.Sprintf("%s %s %s in epoch %d of %s", c.ID, c.Kind, c.What, c.Epoch, c.Server)},
-		s.parkedDetail(c, append(append([]string{}, personal...), longFields...)...)...))
+		s.parkedDetail(c, append(append([]string{}, personal...), hiddenGateway...)...)...))
 }
 
 // parkedCredential is what is told of a credential; package enroll has the whole of it.
@@ -181,6 +182,8 @@ func (s *Service) parkedView(o parking.Object) any {
 		return s.application(*o.Application)
 	case o.Directory != nil:
 		return directory(*o.Directory)
+	case o.Gateway != nil:
+		return withoutHealth(s.gateway(*o.Gateway))
 	case o.Token != nil:
 		return s.apiToken(*o.Token)
 	case o.Administrator != nil:
@@ -210,6 +213,8 @@ func secretChanged(c parking.Change) bool {
 		return !b.Application.Secret.Equal(a.Application.Secret)
 	case b.Directory != nil && a.Directory != nil:
 		return !b.Directory.BindPassword.Equal(a.Directory.BindPassword)
+	case b.Gateway != nil && a.Gateway != nil:
+		return !b.Gateway.Password.Equal(a.Gateway.Password) || !maps.Equal(b.Gateway.HTTP.Headers, a.Gateway.HTTP.Headers)
 	}
 	return false
 }

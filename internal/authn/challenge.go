@@ -96,6 +96,9 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 	if a.handle != nil && a.handle.Credential == c.ID {
 		q.Sent = a.handle.State
 	}
+	if _, contact := e.Store.Contact(); c.Method.Sends() && !contact && !a.app.DegradedAllow { // its answer could not be accepted
+		return mfa.Decision{}, fmt.Errorf("application %s refuses to go on without a master, so no code is sent: %w", a.app.Name, mfa.ErrUnavailable)
+	}
 	if c.Method.Prompts() && (len(q.Sent) == 0 || q.Again) {
 		if err := e.prompt(ctx, a); err != nil {
 			return mfa.Decision{}, err
@@ -110,7 +113,7 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 	if c.Method.Bound() {
 		h.Credential = c.ID
 	}
-	a.asked = nonce
+	a.asked, a.state = nonce, step.State
 	sealed, err := e.Handles.Seal(h)
 	if err != nil {
 		return mfa.Decision{}, err
@@ -182,6 +185,25 @@ func (e *Engine) wish(a *attempt) wish {
 		return another
 	}
 	return nothing
+}
+
+// undelivered ends an attempt whose code did not arrive and that has no other way, although the
+// user has answered nothing: the challenge is spent by that, without being counted.
+func (e *Engine) undelivered(ctx context.Context, a *attempt) (mfa.Decision, error) {
+	spent := settlement.Nonce{ID: a.handle.Nonce, Until: a.handle.Expires}
+	_, settled, err := e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+		if bad := policy.Gate(acct.User, acct.Record, false, e.Now()); bad != mfa.ReasonNone {
+			return settlement.Change{}, nil, bad
+		}
+		if acct.Record.Spent(spent.ID) {
+			return settlement.Change{}, nil, mfa.ChallengeReplayed
+		}
+		return settlement.Change{Reason: mfa.MessageUndelivered, Nonce: spent}, nil, nil
+	})
+	if err != nil {
+		return mfa.Decision{}, err
+	}
+	return e.accept(a, settled), nil
 }
 
 // grant sends the code again or asks for another way. The challenge before is spent by that,

@@ -100,6 +100,7 @@ type attempt struct {
 	handle *mfa.Handle // later leg
 	wish   wish        // what was asked for instead of answering
 	asked  uint64      // nonce of the challenge that this leg ends with
+	state  []byte      // of the method, in that
 	single bool        // a passkey answers for both factors: nothing else is an answer
 	groups []uint64    // of those that the directory told, the ones that reply rules and policy rules name
 	known  bool        // groups is what there is to be known
@@ -258,7 +259,7 @@ func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {
 	v := e.verdict(a, d.Verdict, d.Reason)
 	v.Unreplicated = a.ours && !e.replicated(ctx)
 	if d.Verdict == mfa.Challenge {
-		asked := mfa.Asked{Nonce: a.asked, Until: d.Expires, Attempt: *v}
+		asked := mfa.Asked{Nonce: a.asked, Until: d.Expires, Attempt: *v, State: a.state}
 		if err := e.append(ctx, append(a.ledger, mfa.Record{Asked: &asked})); err != nil {
 			return err
 		}

@@ -78,6 +78,9 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	}
 	if a.Answer.Empty() {
 		d, err := e.challenge(ctx, a, h.Wrong+1)
+		if errors.Is(err, mfa.MessageUndelivered) {
+			d, err = e.undelivered(ctx, a)
+		}
 		return d, false, err
 	}
 	d, err := e.prove(ctx, a, a.Answer)

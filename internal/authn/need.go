@@ -112,6 +112,13 @@ type Waits interface {
 	WaitChange(user mfa.UserID) <-chan struct{}
 }
 
+// Follower is a Method that learns what became of what it has sent.
+type Follower interface {
+	// Fate returns why what was sent for a challenge, whose state is given, has not arrived;
+	// mfa.ReasonNone: it has, or nobody knows.
+	Fate(ctx context.Context, state []byte) mfa.Reason
+}
+
 // Trail keeps the records. Append returns when they are durable.
 type Trail interface {
 	Append(ctx context.Context, records ...mfa.Record) error

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"countersign/internal/authn"
 	"countersign/internal/method/sent"
@@ -18,16 +20,33 @@ type post struct {
 	mu    sync.Mutex
 	codes []sent.Code
 	fail  map[mfa.MethodID]error
+	fate  mfa.Reason // of text messages
 }
 
-func (p *post) SendCode(_ context.Context, c sent.Code) (string, error) {
+func (p *post) SendCode(_ context.Context, c sent.Code) (sent.Handed, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.fail[c.Method]; err != nil {
-		return "", err
+		return sent.Handed{}, err
 	}
 	p.codes = append(p.codes, c)
-	return "provider", nil
+	h := sent.Handed{Gateway: "provider"}
+	if c.Method == mfa.MethodSMS {
+		h.Message = [6]byte{1}
+	}
+	return h, nil
+}
+
+func (p *post) Fate(context.Context, [6]byte) mfa.Reason {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fate
+}
+
+func (p *post) lose(why mfa.Reason) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fate = why
 }
 
 func (p *post) count() int {
@@ -187,6 +206,77 @@ func TestFallbackWhenNothingCanBeSent(t *testing.T) {
 	}
 }
 
+// A code that did not arrive ends in the next way or, if there is none, in its own reason; it
+// is still good if it arrives after all.
+func TestFallbackWhenACodeDidNotArrive(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		more    []mfa.MethodID
+		answer  string // "": none; "right": the code
+		retries int
+		verdict mfa.Verdict
+		reason  mfa.Reason
+		message string
+		fails   int
+	}{
+		{"the code, after all", nil, "right", 1, mfa.Accept, mfa.OK, "", 0},
+		{"a wrong one, and a token", []mfa.MethodID{mfa.MethodHOTP}, "999999", 1, mfa.Challenge, mfa.ReasonNone, "Enter your code", 1},
+		{"none, and a mailbox", []mfa.MethodID{mfa.MethodEmail}, "", 1, mfa.Challenge, mfa.ReasonNone, "Enter the code from the mail", 0},
+		{"a wrong one, and nothing else", nil, "999999", 1, mfa.Reject, mfa.MessageUndelivered, "", 1},
+		{"none, and nothing else", nil, "", 1, mfa.Reject, mfa.MessageUndelivered, "", 0},
+		{"a wrong one, and no other try", nil, "999999", 0, mfa.Reject, mfa.WrongCode, "", 1},
+		{"another one is wanted", nil, "resend", 1, mfa.Challenge, mfa.ReasonNone, "Enter the code from the text message", 0},
+	} {
+		g, p := newPost(t, tt.more...)
+		app("vpn", func(a *mfa.Application) { a.Retries = tt.retries })(g)
+		d := ask(t, g.engine(), firstLeg("vpn", "alice", "right"))
+		p.lose(mfa.MessageUndelivered)
+		answer := tt.answer
+		if answer == "right" {
+			answer = p.last()
+		}
+		got := ask(t, g.engine(), answerTo("vpn", "alice", d, answer)) // at another server
+		if got.Verdict != tt.verdict || got.Reason != tt.reason || tt.message != "" && !strings.HasPrefix(got.Message, tt.message) {
+			t.Errorf("%s: got %s %s %q", tt.name, got.Verdict, got.Reason, got.Message)
+		}
+		if n := g.store.record("alice").Fails.N; int(n) != tt.fails {
+			t.Errorf("%s: %d failures counted, want %d", tt.name, n, tt.fails)
+		}
+		if tt.verdict == mfa.Reject {
+			if late := ask(t, g.engine(), answerTo("vpn", "alice", d, p.last())); late.Reason != mfa.ChallengeReplayed {
+				t.Errorf("%s: the code after the verdict: %s %s", tt.name, late.Verdict, late.Reason)
+			}
+			if v := g.trail.verdicts(); v[0].Reason != tt.reason || tt.reason != mfa.WrongCode && v[0].Method != mfa.MethodSMS {
+				t.Errorf("%s: recorded %+v", tt.name, v)
+			}
+		}
+	}
+}
+
+// Where nobody answered, what is known of the message is the reason.
+func TestUnansweredBecauseNothingArrived(t *testing.T) {
+	for _, tt := range []struct{ fate, want mfa.Reason }{{mfa.ReasonNone, mfa.ChallengeUnanswered}, {mfa.MessageUndelivered, mfa.MessageUndelivered}, {mfa.MessageUnconfirmed, mfa.MessageUnconfirmed}} {
+		synctest.Test(t, func(t *testing.T) {
+			g, p := newPost(t)
+			e := g.engine()
+			ask(t, e, firstLeg("vpn", "alice", "right"))
+			p.lose(tt.fate)
+			g.advance(121 * time.Second)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- e.Run(ctx) }()
+			synctest.Wait()
+			if v := g.trail.verdicts(); len(v) != 1 || v[0].Reason != tt.want || v[0].Method != mfa.MethodSMS {
+				t.Errorf("got %+v, want %s", v, tt.want)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestMailIsRecoveryUnlessNamed(t *testing.T) {
 	g, p := newPost(t, mfa.MethodEmail)
 	only := func(a *settlement.Account) { a.Credentials = a.Credentials[1:] }
@@ -201,6 +291,19 @@ func TestMailIsRecoveryUnlessNamed(t *testing.T) {
 	}
 	if got := ask(t, g.engine(), answerTo("vpn", "alice", d, p.last())); got.Verdict != mfa.Accept {
 		t.Errorf("its code: %s %s", got.Verdict, got.Reason)
+	}
+}
+
+// Nothing is sent, and nobody pays, where no answer could be accepted.
+func TestNothingIsSentWithoutAMasterThatTheApplicationWants(t *testing.T) {
+	g, p := newPost(t)
+	g.store.contact = func() (time.Time, bool) { return time.Time{}, false }
+	for allow, want := range map[bool]int{false: 0, true: 1} {
+		app("vpn", func(a *mfa.Application) { a.DegradedAllow = allow })(g)
+		if _, err := g.engine().Authenticate(t.Context(), firstLeg("vpn", "alice", "right")); (err == nil) != allow || p.count() != want {
+			t.Errorf("degraded allow %t: %v, %d sent, want %d", allow, err, p.count(), want)
+		}
+		p.codes = nil
 	}
 }
 

@@ -128,7 +128,7 @@ func (e *Engine) recordUnanswered(ctx context.Context, over []mfa.Asked) error {
 			continue
 		}
 		v := a.Attempt
-		v.Time, v.Verdict, v.Reason = e.Now(), mfa.Reject, mfa.ChallengeUnanswered
+		v.Time, v.Verdict, v.Reason = e.Now(), mfa.Reject, e.silence(ctx, a)
 		v.Duration += v.Time.Sub(a.Attempt.Time)
 		records = append(records, mfa.Record{Attempt: &v})
 	}
@@ -141,6 +141,16 @@ func (e *Engine) recordUnanswered(ctx context.Context, over []mfa.Asked) error {
 		}
 	}
 	return nil
+}
+
+// silence is why nobody has answered, as far as that can be known.
+func (e *Engine) silence(ctx context.Context, a mfa.Asked) mfa.Reason {
+	if f, ok := e.methods[a.Attempt.Method].(Follower); ok {
+		if why := f.Fate(ctx, a.State); why != mfa.ReasonNone {
+			return why
+		}
+	}
+	return mfa.ChallengeUnanswered
 }
 
 // answeredElsewhere reports whether the attempt was finished by another server, or settled by

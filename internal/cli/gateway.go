@@ -8,9 +8,12 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"countersign/internal/admin"
+	"countersign/internal/mfa"
 )
 
 type gatewayVerbs struct {
@@ -27,10 +30,10 @@ type gatewayVerbs struct {
 type gatewayFlags struct {
 	Order            *int     `help:"Of those of a kind the lowest is asked first; 10 unless told otherwise."`
 	Disabled         *bool    `help:"Switch it off." negatable:""`
-	Address          *string  `help:"smtp, sip: HOST:PORT; http: a URL." placeholder:"ADDRESS"`
-	TLS              *string  `name:"tls" help:"smtp: starttls, tls or none." placeholder:"MODE" values:"starttls,tls,none"`
+	Address          *string  `help:"smtp, smpp, sip: HOST:PORT; http: a URL." placeholder:"ADDRESS"`
+	TLS              *string  `name:"tls" help:"smtp: starttls, tls or none; smpp: tls or none." placeholder:"MODE" values:"starttls,tls,none"`
 	TLSCAFile        *string  `name:"tls-ca-file" help:"Certificates (PEM) that its own is checked with; empty: the system's." placeholder:"FILE"`
-	Login            *string  `help:"User name or account." placeholder:"NAME"`
+	Login            *string  `help:"User name or account; smpp: system id." placeholder:"NAME"`
 	Password         bool     `help:"Ask for its password, token or key."`
 	PasswordStdin    bool     `help:"Read it from standard input."`
 	PasswordFile     string   `help:"Read it from a file." type:"path" placeholder:"FILE"`
@@ -48,6 +51,44 @@ type gatewayFlags struct {
 	Calls            *int     `help:"sip: most calls at once, of one server."`
 	AudioPorts       *string  `help:"sip: UDP ports of the server for audio." placeholder:"FIRST-LAST"`
 	TemplateFile     string   `help:"http: how the provider is asked, a JSON document as gateway show --json has it under http." type:"path" placeholder:"FILE"`
+	smppFlags
+}
+
+// smppFlags are what can be set on a gateway of protocol smpp.
+type smppFlags struct {
+	SMPPVersion *string  `name:"smpp-version" help:"smpp: 3.4 (default) or 5.0." placeholder:"VERSION" values:"3.4,5.0"`
+	SystemType  *string  `help:"smpp: if the provider asks for one." placeholder:"TYPE"`
+	Window      *int     `help:"smpp: messages under way at once; 10 unless told otherwise."`
+	Enquire     *span    `help:"smpp: how often an idle link is tried; 30s unless told otherwise." placeholder:"DURATION"`
+	Parts       *string  `help:"smpp: how the parts of a long message are told: udh (default) or sar." placeholder:"WAY" values:"udh,sar"`
+	Alphabet    *string  `help:"smpp: gsm (default; UCS-2 where that is not enough) or ucs2." placeholder:"NAME" values:"gsm,ucs2"`
+	Receipts    *bool    `help:"smpp: it tells what becomes of messages." negatable:""`
+	Status      []string `help:"smpp: what a status of the provider's own means, as in 0x411=gateway_no_credit." placeholder:"STATUS=REASON"`
+}
+
+// change returns nil if nothing was given.
+func (f smppFlags) change() (*admin.GatewaySMPPChange, error) {
+	c := admin.GatewaySMPPChange{Version: f.SMPPVersion, SystemType: f.SystemType, Window: f.Window, Parts: f.Parts, Alphabet: f.Alphabet, Receipts: f.Receipts}
+	if f.Enquire != nil {
+		s := int(time.Duration(*f.Enquire).Round(time.Second).Seconds())
+		c.EnquireSeconds = &s
+	}
+	if given := many(f.Status); given != nil {
+		rules := []mfa.SMPPRule{}
+		for _, s := range *given {
+			status, reason, ok := strings.Cut(s, "=")
+			n, err := strconv.ParseUint(status, 0, 31)
+			if !ok || err != nil {
+				return nil, usage("--status %q: want STATUS=REASON, as in 0x411=gateway_no_credit", s)
+			}
+			rules = append(rules, mfa.SMPPRule{Status: int(n), Reason: reason}) //nolint:gosec // of 31 bits
+		}
+		c.Refuse = &rules
+	}
+	if c == (admin.GatewaySMPPChange{}) {
+		return nil, nil
+	}
+	return &c, nil
 }
 
 func (f *gatewayFlags) change(e *env) (c admin.GatewayChange, err error) {
@@ -72,6 +113,9 @@ func (f *gatewayFlags) change(e *env) (c admin.GatewayChange, err error) {
 		if c.HTTP, err = readTemplate(f.TemplateFile); err != nil {
 			return c, err
 		}
+	}
+	if c.SMPP, err = f.smppFlags.change(); err != nil {
+		return c, err
 	}
 	c.Password, err = e.read(source{what: "password of the gateway", stdin: f.PasswordStdin, file: f.PasswordFile, ask: f.Password})
 	return c, err
@@ -110,7 +154,7 @@ func readTemplate(file string) (*admin.GatewayHTTP, error) {
 type gatewayAdd struct {
 	nameArg
 	Kind     string  `required:"" help:"mail, sms or call." placeholder:"KIND" enum:"mail,sms,call"`
-	Protocol *string `help:"mail: smtp; sms: http; call: sip." placeholder:"NAME" values:"smtp,http,sip"`
+	Protocol *string `help:"mail: smtp; sms: http (default) or smpp; call: sip." placeholder:"NAME" values:"smtp,http,smpp,sip"`
 	gatewayFlags
 }
 
@@ -145,6 +189,7 @@ func (gatewayList) Run(ctx context.Context, e *env) error {
 		State    string `json:"state"`
 		Sent     int    `json:"sent"`
 		Failed   int    `json:"failed"`
+		Lost     int    `json:"undelivered"`
 		Reason   string `json:"last_failure"`
 	}
 	rows := make([]row, 0, len(doc.Gateways))
@@ -152,9 +197,9 @@ func (gatewayList) Run(ctx context.Context, e *env) error {
 		if g.Health == nil {
 			g.Health = &admin.GatewayHealth{}
 		}
-		rows = append(rows, row{g.Name, g.Kind, g.Protocol, g.Order, g.Address, g.Health.State, g.Health.Sent, g.Health.Failed, g.Health.Reason})
+		rows = append(rows, row{g.Name, g.Kind, g.Protocol, g.Order, g.Address, g.Health.State, g.Health.Sent, g.Health.Failed, g.Health.Undelivered, g.Health.Reason})
 	}
-	return e.table(doc, rows, "name", "kind", "protocol", "order", "address", "state", "sent", "failed", "last_failure")
+	return e.table(doc, rows, "name", "kind", "protocol", "order", "address", "state", "sent", "failed", "undelivered", "last_failure")
 }
 
 type gatewayShow struct{ nameArg }

@@ -54,7 +54,9 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.metrics = newMetrics()
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
-	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend})
+	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend,
+		Again: sending{s}.again, Tell: sending{s}.tell})
+	s.follows.Store(s.carrier)
 	s.push = push.New(push.Options{Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})
 	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push)
 	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)

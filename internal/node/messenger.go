@@ -17,10 +17,13 @@ type messenger struct{ s *server }
 // GatewayHealth implements admin.Messenger.
 func (m messenger) GatewayHealth(g mfa.Gateway) admin.GatewayHealth {
 	h := m.s.carrier.Health(g)
-	v := admin.GatewayHealth{State: "ok", Sent: h.Sent, Failed: h.Failed, LastSent: at(h.Worked), LastFailed: at(h.Broke), Error: h.Error}
+	v := admin.GatewayHealth{State: "ok", Sent: h.Sent, Failed: h.Failed, LastSent: at(h.Worked), LastFailed: at(h.Broke), Error: h.Error,
+		Delivered: h.Delivered, Undelivered: h.Undelivered, Unconfirmed: h.Unconfirmed}
 	switch {
 	case h.Sent+h.Failed == 0:
 		v.State = "unused"
+	case h.Doubtful(m.s.Now()):
+		v.State = "doubtful"
 	case h.Ailing(m.s.Now()):
 		v.State = "ailing"
 	}
@@ -40,6 +43,7 @@ func at(t time.Time) *time.Time {
 const (
 	testTimeout     = 20 * time.Second // of a gateway with a message
 	testCallTimeout = 50 * time.Second // and with a call, in which somebody has to pick up
+	receiptWait     = 10 * time.Second // of that for what becomes of it
 )
 
 // TestGateway implements admin.Messenger.
@@ -58,12 +62,35 @@ func (m messenger) TestGateway(ctx context.Context, g mfa.Gateway, to string) []
 		return append(all, m.s.testCall(ctx, g, to))
 	}
 	r, err := m.s.carrier.SendBy(ctx, g, gateway.Message{ID: mfa.NewID(nil), Kind: g.Kind, To: to, Subject: "Countersign test",
-		Text: secret.FromString("This is a test message of Countersign, group " + m.s.node.Group() + ".")})
+		Text: secret.FromString("This is a test message of Countersign, group " + m.s.node.Group() + "."), Until: m.s.Now().Add(time.Minute), Once: true})
 	next := ""
 	if err != nil {
 		next = gateway.Next(err, g)
 	}
-	return append(all, check("message", admin.Masked(g.Kind, to), g.Protocol, err, taken(r), next))
+	all = append(all, check("message", admin.Masked(g.Kind, to), g.Protocol, err, taken(r), next))
+	if err == nil && r.Followed() {
+		all = append(all, m.receipt(ctx, g, r))
+	}
+	return all
+}
+
+// receipt waits a while for what becomes of a test message.
+func (m messenger) receipt(ctx context.Context, g mfa.Gateway, r gateway.Receipt) admin.Check {
+	ctx, cancel := context.WithTimeout(ctx, receiptWait)
+	defer cancel()
+	began := m.s.Now()
+	c := admin.Check{Name: "receipt", Target: r.Ref, Layer: g.Protocol}
+	switch m.s.carrier.Await(ctx, gateway.TagOf(r.Gateway, r.Ref)) {
+	case gateway.Arrived:
+		c.OK, c.Detail = true, fmt.Sprintf("it arrived, %s after it was taken", m.s.Now().Sub(began).Round(time.Millisecond))
+	case gateway.Lost:
+		c.Detail, c.NextStep = "it did not arrive: "+m.s.carrier.Health(g).Vanished, "try another number; then ask who runs the gateway what that means"
+	default:
+		c.OK, c.Warning = true, true
+		c.Detail = fmt.Sprintf("none within %s; what was taken may not arrive", receiptWait)
+		c.NextStep = "if the gateway never gives any: countersign gateway set " + g.Name + " --no-receipts"
+	}
+	return c
 }
 
 func taken(r gateway.Receipt) string {
@@ -86,8 +113,20 @@ func (s *server) checkGateway(ctx context.Context, g mfa.Gateway) []admin.Check 
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	all := gatewayChecks(s.carrier.Probe(ctx, g))
+	if h := s.carrier.Health(g); h.Doubtful(s.Now()) {
+		all = append(all, admin.Check{Name: "receipts", Target: g.Address, Layer: g.Protocol, OK: true, Warning: true,
+			Detail:   fmt.Sprintf("it took the last %d messages, and none of them arrived; it is asked last for now. Last receipt: %s", h.Doubts, orNone(h.Vanished)),
+			NextStep: "countersign gateway test " + g.Name + " --to NUMBER; ask who runs it"})
+	}
 	for i := range all {
 		all[i].Name = "gateway " + g.Name + ": " + all[i].Name
 	}
 	return all
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
 }

@@ -199,7 +199,7 @@ func (s *server) openStore(ctx context.Context) error {
 	s.ring = keyring.NewRing(keyset)
 	s.store, err = store.Open(ctx, relay{s.node, s}, s.ring, store.Options{Epoch: s.node.Epoch(), Server: s.Config.Name, Identity: s.id.wrap,
 		Group: s.grouped, Ping: s.masterAnswers, Frozen: s.refusesChanges, Keep: func(ctx context.Context, r mfa.Record) error { return s.ledger.Append(ctx, r) },
-		BothSides: func(e mfa.Settled, detail string) { s.ledger.bothSides(e, detail) }, Now: s.Now, Log: s.log.Logger("store")})
+		BothSides: func(e mfa.Settled, detail string) { s.ledger.bothSides(e, detail) }, Delivery: s.delivered, Now: s.Now, Log: s.log.Logger("store")})
 	if err != nil {
 		return err
 	}

@@ -89,9 +89,13 @@ func (s *server) hasMail() bool {
 	return s.carrier.May(gateway.Message{Kind: mfa.GatewayMail}) == nil
 }
 
+func (s *server) outbox() outbox {
+	return outbox{claim: s.store.Claim, postpone: s.store.Postpone, remove: s.store.RemoveNotice, send: sending{s}.sendNotice, now: s.Now, log: s.log.Logger("gateway")}
+}
+
 // carryNotices empties the outbox while there is a mail gateway and a master, until ctx is done.
 func (s *server) carryNotices(ctx context.Context) error {
-	o := outbox{claim: s.store.Claim, postpone: s.store.Postpone, remove: s.store.RemoveNotice, send: sending{s}.sendNotice, now: s.Now, log: s.log.Logger("gateway")}
+	o := s.outbox()
 	var swept time.Time
 	for {
 		wait := time.NewTimer(outboxEvery/2 + rand.N(outboxEvery)) //nolint:gosec // that servers do not all look at once
@@ -111,7 +115,7 @@ func (s *server) carryNotices(ctx context.Context) error {
 		}
 		if now := s.Now(); now.Sub(swept) > quotaSweep {
 			swept = now
-			if err := s.store.SweepQuotas(ctx); err != nil && ctx.Err() == nil {
+			if err := errors.Join(s.store.SweepQuotas(ctx), s.store.SweepDeliveries(ctx), s.store.SweepNotices(ctx)); err != nil && ctx.Err() == nil {
 				o.log.Warn("counts of messages could not be tidied", "err", err)
 			}
 		}

@@ -92,6 +92,7 @@ type server struct {
 	checker  *directory.Checker
 	members  *directory.Groups // who is in the groups of directories that help desks are limited to
 	carrier  *gateway.Carrier
+	follows  atomic.Pointer[gateway.Carrier] // the same, for who runs before it is there
 	engine   *authn.Engine
 	admin    *admin.Service
 	enroll   *enroll.Service
@@ -338,6 +339,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("idempotency keys", s.admin.RunRequests)
 	services.run("trail index", s.index.Run)
 	services.run("sessions", s.sessions.Run)
+	services.run("receipts", s.carrier.Run)
 	services.run("notices", s.carryNotices)
 	if s.aside.Load() == nil {
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })

@@ -20,20 +20,17 @@ import (
 type sending struct{ s *server }
 
 // SendCode implements sent.Sender. What may be sent is counted before it is sent.
-func (p sending) SendCode(ctx context.Context, c sent.Code) (string, error) {
+func (p sending) SendCode(ctx context.Context, c sent.Code) (sent.Handed, error) {
 	set := p.s.store.Settings()
-	m := gateway.Message{ID: mfa.NewID(nil), Kind: mfa.GatewayMail, To: c.To}
-	limits := []mfa.Quota{{Name: "user/" + string(c.User), Window: time.Hour, Most: set.PerUser, N: 1, Full: mfa.TooManyMessages},
-		{Name: "to/" + c.To, Window: time.Hour, Most: set.PerNumber, N: 1, Full: mfa.TooManyMessages}}
+	m := gateway.Message{ID: mfa.NewID(nil), Kind: mfa.GatewayMail, User: c.User, To: c.To, For: c.Attempt.String(), Until: p.s.Now().Add(set.Handle.Duration())}
 	if c.Method == mfa.MethodSMS {
 		m.Kind = mfa.GatewaySMS
-		limits = append(limits, mfa.Quota{Name: "country/" + phone.Country(c.To), Window: time.Hour, Most: set.PerCountry, N: 1, Full: mfa.TooManyMessages})
 	}
 	if err := p.s.carrier.May(m); err != nil { // what cannot be sent anyway uses nothing up
-		return "", err
+		return sent.Handed{}, err
 	}
-	if err := p.s.store.Take(ctx, limits...); err != nil {
-		return "", fmt.Errorf("codes sent to user %s: %w", c.User, err)
+	if err := p.s.store.Take(ctx, p.limits(m.Kind, c.User, c.To)...); err != nil {
+		return sent.Handed{}, fmt.Errorf("codes sent to user %s: %w", c.User, err)
 	}
 	values := map[string]string{"code": string(c.Code.Expose()), "application": c.Application,
 		"minutes": fmt.Sprint(int((set.Handle.Duration() + time.Minute - 1) / time.Minute))}
@@ -50,7 +47,22 @@ func (p sending) SendCode(ctx context.Context, c sent.Code) (string, error) {
 		}
 	}
 	r, err := p.s.carrier.Send(ctx, m)
-	return r.Gateway, err
+	h := sent.Handed{Gateway: r.Gateway}
+	if err == nil && r.Followed() {
+		h.Message = gateway.TagOf(r.Gateway, r.Ref)
+	}
+	return h, err
+}
+
+// limits are those that a code counts against.
+func (p sending) limits(kind string, user mfa.UserID, to string) []mfa.Quota {
+	set := p.s.store.Settings()
+	limits := []mfa.Quota{{Name: "user/" + string(user), Window: time.Hour, Most: set.PerUser, N: 1, Full: mfa.TooManyMessages},
+		{Name: "to/" + to, Window: time.Hour, Most: set.PerNumber, N: 1, Full: mfa.TooManyMessages}}
+	if kind == mfa.GatewaySMS {
+		limits = append(limits, mfa.Quota{Name: "country/" + phone.Country(to), Window: time.Hour, Most: set.PerCountry, N: 1, Full: mfa.TooManyMessages})
+	}
+	return limits
 }
 
 // language is that of a user's messages.
@@ -120,5 +132,8 @@ func (p sending) CheckProof(ctx context.Context, c mfa.Credential, text string, 
 		return mfa.ChallengeExpired
 	}
 	_, err = p.method(c.Method).Finish(ctx, c, mfa.Floor{}, mfa.Step{State: h.State, Attempt: h.Attempt}, code)
+	if why := p.method(c.Method).Fate(ctx, h.State); err != nil && why == mfa.MessageUndelivered {
+		return why
+	}
 	return err
 }

@@ -29,6 +29,7 @@ const (
 	prefixRecording     = "v/"        // v/DIGEST of its name: recording that is played in calls
 	prefixActivation    = "ac/"       // ac/DIGEST of an activation code: the device that it makes
 	prefixWait          = "q/"        // q/USER/ID: question that waits for an answer by another way
+	prefixDelivery      = "gd/"       // gd/TAG of a message at a gateway: what became of it
 	prefixNotice        = "o/"        // o/ID: notice for a user, waiting
 	prefixSealed        = "x/"        // x/NAME: sealed blob of another part
 	prefixMember        = "m/"        // m/NAME: server of the group

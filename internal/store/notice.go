@@ -137,6 +137,22 @@ func (s *Store) notices(ctx context.Context, key string, change func(*noticeReco
 	})
 }
 
+// deadKept is how long a notice that was given up is kept, for the doctor to tell of, from when
+// it was made.
+const deadKept = 30 * 24 * time.Hour
+
+// SweepNotices deletes notices that were given up long ago.
+func (s *Store) SweepNotices(ctx context.Context) error {
+	return s.sweepOld(ctx, prefixNotice, deadKept, func(key string, value []byte) (time.Time, error) {
+		var r noticeRecord
+		err := parse(key, value, &r, &r.V)
+		if err == nil && !r.Dead {
+			return s.now(), nil
+		}
+		return r.Time, err
+	})
+}
+
 // Outbox is what waits to be carried.
 type Outbox struct {
 	Waiting int

@@ -86,7 +86,7 @@ func kindOf(key string) (kind parking.Kind, object string) {
 	}{
 		{prefixUser, parking.User}, {prefixCred, parking.Credential}, {prefixApp, parking.Application},
 		{prefixDirectory, parking.Directory}, {prefixToken, parking.Token}, {prefixMember, parking.Server},
-		{prefixAdministrator, parking.Administrator},
+		{prefixAdministrator, parking.Administrator}, {prefixGateway, parking.Gateway},
 	} {
 		if rest, ok := strings.CutPrefix(key, k.prefix); ok {
 			return k.kind, rest
@@ -123,6 +123,10 @@ func (s *Store) object(key string, b []byte) (o parking.Object, err error) {
 		r, err = s.parseDirectory(rest, b)
 		d := r.directory(rest)
 		o.Directory = &d
+	case parking.Gateway:
+		var r gatewayRecord
+		r, err = s.parseGateway(rest, b)
+		o.Gateway = &r.opened
 	case parking.Token:
 		var t mfa.APIToken
 		t, err = parseToken(rest, b)
@@ -163,6 +167,8 @@ func (s *Store) opened(key string, o parking.Object) (json.RawMessage, error) {
 		r, err = s.sealApplication(*o.Application)
 	case o.Directory != nil:
 		r, err = s.sealDirectory(*o.Directory)
+	case o.Gateway != nil:
+		r, err = s.sealGateway(*o.Gateway)
 	case o.Token != nil:
 		r = tokenRecordOf(*o.Token)
 	case o.Administrator != nil:

@@ -325,6 +325,8 @@ func (s *Store) applyRemoval(ctx context.Context, c *parking.Change, now parking
 		err = s.RemoveApplication(ctx, mfa.ApplicationID(c.Object))
 	case parking.Directory:
 		err = s.RemoveDirectory(ctx, c.Object)
+	case parking.Gateway:
+		err = s.RemoveGateway(ctx, c.Object)
 	case parking.Token:
 		err = s.RemoveAPIToken(ctx, c.Object)
 	case parking.Administrator:
@@ -349,6 +351,8 @@ func (s *Store) applyCreation(ctx context.Context, c *parking.Change) (err error
 		_, err = s.CreateApplication(ctx, *o.Application)
 	case parking.Directory:
 		_, err = s.CreateDirectory(ctx, *o.Directory)
+	case parking.Gateway:
+		_, err = s.CreateGateway(ctx, *o.Gateway)
 	case parking.Token:
 		_, err = s.CreateAPIToken(ctx, *o.Token)
 	case parking.Administrator:
@@ -426,6 +430,13 @@ func (s *Store) applyUpdate(ctx context.Context, c *parking.Change, check func(p
 			now := *d
 			err := check(parking.Object{Directory: &now})
 			*d = *o.Directory
+			return err
+		})
+	case parking.Gateway:
+		_, err = s.UpdateGateway(ctx, c.Object, func(g *mfa.Gateway) error {
+			now := *g
+			err := check(parking.Object{Gateway: &now})
+			*g = *o.Gateway
 			return err
 		})
 	case parking.Administrator:

@@ -108,30 +108,9 @@ const quotaKept = 33 * 24 * time.Hour
 
 // SweepQuotas deletes counts that are over.
 func (s *Store) SweepQuotas(ctx context.Context) error {
-	var old []string
-	before := s.now().Add(-quotaKept)
-	_, err := s.kv.Scan(ctx, prefixQuota, func(key string, value []byte, _ int64) bool {
+	return s.sweepOld(ctx, prefixQuota, quotaKept, func(key string, value []byte) (time.Time, error) {
 		var r quotaRecord
-		if parse(key, value, &r, &r.V) == nil && r.At.Before(before) {
-			old = append(old, key)
-		}
-		return len(old) < 1000
+		err := parse(key, value, &r, &r.V)
+		return r.At, err
 	})
-	if err != nil {
-		return fmt.Errorf("read counts of messages: %w", err)
-	}
-	for _, key := range old {
-		if err := s.write(ctx, func(ctx context.Context, t *tx) error {
-			b, err := t.get(ctx, key)
-			var r quotaRecord
-			if err != nil || b == nil || parse(key, b, &r, &r.V) != nil || !r.At.Before(before) {
-				return err
-			}
-			t.del(key)
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 // toldPrefixes are the prefixes of the records that are told of, in the order in which
 // they can be applied.
-var toldPrefixes = []string{prefixDirectory, prefixApp, prefixUser, prefixCred, prefixToken, keySettings, prefixMember, prefixAdministrator}
+var toldPrefixes = []string{prefixDirectory, prefixApp, prefixUser, prefixCred, prefixToken, keySettings, prefixMember, prefixAdministrator, prefixGateway}
 
 // step is the cursor's for the records under toldPrefixes[i].
 func (r *rejoining) step(step string, i int) string { return fmt.Sprintf("%s%d ", step, i) }
@@ -121,6 +121,8 @@ func (r *rejoining) older(ctx context.Context, key string) (bool, error) {
 		return o.Application.Created.Before(r.o.Since), nil
 	case o.Directory != nil:
 		return o.Directory.Created.Before(r.o.Since), nil
+	case o.Gateway != nil:
+		return o.Gateway.Created.Before(r.o.Since), nil
 	case o.Token != nil:
 		return o.Token.Created.Before(r.o.Since), nil
 	case o.Administrator != nil:

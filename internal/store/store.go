@@ -32,6 +32,10 @@ type Options struct {
 	// returning nil: they may.
 	Frozen func() error
 
+	// Delivery is told of each message that a server has told the group of, this one too. It
+	// does not block. nil: nobody asks.
+	Delivery func(d mfa.Delivery)
+
 	// Witness, on a server without the group's keyset: the view holds what servers know of
 	// each other, and nothing that is sealed can be read or written.
 	Witness bool
@@ -77,6 +81,7 @@ func Open(_ context.Context, kv KV, ring *keyring.Ring, o Options) (*Store, erro
 	s.view.decode = s.decodeSmall
 	s.view.keyset = s.follow
 	s.view.woken = s.woken
+	s.view.delivery = s.delivered
 	s.view.ksKey = prefixKeyset + o.Server
 	if o.Witness {
 		s.view.only = ofServers

@@ -40,7 +40,9 @@ type view struct {
 	keyset func(value []byte)                               // told of this server's wrapped keyset
 	woken  func(key string)                                 // told of a wait that has changed; "": of any; it must not come back here
 	ksKey  string                                           // its key
-	only   func(key string) bool                            // what the view holds; nil: everything
+	// delivery is told of what became of messages, as it changes
+	delivery func(key string, value []byte)
+	only     func(key string) bool // what the view holds; nil: everything
 }
 
 // change is one key's change; a nil value deletes.
@@ -199,6 +201,8 @@ func (v *view) publish(s *state, changes []change) {
 			}
 		case catalogued(ch.key):
 			keys = append(keys, ch.key)
+		case ch.value != nil && v.delivery != nil && strings.HasPrefix(ch.key, prefixDelivery):
+			v.delivery(ch.key, ch.value)
 		}
 	}
 	if len(keys) == 0 {

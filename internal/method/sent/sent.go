@@ -22,10 +22,11 @@ import (
 
 const (
 	digits    = 6
-	tagSize   = 12          // bytes of a code's keyed digest
-	stateSize = 2 + tagSize // gateway and digest: it has to fit a handle beside the groups of reply rules
-	purpose   = "sent code" // of the digest
-	longest   = 4 * digits  // of an answer that is worth a look
+	tagSize   = 12                     // bytes of a code's keyed digest
+	sentSize  = len(Handed{}.Message)  // bytes that name a message
+	stateSize = 2 + sentSize + tagSize // gateway, message and digest: it has to fit a handle beside the groups of reply rules
+	purpose   = "sent code"            // of the digest
+	longest   = 4 * digits             // of an answer that is worth a look
 )
 
 // Code is one code on its way to a user.
@@ -33,16 +34,26 @@ type Code struct {
 	Method      mfa.MethodID
 	User        mfa.UserID
 	To          string // number in E.164 form, mail address
+	Attempt     mfa.AttemptID
 	Application string // that it is for; "": it proves a credential
 	Code        secret.Text
 	// Instead tells the gateway that the code before went by: 0: there was none.
 	Instead uint16
 }
 
-// Sender sends codes. It returns the gateway that took the code (GatewayTag), or an error that
-// holds the mfa.Reason why none did.
+// Handed is what is known of a code that a gateway took.
+type Handed struct {
+	Gateway string  // that took it
+	Message [6]byte // stands for the message there; zero: the gateway does not tell what becomes of it
+}
+
+// Sender sends codes.
 type Sender interface {
-	SendCode(ctx context.Context, c Code) (gateway string, err error)
+	// SendCode returns an error that holds the mfa.Reason why no gateway took the code.
+	SendCode(ctx context.Context, c Code) (Handed, error)
+	// Fate returns what became of a message: mfa.MessageUndelivered, mfa.MessageUnconfirmed, or
+	// mfa.ReasonNone if it arrived, went another way, or nobody knows.
+	Fate(ctx context.Context, message [6]byte) mfa.Reason
 }
 
 // Method is the method for one way of sending. All fields must be set, but for Random
@@ -62,7 +73,8 @@ func (m Method) ID() mfa.MethodID { return m.Way }
 func (Method) Needs() mfa.Caps { return mfa.CanPrompt }
 
 // Begin sends a code to c's number or address and returns the prompt. After a wrong answer the
-// code that was sent stays good, and nothing is sent again.
+// code that was sent stays good, and nothing is sent again; if it did not arrive, the error says
+// so.
 func (m Method) Begin(ctx context.Context, a mfa.Ask, c mfa.Credential) (mfa.Step, error) {
 	to := string(c.Secret.Expose())
 	if to == "" {
@@ -71,21 +83,25 @@ func (m Method) Begin(ctx context.Context, a mfa.Ask, c mfa.Credential) (mfa.Ste
 	prompt := m.prompt(to)
 	old := len(a.Sent) == stateSize
 	if old && !a.Again {
+		if m.Fate(ctx, a.Sent) == mfa.MessageUndelivered {
+			return mfa.Step{}, mfa.MessageUndelivered
+		}
 		return mfa.Step{Prompt: prompt, State: a.Sent}, nil
 	}
 	code, err := m.draw()
 	if err != nil {
 		return mfa.Step{}, err
 	}
-	out := Code{Method: m.Way, User: c.User, To: to, Application: a.Application, Code: code}
+	out := Code{Method: m.Way, User: c.User, To: to, Attempt: a.Attempt, Application: a.Application, Code: code}
 	if old {
 		out.Instead = binary.BigEndian.Uint16(a.Sent)
 	}
-	gateway, err := m.Sender.SendCode(ctx, out)
+	handed, err := m.Sender.SendCode(ctx, out)
 	if err != nil {
 		return mfa.Step{}, err
 	}
-	state := binary.BigEndian.AppendUint16(make([]byte, 0, stateSize), GatewayTag(gateway))
+	state := binary.BigEndian.AppendUint16(make([]byte, 0, stateSize), GatewayTag(handed.Gateway))
+	state = append(state, handed.Message[:]...)
 	return mfa.Step{Prompt: prompt, State: append(state, m.tag(a.Attempt, c.ID, code.Expose())...)}, nil
 }
 
@@ -103,10 +119,19 @@ func (m Method) Finish(_ context.Context, c mfa.Credential, f mfa.Floor, s mfa.S
 	if len(s.State) != stateSize || len(code) != digits {
 		return mfa.Proof{}, mfa.WrongCode
 	}
-	if subtle.ConstantTimeCompare(m.tag(s.Attempt, c.ID, code), s.State[2:]) != 1 {
+	if subtle.ConstantTimeCompare(m.tag(s.Attempt, c.ID, code), s.State[2+sentSize:]) != 1 {
 		return mfa.Proof{}, mfa.WrongCode
 	}
 	return mfa.Proof{Floor: f}, nil
+}
+
+// Fate returns what became of what was sent for a challenge, as Sender does.
+func (m Method) Fate(ctx context.Context, state []byte) mfa.Reason {
+	var message [sentSize]byte
+	if len(state) != stateSize || copy(message[:], state[2:]) == 0 || message == ([sentSize]byte{}) {
+		return mfa.ReasonNone
+	}
+	return m.Sender.Fate(ctx, message)
 }
 
 // tag is what is kept of a code.

@@ -18,14 +18,22 @@ import (
 type phone struct {
 	got  []sent.Code
 	fail error
+	fate mfa.Reason // of every message
 }
 
-func (p *phone) SendCode(_ context.Context, c sent.Code) (string, error) {
+func (p *phone) SendCode(_ context.Context, c sent.Code) (sent.Handed, error) {
 	if p.fail != nil {
-		return "", p.fail
+		return sent.Handed{}, p.fail
 	}
 	p.got = append(p.got, c)
-	return "provider", nil
+	return sent.Handed{Gateway: "provider", Message: [6]byte{1, 2, 3, 4, 5, byte(len(p.got))}}, nil
+}
+
+func (p *phone) Fate(_ context.Context, message [6]byte) mfa.Reason {
+	if message != [6]byte{1, 2, 3, 4, 5, byte(len(p.got))} {
+		return mfa.ReasonNone
+	}
+	return p.fate
 }
 
 func (p *phone) last() secret.Text { return p.got[len(p.got)-1].Code }
@@ -100,6 +108,20 @@ func TestAgainIsAnotherCode(t *testing.T) {
 		if _, err := m.Finish(t.Context(), number, mfa.Floor{}, again, p.got[0].Code); !errors.Is(err, mfa.WrongCode) {
 			t.Errorf("the first code in the second challenge: %v", err)
 		}
+	}
+	p.fate = mfa.MessageUnconfirmed
+	if _, err := m.Begin(t.Context(), mfa.Ask{Attempt: attempt, Sent: again.State}, number); err != nil {
+		t.Errorf("no receipt yet: %v", err)
+	}
+	p.fate = mfa.MessageUndelivered
+	if _, err := m.Begin(t.Context(), mfa.Ask{Attempt: attempt, Sent: again.State}, number); !errors.Is(err, mfa.MessageUndelivered) || len(p.got) != 2 {
+		t.Errorf("it did not arrive: %v, %d sent", err, len(p.got))
+	}
+	if _, err := m.Begin(t.Context(), mfa.Ask{Attempt: attempt, Sent: again.State, Again: true}, number); err != nil || len(p.got) != 3 {
+		t.Errorf("it did not arrive, and another one is wanted: %v, %d sent", err, len(p.got))
+	}
+	if why := m.Fate(t.Context(), again.State); why != mfa.ReasonNone {
+		t.Errorf("the one before: %s", why)
 	}
 	p.fail = mfa.GatewayDown
 	if _, err := m.Begin(t.Context(), mfa.Ask{Attempt: attempt}, number); !errors.Is(err, mfa.GatewayDown) {

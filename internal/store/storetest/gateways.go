@@ -14,7 +14,8 @@ func gateways(t *testing.T, r *rig) {
 		TLS: mfa.GatewayTLS, CAs: "PEM", Login: "account", Password: secret.FromString("gateway word"), From: "Corp", Timeout: 3 * time.Second, Private: true,
 		Countries: []string{"DE", "AT"}, CapDay: 100, CapMonth: 2000,
 		HTTP: mfa.HTTPTemplate{Profile: "twilio", Method: "POST", Format: "form", Body: "To={number}", Headers: map[string]string{"Authorization": "Bearer header word"},
-			Accept: []mfa.HTTPRule{{Status: 201}}, Refuse: []mfa.HTTPRule{{Status: 402, Path: "code", Value: "7", Reason: "no_credit"}}, ID: "sid"}}
+			Accept: []mfa.HTTPRule{{Status: 201}}, Refuse: []mfa.HTTPRule{{Status: 402, Path: "code", Value: "7", Reason: "no_credit"}}, ID: "sid"},
+		SMPP: mfa.SMPPOptions{Version: mfa.SMPP50, SystemType: "vma", Window: 5, Enquire: time.Minute, Parts: mfa.PartsBySAR, Alphabet: mfa.AlphabetUCS, NoReceipts: true, Refuse: []mfa.SMPPRule{{Status: 1041, Reason: "gateway_no_credit"}}}}
 	made, err := r.CreateGateway(ctx, in)
 	if err != nil {
 		t.Fatal(err)

@@ -54,5 +54,19 @@ func noticesAreClaimed(t *testing.T, r *rig) {
 	if len(again) != 0 {
 		t.Errorf("claimed again: %+v", again)
 	}
+	r.late.Store(int64(29 * 24 * time.Hour))
+	is(t, "sweep", r.SweepNotices(ctx), nil)
+	o, err = r.Outbox(ctx)
+	is(t, "outbox", err, nil)
+	if o.Dead != 1 {
+		t.Errorf("after 29 days %+v", o)
+	}
+	r.late.Store(int64(31 * 24 * time.Hour))
+	is(t, "sweep", r.SweepNotices(ctx), nil)
+	o, err = r.Outbox(ctx)
+	is(t, "outbox", err, nil)
+	if o.Waiting != 5 || o.Dead != 0 {
+		t.Errorf("after 31 days %+v, want those that wait alone", o)
+	}
 	is(t, "postpone what is gone", r.Postpone(ctx, "nothing", "x", time.Time{}), nil)
 }

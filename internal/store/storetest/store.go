@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	syncatomic "sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"a notice is claimed once":                  noticesAreClaimed,
 		"gateways":                                  gateways,
 		"recordings":                                recordings,
+		"what became of messages":                   deliveries,
 		"a directory is removed or named, not both": directoryRace,
 		"API tokens":                                tokens,
 		"administrators":                            administrators,
@@ -72,6 +74,8 @@ type rig struct {
 	kv   store.KV
 	ring *keyring.Ring
 	id   keyring.Identity
+	told chan mfa.Delivery
+	late syncatomic.Int64 // ns that it is after noon
 }
 
 // found makes the keyset of a group with one server, and opens its store.
@@ -104,9 +108,15 @@ func reopen(t *testing.T, kv store.KV, server string, id keyring.Identity) *rig 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{kv: kv, ring: keyring.NewRing(k), id: id}
+	r := &rig{kv: kv, ring: keyring.NewRing(k), id: id, told: make(chan mfa.Delivery, 10)}
 	r.Store, err = store.Open(t.Context(), kv, r.ring, store.Options{Epoch: 1, Server: server, Identity: id,
-		Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)})
+		Now: func() time.Time { return noon.Add(time.Duration(r.late.Load())) }, Log: slog.New(slog.DiscardHandler),
+		Delivery: func(d mfa.Delivery) {
+			select {
+			case r.told <- d:
+			default:
+			}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
