@@ -9,7 +9,7 @@ import (
 
 // None reports whether there is no object.
 func (o Object) None() bool {
-	return o.User == nil && o.Credential == nil && o.Application == nil && o.Directory == nil && o.Token == nil && o.Administrator == nil && o.Settings == nil && o.Server == nil
+	return o.User == nil && o.Credential == nil && o.Application == nil && o.Directory == nil && o.Token == nil && o.Administrator == nil && o.Settings == nil && o.Server == nil && o.Gateway == nil
 }
 
 // Same reports whether two objects are the same but for the time of their last change and
@@ -66,6 +66,10 @@ func (o Object) plain() (Object, secret.Text) {
 		d := *o.Directory
 		s, d.BindPassword, d.Changed = d.BindPassword, secret.Text{}, d.Created
 		o.Directory = &d
+	case o.Gateway != nil:
+		g := *o.Gateway
+		s, g.Password, g.Changed = g.Password, secret.Text{}, g.Created
+		o.Gateway = &g
 	}
 	return o, s
 }

@@ -24,10 +24,11 @@ const (
 	Administrator Kind = "administrator"
 	Settings      Kind = "policy"
 	Server        Kind = "server"
+	Gateway       Kind = "gateway"
 )
 
 // order is that in which changes can be applied: what others name comes first.
-var order = map[Kind]int{Directory: 0, Application: 1, User: 2, Credential: 3, Token: 4, Administrator: 5, Settings: 6, Server: 7}
+var order = map[Kind]int{Directory: 0, Application: 1, User: 2, Credential: 3, Token: 4, Administrator: 5, Settings: 6, Server: 7, Gateway: 0}
 
 // What became of an object in the epoch that ended.
 const (
@@ -46,6 +47,7 @@ type Object struct {
 	Administrator *mfa.Administrator
 	Settings      *policy.Settings
 	Server        *mfa.Member
+	Gateway       *mfa.Gateway
 }
 
 // Change is what an epoch that ended did to one object and the group's database has not
@@ -57,7 +59,7 @@ type Change struct {
 	Server    string // whose copy brought it
 	Kind      Kind
 	What      string // Added, Changed, Removed
-	Object    string // as keys have it: id of the user, application or token, name of the directory or server; USER/ID of a credential
+	Object    string // as keys have it: id of the user, application or token, name of the directory, gateway or server; USER/ID of a credential
 	Revision  int64  // of the last write to it; 0: it was removed
 	Login     string // of the user of a credential or a role
 	Before    Object

@@ -54,6 +54,9 @@ func named(name string) func(*mfa.User) { return func(u *mfa.User) { u.Name = na
 func blocked(until time.Time) func(*mfa.User) {
 	return func(u *mfa.User) { u.Block = &mfa.Block{By: "root", Until: until, Since: noon} }
 }
+func gatewayWith(password string) Object {
+	return Object{Gateway: &mfa.Gateway{Name: "provider", Kind: mfa.GatewaySMS, Password: secret.FromString(password), Countries: []string{"DE"}}}
+}
 func off(c *mfa.Credential) { c.Disabled = true }
 
 func TestStands(t *testing.T) {
@@ -83,7 +86,10 @@ func TestStands(t *testing.T) {
 		"another secret":                {credential(nil), credential(func(c *mfa.Credential) { c.Secret = secret.FromString("new") }), credential(nil), false, Waits},
 		"another secret on both": {credential(nil), credential(func(c *mfa.Credential) { c.Secret = secret.FromString("new") }),
 			credential(func(c *mfa.Credential) { c.Secret = secret.FromString("other") }), false, Conflict},
-		"disabled by itself": {credential(nil), none, credential(off), false, Waits},
+		"a gateway's password":       {gatewayWith("a"), gatewayWith("b"), gatewayWith("a"), false, Waits},
+		"a gateway changed on both":  {gatewayWith("a"), gatewayWith("b"), gatewayWith("c"), false, Conflict},
+		"a gateway changed the same": {gatewayWith("a"), gatewayWith("b"), gatewayWith("b"), false, Done},
+		"disabled by itself":         {credential(nil), none, credential(off), false, Waits},
 	} {
 		ch := Change{Kind: User, What: Changed, Before: c.before, After: c.after, BaseKnown: !c.unknown}
 		if got := ch.Stands(c.now); got != c.want {
