@@ -49,6 +49,9 @@ func TestScreenshots(t *testing.T) {
 	first.json(&ada, "user", "show", "ada")
 	first.cliIn("a password to bind with", "directory", "add", "corp", "--kind", "ldap", "--url", "ldaps://dc1.corp.example", "--bind-dn", "cn=reader,dc=corp,dc=example", "--bind-password-stdin",
 		"--base-dn", "dc=corp,dc=example", "--user-filter", "(sAMAccountName={user})")
+	first.cliIn("a token to send with", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", "https://sms.example/send", "--password-stdin", "--from", "Corp", "--country", "DE")
+	first.cliIn("a password to bind with", "gateway", "add", "trunk", "--kind", "sms", "--protocol", "smpp", "--address", "smpp.provider.example", "--login", "corp", "--password-stdin", "--from", "Corp", "--country", "DE", "--country", "AT", "--order", "20")
+	first.cli("gateway", "add", "relay", "--kind", "mail", "--address", "127.0.0.1:9", "--tls", "none", "--from", "mfa@corp.example")
 	first.cli("administrator", "add", "grace", "--role", "help-desk", "--tag", "east", "--permission", "user.block", "--permission", "token.manage")
 	first.cli("api-token", "create", "monitoring", "--scope", "status:read")
 	var grace, tony struct{ ID string }
@@ -58,7 +61,7 @@ func TestScreenshots(t *testing.T) {
 	b.pictures(dir, "attempt", base+"/attempts/"+attempt.String())
 	for name, path := range map[string]string{"status": "/", "users": "/users", "user": "/users/" + ada.ID, "user-new": "/users/new", "applications": "/applications",
 		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "report": "/reports/sign-ins", "report-enrolment": "/reports/enrolment", "audit": "/audit",
-		"confirm": "/confirm?back=/users", "policy": "/policy", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
+		"confirm": "/confirm?back=/users", "policy": "/policy", "gateways": "/gateways", "gateway": "/gateways/trunk", "gateway-new": "/new-gateway/http", "texts": "/texts", "text": "/texts/mail.de", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
 		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import",
 		"report-no-second-factor": "/reports/no-second-factor", "report-bypassed": "/reports/bypassed", "report-blocked": "/reports/blocked", "report-locked": "/reports/locked", "report-blastradius": "/reports/blastradius",
 		"attempts-filtered": "/attempts?application=vpn&verdict=reject&reason=wrong_code", "attempts-none": "/attempts?user=nobody", "new-directory": "/new-directory", "administrator-new": "/administrators/new",

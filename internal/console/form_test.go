@@ -47,8 +47,12 @@ func furnished(t *testing.T) (*rig, map[string]string) {
 	ctx := t.Context()
 	bob, desk := r.person("bob", mfa.RoleNone), r.person("helen", mfa.RoleHelpDesk)
 	name, kind, base := "corp", "ldap", "dc=corp"
+	provider, sms, byHTTP, corp, countries := "provider", mfa.GatewaySMS, "json", "Corp", []string{"DE"}
+	smpp, bySMPP, host := "trunk", mfa.GatewaySMPP, "smpp.provider.example"
 	api, vpn, radius, kindAPI := "shop", "vpn", mfa.KindRADIUS, mfa.KindAPI
 	for _, err := range []error{
+		second(r.Admin.AddGateway(ctx, "test", admin.GatewayChange{Name: &provider, Kind: &sms, Profile: &byHTTP, Address: new("https://sms.example/send"), Password: secret.NewWire("token"), From: &corp, Countries: &countries})),
+		second(r.Admin.AddGateway(ctx, "test", admin.GatewayChange{Name: &smpp, Kind: &sms, Protocol: &bySMPP, Address: &host, Login: &corp, Password: secret.NewWire("hush-hush"), From: &corp, Countries: &countries})),
 		second(r.Admin.AddDirectory(ctx, "test", admin.DirectoryChange{Name: &name, Kind: &kind, URLs: &[]string{"ldaps://dc1.corp.example"}, BaseDN: &base})),
 		second(r.Admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &vpn, Kind: &radius, Addresses: &[]string{"10.0.0.5"}, Secret: secret.NewWire("long enough")})),
 		second(r.Admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &api, Kind: &kindAPI})),
@@ -64,7 +68,8 @@ func furnished(t *testing.T) (*rig, map[string]string) {
 	}
 	return r, map[string]string{"/attempts/{id}": "/attempts/" + story.ID.String(), "/reports/{name}": "/reports/no-second-factor", "/reports/{name}/{file}": "/reports/no-second-factor/over_time.csv",
 		"/users/{id}": "/users/" + string(bob), "/administrators/{id}": "/administrators/" + string(desk),
-		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic", "/groups/{group}": "/groups/acme"}
+		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic", "/groups/{group}": "/groups/acme",
+		"/gateways/{name}": "/gateways/trunk", "/new-gateway/{way}": "/new-gateway/http", "/texts/{name}": "/texts/sms.de"}
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -130,7 +135,7 @@ func TestEveryFieldIsText(t *testing.T) {
 // shows and what it sends are the same.
 func TestFormsSendWhatTheyShow(t *testing.T) {
 	r, made := furnished(t)
-	for _, page := range []string{made["/users/{id}"], made["/directories/{name}"], made["/administrators/{id}"], made["/applications/{name}"], "/policy"} {
+	for _, page := range []string{made["/users/{id}"], made["/directories/{name}"], made["/administrators/{id}"], made["/applications/{name}"], "/policy", "/gateways/trunk", "/gateways/provider", "/texts/sms.de", "/texts/mail.en", "/texts/notice_subject.fr"} {
 		for _, f := range r.get(page).forms() {
 			if !strings.HasSuffix(f.action, "/edit") {
 				continue
@@ -163,6 +168,8 @@ func TestTwoTabsOfEveryForm(t *testing.T) {
 		made["/administrators/{id}"]: {"tags", "tag"},
 		made["/applications/{name}"]: {"addresses", "10.0.0."},
 		"/policy":                    {"tries", "1"},
+		made["/gateways/{name}"]:     {"from", "Corp"},
+		made["/texts/{name}"]:        {"text", "{code} "},
 	} {
 		edit := func(p page) form {
 			for _, f := range p.forms() {

@@ -31,6 +31,19 @@ func (c *Console) settingsRoutes() []route {
 		{"POST /directories/{name}/test", change, false, testDirectory},
 		{"POST /directories/{name}/remove", change, true, removeDirectory},
 
+		{"GET /gateways", see, false, gatewaysPage},
+		{"GET /new-gateway/{way}", change, false, newGatewayPage},
+		{"POST /new-gateway/{way}/create", change, true, createGateway},
+		{"GET /gateways/{name}", see, false, gatewayPage},
+		{"POST /gateways/{name}/edit", change, true, editGateway},
+		{"POST /gateways/{name}/test", change, false, testGateway},
+		{"POST /gateways/{name}/remove", change, true, removeGateway},
+
+		{"GET /texts", see, false, textsPage},
+		{"GET /texts/{name}", see, false, textPage},
+		{"POST /texts/{name}/preview", change, false, previewText},
+		{"POST /texts/{name}/edit", change, true, editText},
+
 		{"GET /tokens", see, false, tokensPage},
 		{"POST /tokens/create", own, true, createToken},
 		{"POST /tokens/revoke", change, true, revokeToken},

@@ -117,10 +117,10 @@ func TestAdministratorFromFirstToLast(t *testing.T) {
 func TestSettingsOfOthers(t *testing.T) {
 	for role, refused := range map[mfa.Role][]string{
 		mfa.RoleAdministrator: {"/administrators/new/create", "/tokens/create"},
-		mfa.RoleAuditor:       {"/administrators/new/create", "/tokens/create", "/policy/edit", "/new-directory/create", "/tokens/revoke"},
+		mfa.RoleAuditor:       {"/administrators/new/create", "/tokens/create", "/policy/edit", "/new-directory/create", "/tokens/revoke", "/new-gateway/mail/create", "/texts/sms.en/edit", "/texts/sms.en/preview"},
 	} {
 		r := signedInAs(t, role)
-		for _, path := range []string{"/policy", "/directories", "/administrators", "/tokens"} {
+		for _, path := range []string{"/policy", "/directories", "/administrators", "/tokens", "/gateways", "/texts", "/texts/sms.en"} {
 			p := r.get(path)
 			r.status(p, http.StatusOK)
 			for _, f := range p.forms() {

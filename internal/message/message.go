@@ -53,6 +53,34 @@ var most = map[string]int{SMS: 300, Mail: 4000, MailSubject: 200, Notice: 4000, 
 // Names returns the built-in texts' names, as in "sms.en".
 func Names() []string { return slices.Sorted(maps.Keys(texts)) }
 
+// Purposes returns all purposes, in the order in which one reads them.
+func Purposes() []string { return []string{SMS, MailSubject, Mail, NoticeSubject, Notice} }
+
+// Languages returns the languages of the built-in texts and of own, in order.
+func Languages(own map[string]string) []string {
+	all := map[string]bool{}
+	for _, texts := range []map[string]string{texts, own} {
+		for name := range texts {
+			if _, language, ok := strings.Cut(name, "."); ok {
+				all[language] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// BuiltIn returns the built-in text of a name, as in "sms.en"; "": there is none.
+func BuiltIn(name string) string { return texts[name] }
+
+// Placeholders returns those that a text for a purpose may have.
+func Placeholders(purpose string) []string { return slices.Clone(placeholders[purpose].may) }
+
+// examples are what placeholders stand for in a preview.
+var examples = map[string]string{"code": "246813", "application": "VPN", "minutes": "2", "what": "totp added", "time": "2026-11-29 21:05 UTC"}
+
+// Preview returns a text as somebody would get it.
+func Preview(text string) string { return fill(text, examples) }
+
 // Check reports what is wrong with a text that an administrator gives under a name.
 func Check(name, text string) error {
 	purpose, language, ok := strings.Cut(name, ".")
@@ -109,6 +137,10 @@ func Fill(own map[string]string, purpose, language string, values map[string]str
 			break
 		}
 	}
+	return fill(text, values)
+}
+
+func fill(text string, values map[string]string) string {
 	pairs := make([]string, 0, 2*len(values))
 	for name, v := range values {
 		pairs = append(pairs, "{"+name+"}", v)
