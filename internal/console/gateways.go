@@ -41,6 +41,7 @@ type gatewayForm struct {
 	To       string // whom the test was for
 	Checks   []admin.Check
 	Profiles []admin.ProviderProfile
+	Versions []string // of SMPP
 }
 
 // ways are the kinds and protocols of gateways, by what stands in a path.
@@ -65,13 +66,13 @@ func newGatewayPage(c *Console, w http.ResponseWriter, r *http.Request, v *visit
 	if way == "smpp" {
 		g.SMPP = &admin.GatewaySMPP{Version: mfa.SMPP34, Window: 10, EnquireSeconds: 30, Parts: mfa.PartsByUDH, Alphabet: mfa.AlphabetGSM, Receipts: true}
 	}
-	f := filled(g)
+	f := formOf(g)
 	f.New = true
 	return c.showGateway(w, r, v, http.StatusOK, f, "")
 }
 
-// filled is the form of a gateway as it is.
-func filled(g admin.Gateway) gatewayForm {
+// formOf is the form of a gateway as it is.
+func formOf(g admin.Gateway) gatewayForm {
 	f := gatewayForm{Gateway: g, Way: wayOf(g), Tag: g.ETag(), Order: strconv.Itoa(g.Order), Timeout: strconv.Itoa(g.TimeoutSeconds),
 		CapDay: strconv.Itoa(g.CapDay), CapMonth: strconv.Itoa(g.CapMonth)}
 	if g.SMPP != nil {
@@ -90,6 +91,7 @@ func (c *Console) showGateway(w http.ResponseWriter, r *http.Request, v *visitor
 	if f.New {
 		title = "title.new-gateway"
 	}
+	f.Versions = []string{mfa.SMPP34, mfa.SMPP50}
 	if f.New && f.Way == "http" {
 		all, err := c.desk(v).Profiles(r.Context())
 		if err != nil {
@@ -104,7 +106,7 @@ func (c *Console) showGateway(w http.ResponseWriter, r *http.Request, v *visitor
 // gatewayNamed is the form of the gateway that the path names.
 func (c *Console) gatewayNamed(r *http.Request, v *visitor) (gatewayForm, error) {
 	g, err := c.desk(v).Gateway(r.Context(), r.PathValue("name"))
-	return filled(g), err
+	return formOf(g), err
 }
 
 func gatewayPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {

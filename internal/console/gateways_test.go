@@ -78,7 +78,7 @@ func TestMessageTexts(t *testing.T) {
 	edit := func(name, text string) page {
 		return r.post("/texts/"+name+"/edit", r.get("/texts/" + name).forms()[0].values("text", text)...)
 	}
-	if p := edit("sms.fr", "Votre code"); p.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(p.text(), "{code} is missing") || p.field(t, "text") != "Votre code" {
+	if p := edit("sms.fr", "Votre code"); p.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(p.text(), "{code} is missing") || p.forms()[0].fields.Get("text") != "Votre code" {
 		t.Errorf("without its code: %s", p.text())
 	}
 	p := r.post("/texts/sms.fr/preview", "text", "{code}: "+strings.Repeat("x", 200))

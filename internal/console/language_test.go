@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"countersign/internal/admin"
+	"countersign/internal/message"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
 	"countersign/internal/web"
@@ -103,6 +104,18 @@ func TestTexts(t *testing.T) {
 	}
 	for _, key := range []string{"parked.added", "parked.changed", "parked.removed", "standing.waits", "standing.conflict", "standing.done"} {
 		named[key] = true
+	}
+	for way, kind := range ways {
+		named["gateway.new."+way], named["gateway.address."+way], named["gateway.login."+way], named["gateway.kind."+kind.kind] = true, true, true, true
+	}
+	for _, s := range []string{"unused", "ok", "ailing", "doubtful", "disabled"} {
+		named["gateway.state."+s] = true
+	}
+	for _, purpose := range message.Purposes() {
+		named["texts.purpose."+purpose] = true
+	}
+	for _, language := range message.Languages(nil) {
+		named["texts.language."+language] = true
 	}
 	for _, s := range []mfa.State{mfa.StateDenied, mfa.StateProtected, mfa.StateExempt} {
 		named["state."+s.String()] = true
