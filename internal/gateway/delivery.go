@@ -21,6 +21,7 @@ const (
 	againTimeout = 15 * time.Second // of sending by the other gateways
 	foreignRate  = 20               // receipts of others' messages in a second that the group is told of
 	foreignBurst = 200
+	earlyMost    = 10_000 // receipts of messages that are not known that are kept for unknownFor
 )
 
 // Tag stands for one message at one gateway.
@@ -168,7 +169,9 @@ func (c *Carrier) Run(ctx context.Context) error {
 		case r := <-c.reports:
 			if !c.received(ctx, &others, r) {
 				c.mu.Lock()
-				c.early = append(c.early, r)
+				if len(c.early) < earlyMost { // a gateway that sends so many means no good
+					c.early = append(c.early, r)
+				}
 				c.mu.Unlock()
 			}
 		case <-t.C:

@@ -30,6 +30,8 @@ type session struct {
 	over   chan struct{} // closed when the session has ended
 	read   chan struct{} // closed when nobody reads any more
 
+	unread sync.Once // what cannot be read is told of once in a session
+
 	mu      sync.Mutex // also of writing
 	number  uint32     // of the last request
 	waiting map[uint32]chan smpp.PDU
@@ -220,7 +222,9 @@ func (s *session) delivered(p smpp.PDU) {
 	}
 	m, err := parse(p.Body)
 	if err != nil {
-		s.l.log.Warn("an SMPP gateway delivers what cannot be read", "gateway", s.l.g.Name, "error", err)
+		s.unread.Do(func() {
+			s.l.log.Warn("an SMPP gateway delivers what cannot be read", "gateway", s.l.g.Name, "error", err)
+		})
 		return
 	}
 	if r, ok := m.Receipt(); ok {
