@@ -28,7 +28,7 @@ func gatewaysPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 type gatewayForm struct {
 	admin.Gateway
 	New      bool
-	Way      string // mail, http, smpp
+	Way      string // mail, http, smpp, sip
 	Tag      string
 	Order    string
 	Timeout  string
@@ -47,6 +47,7 @@ type gatewayForm struct {
 // ways are the kinds and protocols of gateways, by what stands in a path.
 var ways = map[string]struct{ kind, protocol string }{
 	"mail": {mfa.GatewayMail, mfa.GatewaySMTP}, "http": {mfa.GatewaySMS, mfa.GatewayHTTP}, "smpp": {mfa.GatewaySMS, mfa.GatewaySMPP},
+	"sip": {mfa.GatewayCall, mfa.GatewaySIP},
 }
 
 func wayOf(g admin.Gateway) string {
@@ -137,7 +138,7 @@ func readGateway(r *http.Request, f *gatewayForm) (admin.GatewayChange, error) {
 		ch.Password = secret.NewWire(p)
 	}
 	f.Address, f.Login, f.From, f.CAs, f.Disabled = *ch.Address, *ch.Login, *ch.From, *ch.CAs, *ch.Disabled
-	if f.Kind == mfa.GatewaySMS {
+	if f.Kind != mfa.GatewayMail {
 		countries := words(r.PostFormValue("countries"))
 		ch.Countries, f.Countries = &countries, countries
 		ch.CapDay, ch.CapMonth = number("cap_day", &f.CapDay), number("cap_month", &f.CapMonth)

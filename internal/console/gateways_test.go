@@ -15,6 +15,7 @@ func TestGatewayFromFirstToLast(t *testing.T) {
 		"http": {"profile", "twilio", "address", "", "from", "Corp", "login", "AC1", "countries", "de, AT", "cap_day", "500", "cap_month", "0"},
 		"smpp": {"address", "smpp.provider.example", "from", "Corp", "login", "corp", "tls", "tls", "countries", "DE", "cap_day", "0", "cap_month", "0", "version", "5.0", "window", "5",
 			"enquire_seconds", "60", "alphabet", "gsm", "parts", "sar", "receipts", "1", "system_type", "vma"},
+		"sip": {"address", "sip.provider.example", "from", "+4930123456", "login", "corp", "countries", "DE", "cap_day", "0", "cap_month", "0"},
 	} {
 		r := signedInAs(t, mfa.RoleOwner)
 		all = append(all, "name", "relay", "password", "a secret to send with", "order", "7", "timeout_seconds", "0")

@@ -106,7 +106,7 @@ func TestTexts(t *testing.T) {
 		named[key] = true
 	}
 	for way, kind := range ways {
-		named["gateway.new."+way], named["gateway.address."+way], named["gateway.login."+way], named["gateway.kind."+kind.kind] = true, true, true, true
+		named["gateway.new."+way], named["gateway.address."+way], named["gateway.login."+way], named["gateway.kind."+kind.kind], named["gateway.to."+kind.kind] = true, true, true, true, true
 	}
 	for _, s := range []string{"unused", "ok", "ailing", "doubtful", "disabled"} {
 		named["gateway.state."+s] = true
