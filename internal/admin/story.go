@@ -141,11 +141,9 @@ func (s *Service) because(ctx context.Context, a Attempt) string {
 	}
 	switch {
 	case r == mfa.OK && a.Method == string(mfa.MethodPasskey):
-		text = "the password was right, and so was the passkey" + s.credentialText(ctx, a)
+		text = "the password was right, and so was the passkey"
 	case r == mfa.OK:
 		text = "the password was right, and so was the " + a.Method + " code" + s.credentialText(ctx, a)
-	case r == mfa.PasskeyAlone:
-		text += s.credentialText(ctx, a)
 	}
 	if r == mfa.ExemptNetwork && a.Source != "" {
 		text += " (" + a.Source + ")"
