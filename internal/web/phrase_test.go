@@ -156,19 +156,28 @@ func TestPhrasesAreThoseThatAreSaid(t *testing.T) {
 	}
 }
 
-// pieces reports whether a sentence is put together, at its places, from texts that are said.
+// pieces reports whether a sentence is put together, at its places and elsewhere, from few texts
+// that are said.
 func pieces(line string, said map[string]bool) bool {
 	var all strings.Builder
 	for s := range said {
 		all.WriteString(place.ReplaceAllString(s, "\x00") + "\x01")
 	}
-	text := all.String()
+	text, runs := all.String(), 0
 	for _, part := range place.Split(line, -1) {
-		if part = strings.Trim(part, " .:,()"); strings.Count(part, " ") > 2 && !strings.Contains(text, part) {
-			return false
+		words := strings.Fields(part)
+		for len(words) > 0 {
+			n := len(words)
+			for n > 0 && !strings.Contains(text, strings.Trim(strings.Join(words[:n], " "), " .:,()")) {
+				n--
+			}
+			if n == 0 {
+				return false
+			}
+			words, runs = words[n:], runs+1
 		}
 	}
-	return true
+	return runs <= 1+2*len(place.FindAllString(line, -1))
 }
 
 // A command in a sentence is marked as one, and nothing in a sentence becomes a part of the page.
