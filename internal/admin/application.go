@@ -39,7 +39,7 @@ func (s *Service) application(a mfa.Application) Application {
 		FirstFactor: a.FirstFactor, Methods: texts(a.Methods), Passcode: or(a.Passcode, mfa.PasscodePrompt), Waiting: or(a.Waiting, mfa.WaitPrompt), Patience: s.patience(a),
 		UnknownUsers: words[a.UnknownPass], UnknownUsersUntil: moment(a.UnknownUntil), Degraded: degraded[a.DegradedAllow], Exempt: networks(a.Exempt),
 		MessageAuthenticator: or(a.MA, mfa.MALearn), Rate: a.Rate, Retries: a.Retries, Reply: list(a.Reply),
-		Disabled: a.Disabled, Created: a.Created, Changed: a.Changed, Warnings: sentences(policy.ApplicationWarnings(a, s.Now()))}
+		CallbackURL: a.Callback.URL, CallbackCAs: a.Callback.CAs, CallbackNetworks: networks(a.Callback.Networks), Disabled: a.Disabled, Created: a.Created, Changed: a.Changed, Warnings: sentences(policy.ApplicationWarnings(a, s.Now()))}
 }
 
 func networks(ps []netip.Prefix) []string {
@@ -147,7 +147,13 @@ func (s *Service) applyApplication(a *mfa.Application, c ApplicationChange) erro
 	set(&bad, "rate", &a.Rate, c.Rate, between(0, 1000000))
 	set(&bad, "retries", &a.Retries, c.Retries, between(0, 10))
 	set(&bad, "reply", &a.Reply, c.Reply, replyRules)
+	set(&bad, "callback_url", &a.Callback.URL, c.CallbackURL, callbackURL)
+	set(&bad, "callback_ca_pem", &a.Callback.CAs, c.CallbackCAs, certificates)
+	set(&bad, "callback_networks", &a.Callback.Networks, c.CallbackNetworks, each(16, network))
 	set(&bad, "disabled", &a.Disabled, c.Disabled, same[bool])
+	if bad == nil {
+		bad = callbackFits(a)
+	}
 	if bad != nil {
 		return bad
 	}

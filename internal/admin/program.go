@@ -26,6 +26,9 @@ type AuthenticateRequest struct {
 	Text     string       `json:"text,omitempty" maxLength:"512" doc:"what the user approves by signing in (a payment, a release): shown on their device, and signed by it"`
 	Source   string       `json:"source,omitempty" maxLength:"253" doc:"the user's own address, for exempt networks and against guessing; the program vouches for it"`
 	Passkey  bool         `json:"passkey,omitempty" doc:"the program can have a browser use a passkey, on a page that policy passkey_site or passkey_origins names"`
+	Wait     int          `json:"wait_seconds,omitempty" minimum:"0" maximum:"45" doc:"if the user approves on a device or a phone: answer when that is done, or after so long with the challenge"`
+	Callback bool         `json:"callback,omitempty" doc:"if the user approves on a device or a phone: tell the application's callback_url what came of it"`
+	State    string       `json:"state,omitempty" maxLength:"256" doc:"comes back in the callback as it is"`
 }
 
 // ChallengeRequest answers a challenge.
@@ -35,6 +38,7 @@ type ChallengeRequest struct {
 	Answer  *secret.Wire `json:"answer" writeOnly:"true" doc:"what the user typed, or what the browser returned of a passkey (PublicKeyCredential.toJSON) as text"`
 	Source  string       `json:"source,omitempty" maxLength:"253"`
 	Passkey bool         `json:"passkey,omitempty" doc:"as in the first leg: another challenge may ask for a passkey again"`
+	Wait    int          `json:"wait_seconds,omitempty" minimum:"0" maximum:"45" doc:"with an empty answer: how long to wait for what comes of a challenge that awaits; as long as one attempt may take, by default"`
 }
 
 // Authentication is what became of one leg. Why is in the trail alone, under the attempt's
@@ -47,6 +51,7 @@ type Authentication struct {
 	Expires   *time.Time           `json:"expires,omitempty" doc:"challenge: when the handle dies"`
 	Options   json.RawMessage      `json:"passkey_options,omitempty" doc:"challenge: a passkey is an answer too; for PublicKeyCredential.parseRequestOptionsFromJSON"`
 	Awaits    *mfa.Awaited         `json:"awaits,omitempty" doc:"challenge: the user approves on a device; show the number that is to be typed there, and send the handle with an empty answer to wait for what comes of it"`
+	Callback  bool                 `json:"callback,omitempty" doc:"challenge: the application is called back with what comes of it"`
 	Reply     []mfa.ReplyAttribute `json:"reply" doc:"accept: what the application's rules add"`
 }
 
@@ -66,7 +71,19 @@ func (d Desk) Authenticate(ctx context.Context, leg ProgramLeg, r AuthenticateRe
 	if leg.Key != "" { // without it the same request again is another attempt
 		q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, r.Source, r.Text, string(q.Password.Expose()))
 	}
-	return d.decide(ctx, q, r.Passkey)
+	if err := d.calledBack(r); err != nil {
+		return Authentication{}, err
+	}
+	a, err := d.decide(ctx, q, r.Passkey)
+	if err != nil || a.Awaits == nil {
+		return a, err
+	}
+	ask := d.asks(leg, r.Login, r.Source, a.Handle)
+	a.Callback = r.Callback && d.follow(ask, r.State, a)
+	if r.Wait > 0 {
+		return d.awaited(ctx, ask, r.Wait, a.Callback)
+	}
+	return a, nil
 }
 
 // Challenge decides the answer to a challenge. The same answer to the same challenge, sent
@@ -74,6 +91,9 @@ func (d Desk) Authenticate(ctx context.Context, leg ProgramLeg, r AuthenticateRe
 func (d Desk) Challenge(ctx context.Context, leg ProgramLeg, r ChallengeRequest) (Authentication, error) {
 	if len(r.Handle) == 0 || r.Answer == nil {
 		return Authentication{}, invalid("handle or answer is missing")
+	}
+	if r.Answer.Empty() {
+		return d.awaited(ctx, d.asks(leg, r.Login, r.Source, r.Handle), r.Wait, false)
 	}
 	q := mfa.Request{Login: r.Login, Handle: r.Handle, Answer: r.Answer.Text, Source: r.Source, Peer: leg.Peer}
 	q.Leg = d.s.leg(d.by.Application, leg.Key, r.Login, string(r.Handle), r.Source, string(q.Answer.Expose()))

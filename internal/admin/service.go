@@ -54,7 +54,10 @@ type Service struct {
 	Country func(netip.Addr) string // where an address is, in two letters; "": not known; nil: of none
 	Fraud   func(mfa.Fraud)         // called with a sign-in of which the user says that it was not theirs; may be nil
 
-	requests requestCounts
+	Callbacks Callbacks // to programs; nil: nobody is called back
+
+	followers followers
+	requests  requestCounts
 
 	mu     sync.Mutex
 	reseal Reseal

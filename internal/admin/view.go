@@ -121,6 +121,9 @@ type Application struct {
 	Rate                 int               `json:"rate" doc:"packets a second from one address; 0: default"`
 	Retries              int               `json:"retries" doc:"wrong answers that get a new prompt"`
 	Reply                []mfa.ReplyRule   `json:"reply"`
+	CallbackURL          string            `json:"callback_url,omitempty" doc:"api: where it is told what became of a sign-in that waits"`
+	CallbackCAs          string            `json:"callback_ca_pem,omitempty" doc:"PEM; empty: the system's authorities"`
+	CallbackNetworks     []string          `json:"callback_networks,omitempty" doc:"besides the public Internet, where the callback may be"`
 	Disabled             bool              `json:"disabled"`
 	Created              time.Time         `json:"created"`
 	Changed              time.Time         `json:"changed"`
@@ -139,7 +142,7 @@ type ApplicationChange struct {
 	Name                 *string          `json:"name,omitempty" maxLength:"64"`
 	Kind                 *string          `json:"kind,omitempty" enum:"radius,ldap,web,oidc,api"`
 	Addresses            *[]string        `json:"addresses,omitempty" maxItems:"256" doc:"addresses or networks that its packets come from"`
-	Secret               *secret.Wire     `json:"secret,omitempty" writeOnly:"true" doc:"radius: the shared secret"`
+	Secret               *secret.Wire     `json:"secret,omitempty" writeOnly:"true" doc:"radius: the shared secret; api: what callbacks are signed with, 16 bytes or more"`
 	FirstFactor          *string          `json:"first_factor,omitempty" maxLength:"64" doc:"local, none or the name of a directory"`
 	Methods              *[]string        `json:"methods,omitempty" maxItems:"16"`
 	Passcode             *string          `json:"passcode,omitempty" enum:"prompt,append,either"`
@@ -152,6 +155,9 @@ type ApplicationChange struct {
 	Rate                 *int             `json:"rate,omitempty" minimum:"0" maximum:"1000000"`
 	Retries              *int             `json:"retries,omitempty" minimum:"0" maximum:"10"`
 	Reply                *[]mfa.ReplyRule `json:"reply,omitempty" maxItems:"64"`
+	CallbackURL          *string          `json:"callback_url,omitempty" maxLength:"1024" doc:"api: where it is told what became of a sign-in that waits: https, or http within callback_networks; empty: nowhere. It is shown to auditors, so no secret should be in it"`
+	CallbackCAs          *string          `json:"callback_ca_pem,omitempty" maxLength:"65536" doc:"PEM: the authorities that the callback's certificate is from; empty: the system's"`
+	CallbackNetworks     *[]string        `json:"callback_networks,omitempty" maxItems:"16" doc:"networks that the callback may be in, besides the public Internet"`
 	Disabled             *bool            `json:"disabled,omitempty"`
 	IfMatch              string           `json:"-"`
 }

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"countersign/internal/admin"
@@ -25,9 +27,9 @@ type nameArg struct {
 // applicationFlags are what can be set on an application.
 type applicationFlags struct {
 	Address              []string `help:"Address or network of its clients." placeholder:"CIDR"`
-	Secret               bool     `help:"Ask for the shared secret."`
-	SecretStdin          bool     `help:"radius: read the shared secret from standard input."`
-	SecretFile           string   `help:"radius: read the shared secret from a file." type:"path" placeholder:"FILE"`
+	Secret               bool     `help:"Ask for the secret: radius: the shared one; api: what callbacks are signed with."`
+	SecretStdin          bool     `help:"Read the secret from standard input."`
+	SecretFile           string   `help:"Read the secret from a file." type:"path" placeholder:"FILE"`
 	FirstFactor          *string  `help:"local, none (the client has checked the password and sends the code alone) or a directory." placeholder:"NAME"`
 	Methods              []string `help:"Methods allowed, in order of preference; empty: every one." placeholder:"a,b"`
 	Passcode             *string  `help:"Where the code stands: prompt, append (behind the password) or either." placeholder:"MODE" values:"prompt,append,either"`
@@ -40,12 +42,18 @@ type applicationFlags struct {
 	Rate                 *int     `help:"Packets a second from one address; 0: default." placeholder:"N"`
 	Retries              *int     `help:"Wrong answers that get a new prompt." placeholder:"N"`
 	Reply                []string `help:"Attribute of an accept: Filter-Id=staff, with ' for tag T' or ' for group G' behind it. An empty one clears the rules." sep:"none" placeholder:"RULE"`
+	CallbackURL          *string  `name:"callback-url" help:"api: where it is told what became of a sign-in that waits; empty: nowhere." placeholder:"URL"`
+	CallbackCAFile       *string  `name:"callback-ca-file" help:"api: certificates (PEM) that the callback's is checked with; empty: the system's." placeholder:"FILE"`
+	CallbackNetwork      []string `help:"api: network that the callback may be in, besides the public Internet." placeholder:"CIDR"`
 }
 
 func (f *applicationFlags) change(e *env, ask bool) (c admin.ApplicationChange, err error) {
 	c = admin.ApplicationChange{Addresses: many(f.Address), FirstFactor: f.FirstFactor, Methods: many(f.Methods), Passcode: f.Passcode, Waiting: f.Waiting,
 		UnknownUsers: f.UnknownUsers, Degraded: f.Degraded, Exempt: many(f.Exempt), MessageAuthenticator: f.MessageAuthenticator,
-		Rate: f.Rate, Retries: f.Retries}
+		Rate: f.Rate, Retries: f.Retries, CallbackURL: f.CallbackURL, CallbackNetworks: many(f.CallbackNetwork)}
+	if c.CallbackCAs, err = pemFile("--callback-ca-file", f.CallbackCAFile); err != nil {
+		return c, err
+	}
 	if c.UnknownUsersUntil, err = f.UnknownUsersUntil.in(e.Now(), e.Location); err != nil {
 		return c, err
 	}
@@ -54,6 +62,23 @@ func (f *applicationFlags) change(e *env, ask bool) (c admin.ApplicationChange, 
 	}
 	c.Secret, err = e.read(source{what: "secret", stdin: f.SecretStdin, file: f.SecretFile, ask: ask || f.Secret, twice: true})
 	return c, err
+}
+
+// pemFile reads the file that a flag names: nil without the flag, nothing for an empty name.
+func pemFile(flag string, name *string) (*string, error) {
+	text := ""
+	if name == nil || *name == "" {
+		if name == nil {
+			return nil, nil
+		}
+		return &text, nil
+	}
+	b, err := os.ReadFile(*name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	text = string(b)
+	return &text, nil
 }
 
 // replyRules reads "ATTRIBUTE=VALUE", "... for tag T" and "... for group G".

@@ -146,6 +146,13 @@ func editApplication(c *Console, w http.ResponseWriter, r *http.Request, v *visi
 		addresses := words(*get("addresses"))
 		change.Addresses, change.MessageAuthenticator = &addresses, get("message_authenticator")
 	}
+	if r.PostForm.Has("callback_url") {
+		networks := words(*get("callback_networks"))
+		change.CallbackURL, change.CallbackCAs, change.CallbackNetworks = get("callback_url"), get("callback_ca_pem"), &networks
+		if key := r.PostFormValue("secret"); key != "" {
+			change.Secret = secret.NewWire(key)
+		}
+	}
 	_, err := c.desk(v).SetApplication(r.Context(), name, change)
 	if mistake(err) {
 		said := err.Error()

@@ -9,6 +9,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/approval"
 	"countersign/internal/authn"
+	"countersign/internal/callback"
 	"countersign/internal/challenge"
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
@@ -80,6 +81,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, Settings: s.store.Settings,
 		VAPID: pushing{s}.public, Now: s.Now}
 	s.assembleGroups()
+	s.admin.Callbacks = &callback.Sender{Now: s.Now, Log: s.log.Logger("callback")}
 	s.assembleWeb()
 	s.radius = &radiusd.Server{
 		Auth: s.Config.Listen.RADIUS, Acct: s.Config.Listen.Accounting, Authenticator: decider{s},

@@ -334,6 +334,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("waits", s.tidyWaits)
 	services.run("passwords and directories", s.checker.Run)
 	services.run("directory groups", s.members.Run)
+	services.run("callbacks", func(ctx context.Context) error { return s.admin.RunCallbacks(ctx, s.log.Logger("callback")) })
 	services.run("administration", s.admin.Run)
 	services.run("use of tokens", s.admin.RunUses)
 	services.run("idempotency keys", s.admin.RunRequests)

@@ -29,10 +29,33 @@ type applicationRecord struct {
 	Rate          int                      `json:"rate,omitempty"`
 	Retries       int                      `json:"retries,omitempty"`
 	Reply         []mfa.ReplyRule          `json:"reply,omitempty"`
+	Callback      *callbackRecord          `json:"callback,omitempty"`
 	Disabled      bool                     `json:"disabled,omitempty"`
 	Created       time.Time                `json:"created,omitzero"`
 	Changed       time.Time                `json:"changed,omitzero"`
 	Sealed        []byte                   `json:"sealed"`
+}
+
+// callbackRecord is where an application is told what became of a sign-in.
+type callbackRecord struct {
+	URL      string         `json:"url"`
+	CAs      string         `json:"ca_pem,omitempty"`
+	Networks []netip.Prefix `json:"networks,omitempty"`
+}
+
+// callbackRecordOf returns nil for none.
+func callbackRecordOf(c mfa.Callback) *callbackRecord {
+	if c.URL == "" {
+		return nil
+	}
+	return &callbackRecord{c.URL, c.CAs, c.Networks}
+}
+
+func (r *callbackRecord) callback() mfa.Callback {
+	if r == nil {
+		return mfa.Callback{}
+	}
+	return mfa.Callback{URL: r.URL, CAs: r.CAs, Networks: r.Networks}
 }
 
 func appKey(id mfa.ApplicationID) string { return prefixApp + string(id) }
@@ -41,7 +64,7 @@ func (s *Store) sealApplication(a mfa.Application) (applicationRecord, error) {
 	sealed, err := s.ring.Seal("application", string(a.ID), appKey(a.ID), a.Secret.Expose())
 	return applicationRecord{V: schema, Name: a.Name, Kind: a.Kind, Addresses: a.Addresses, FirstFactor: a.FirstFactor, Methods: a.Methods,
 		Passcode: a.Passcode, Waiting: a.Waiting, UnknownPass: a.UnknownPass, UnknownUntil: a.UnknownUntil.UTC(), DegradedAllow: a.DegradedAllow, Exempt: a.Exempt, MA: a.MA, Rate: a.Rate,
-		Retries: a.Retries, Reply: a.Reply, Disabled: a.Disabled, Created: a.Created.UTC(), Changed: a.Changed.UTC(), Sealed: sealed}, err
+		Retries: a.Retries, Reply: a.Reply, Callback: callbackRecordOf(a.Callback), Disabled: a.Disabled, Created: a.Created.UTC(), Changed: a.Changed.UTC(), Sealed: sealed}, err
 }
 
 func (s *Store) parseApplication(id mfa.ApplicationID, b []byte) (mfa.Application, error) {
@@ -55,7 +78,7 @@ func (s *Store) parseApplication(id mfa.ApplicationID, b []byte) (mfa.Applicatio
 	}
 	return mfa.Application{ID: id, Name: r.Name, Kind: r.Kind, Addresses: r.Addresses, Secret: secret, FirstFactor: r.FirstFactor,
 		Methods: r.Methods, Passcode: r.Passcode, Waiting: r.Waiting, UnknownPass: r.UnknownPass, UnknownUntil: r.UnknownUntil, DegradedAllow: r.DegradedAllow, Exempt: r.Exempt, MA: r.MA,
-		Rate: r.Rate, Retries: r.Retries, Reply: r.Reply, Disabled: r.Disabled, Created: r.Created, Changed: r.Changed}, nil
+		Rate: r.Rate, Retries: r.Retries, Reply: r.Reply, Callback: r.Callback.callback(), Disabled: r.Disabled, Created: r.Created, Changed: r.Changed}, nil
 }
 
 // Application returns the application, or mfa.ErrNotFound.
