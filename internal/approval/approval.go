@@ -50,6 +50,7 @@ type Service struct {
 	Fraud    func(ctx context.Context, f mfa.Fraud) error // a user says that a sign-in is not theirs
 	Settings func() policy.Settings
 	VAPID    func(ctx context.Context) (public string, err error) // of the group, as a browser wants it
+	Judge    func(to Subscription) error                          // what is wrong with where a device says that it is reached
 	Now      func() time.Time
 }
 
@@ -195,8 +196,8 @@ func (s *Service) Subscribe(ctx context.Context, d Device, to Subscription) erro
 				return fmt.Errorf("%s: want up to %d bytes: %w", name, maxField, mfa.ErrInvalid)
 			}
 		}
-		if !strings.HasPrefix(to.Endpoint, "https://") {
-			return fmt.Errorf("endpoint: want an https address: %w", mfa.ErrInvalid)
+		if err := s.Judge(to); err != nil {
+			return err
 		}
 	}
 	return s.Store.UpdateDevice(ctx, d.user.ID, d.cred.ID, func(c *mfa.Credential) error {

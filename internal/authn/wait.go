@@ -245,6 +245,9 @@ func (e *Engine) stay(ctx context.Context, a *attempt, w mfa.Wait) (mfa.Decision
 	if err != nil {
 		return mfa.Decision{}, err
 	}
+	if w.Answer.Reason == mfa.OK && a.newest(w) && a.Gone != nil && a.Gone() { // the next request is told, for as long as the answer counts
+		return mfa.Decision{}, fmt.Errorf("%w: the client has given up, and the approval waits for its next request", errHungUp)
+	}
 	d, err := e.outcome(ctx, a, w)
 	var why mfa.Reason
 	if errors.As(err, &why) && !w.Answer.Unreached {

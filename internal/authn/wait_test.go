@@ -337,6 +337,26 @@ func TestWaitLateAnswer(t *testing.T) {
 	})
 }
 
+// What is approved after the client has given up is left for its next request.
+func TestWaitClientGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		e := g.engine()
+		r := station(1)
+		r.Gone = func() bool { return true }
+		left := later(t.Context(), e, r)
+		synctest.Wait()
+		g.answer(t, mfa.OK)
+		if o := <-left; o.err == nil {
+			t.Errorf("the request that was given up: %+v", o.d)
+		}
+		want(t, "the next request", <-later(t.Context(), e, station(2)), mfa.Accept, mfa.OK)
+		if k.count() != 1 || len(g.trail.verdicts()) != 1 {
+			t.Errorf("reached %d times, %d verdicts", k.count(), len(g.trail.verdicts()))
+		}
+	})
+}
+
 func TestWaitRefusalStands(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -48,6 +48,7 @@ type question struct {
 
 	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
 	Asked     bool   // it is what is asked for, before a code
+	Waits     bool   // the user answers on a device, and then sends the form without a code
 	Auto      bool   // the browser begins by itself
 	Others    bool   // a code is an answer too
 	Alone     bool   // a passkey is enough, without a password
@@ -124,9 +125,10 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 	if d.Verdict == mfa.Challenge {
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), c.prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
-		q.Auto = q.Asked
+		q.Auto, q.Waits = q.Asked, d.Awaits != nil
 		said := ""
 		switch {
+		case q.Waits: // not answered yet, which the prompt says
 		case req.Handle != nil && r.PostFormValue("passkey") != "":
 			said, q.Auto = c.say(r, "passkey.bad"), false // once by itself is enough
 		case req.Handle != nil:

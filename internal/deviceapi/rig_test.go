@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ type one struct {
 
 // rig is a group of two servers with a user alice, who has a local password and no device yet.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	kv    *storetest.Memory
 	trail *admintest.Trail
 	sent  *sender
@@ -100,14 +101,14 @@ func (s *sender) Forget(context.Context, mfa.UserID, mfa.CredentialID, string) e
 	return nil
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, kv: &storetest.Memory{}, trail: admintest.NewTrail(), clock: noon, alarm: make(chan mfa.Fraud, 4),
 		sent: &sender{gone: map[string]bool{}, all: make(chan struct{}, 64)}}
@@ -157,6 +158,12 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 	s.enroll = &enroll.Service{Server: name, Issuer: "acme", Store: s.db, Applications: s.db, Resolve: a.Resolve, Trail: r.trail, Settings: s.db.Settings, Now: r.now,
 		Devices: s.db, DevicePage: func() string { return "https://nyc1.example/authenticator/" }}
 	p := &approval.Service{Server: name, Group: "acme", Store: s.db, Trail: r.trail, Fraud: func(ctx context.Context, f mfa.Fraud) error { _, err := a.ReportFraud(ctx, f); return err }, Settings: s.db.Settings, Now: r.now,
+		Judge: func(to approval.Subscription) error {
+			if !strings.HasPrefix(to.Endpoint, "https://") {
+				return mfa.ErrInvalid
+			}
+			return nil
+		},
 		VAPID: func(context.Context) (string, error) { return "vapid", nil }}
 	s.api = (&deviceapi.API{Approval: p, Now: r.now, Log: log}).Handler()
 	return s

@@ -37,6 +37,7 @@ type Request struct {
 	Trace       bool           // keep what was decided on the way (an administrator's test)
 	Text        string         // first leg: what the user approves by signing in (a payment, a release), shown where the method can; "": nothing
 	Patient     bool           // the front-end keeps this leg open, until its own deadline, while a person acts elsewhere
+	Gone        func() bool    // while it waits: the client has given it up; may be nil
 	Waits       func()         // called when this leg begins to wait for a person; may be nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"countersign/internal/pki"
 	"countersign/internal/radiusd"
 	"countersign/internal/trail"
+	"countersign/internal/webpush"
 )
 
 func (s *server) retain() time.Duration {
@@ -58,7 +59,8 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend,
 		Again: sending{s}.again, Tell: sending{s}.tell})
 	s.follows.Store(s.carrier)
-	s.push = push.New(push.Options{Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})
+	s.pushes = webpush.New(webpush.Options{Key: pushing{s}.private, Subject: func() string { return s.siteURL("portal") }, Now: s.Now})
+	s.push = push.New(push.Options{Sender: pushing{s}, Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})
 	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push)
 	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)
 	all = append(all, keys.Method)
@@ -79,7 +81,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now,
 		Devices: s.store, DevicePage: s.devicePage}
 	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, Settings: s.store.Settings,
-		VAPID: pushing{s}.public, Now: s.Now}
+		VAPID: pushing{s}.public, Judge: pushing{s}.judge, Now: s.Now}
 	s.assembleGroups()
 	s.admin.Callbacks = &callback.Sender{Now: s.Now, Log: s.log.Logger("callback")}
 	s.assembleWeb()

@@ -13,11 +13,48 @@ import (
 	"time"
 
 	"countersign/internal/admin"
+	"countersign/internal/approval"
+	"countersign/internal/device"
+	"countersign/internal/method/push"
 	"countersign/internal/mfa"
+	"countersign/internal/webpush"
 )
 
 // pushing is what devices and push services want of the database.
 type pushing struct{ s *server }
+
+// Send implements push.Sender.
+func (p pushing) Send(ctx context.Context, to device.Device, payload []byte, ttl time.Duration, topic string) error {
+	s, err := webpush.Parse(to.Endpoint, to.P256DH, to.Auth)
+	if err == nil {
+		err = p.s.pushes.Send(ctx, s, payload, ttl, topic)
+	}
+	if errors.Is(err, webpush.ErrGone) {
+		err = fmt.Errorf("%w: %w", push.ErrGone, err)
+	}
+	return err
+}
+
+// Forget implements push.Sender.
+func (p pushing) Forget(ctx context.Context, user mfa.UserID, id mfa.CredentialID, endpoint string) error {
+	return p.s.store.UpdateDevice(ctx, user, id, func(c *mfa.Credential) error {
+		d, err := device.Parse(c.Secret)
+		if err != nil || d.Endpoint != endpoint {
+			return err
+		}
+		d.Endpoint, d.P256DH, d.Auth = "", "", ""
+		c.Secret = d.Secret()
+		return nil
+	})
+}
+
+// judge says what is wrong with where a device says that it is reached.
+func (pushing) judge(to approval.Subscription) error {
+	if _, err := webpush.Parse(to.Endpoint, to.P256DH, to.Auth); err != nil {
+		return fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
+	}
+	return nil
+}
 
 // vapidKey is what the group sends with, as this server has read it; the zero value: not yet.
 type vapidKey struct {

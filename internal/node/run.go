@@ -33,6 +33,7 @@ import (
 	"countersign/internal/session"
 	"countersign/internal/store"
 	"countersign/internal/trail"
+	"countersign/internal/webpush"
 )
 
 const (
@@ -97,6 +98,7 @@ type server struct {
 	admin    *admin.Service
 	enroll   *enroll.Service
 	push     *push.Method
+	pushes   *webpush.Sender
 	vapid    vapidKey
 	approval *approval.Service
 	sessions *session.Keeper
@@ -326,6 +328,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 		return err
 	}
 	running.push("close the connections to gateways", func() error { s.carrier.Close(); return nil })
+	running.push("close the connections to push services", func() error { s.pushes.Close(); return nil })
 	s.assembleGroup()
 	services := newStage(ctx, fail)
 	running.stage(services)

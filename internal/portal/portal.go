@@ -91,6 +91,8 @@ var routes = map[string]route{
 	"GET /portal/passkey":               {true, passkeyPage},
 	"POST /portal/passkey":              {true, keepPasskey},
 	"POST /portal/passkey/prove":        {false, provePasskey}, // by the passkey itself
+	"GET /portal/device":                {true, devicePage},
+	"POST /portal/device":               {true, beginDevice},
 	"GET /portal/recovery":              {true, recoveryPage},
 	"POST /portal/recovery":             {true, makeRecovery},
 	"GET /portal/factor/{id}":           {true, factorPage},

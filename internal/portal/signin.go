@@ -40,6 +40,7 @@ type question struct {
 
 	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
 	Asked     bool   // it is what is asked for, before a code
+	Waits     bool   // the user answers on a device, and then sends the form without a code
 	Auto      bool   // the browser begins by itself
 	Others    bool   // a code is an answer too
 	Alone     bool   // a passkey is enough, without a password
@@ -103,8 +104,9 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 	case d.Verdict == mfa.Challenge:
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.editions.Prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
-		q.Auto = q.Asked
+		q.Auto, q.Waits = q.Asked, d.Awaits != nil
 		switch {
+		case q.Waits: // not answered yet, which the prompt says
 		case wrong && r.PostFormValue("passkey") != "":
 			page.Error, q.Auto = p.say(r, "passkey.bad"), false // once by itself is enough
 		case wrong:

@@ -120,7 +120,13 @@ func (s *Server) park(j *job) {
 
 // fail leaves a request without answer.
 func (s *Server) fail(j *job, err error) {
-	s.duplicates.forget(j.key(), j.leg)
+	told := s.duplicates.forget(j.key(), j.leg)
+	if j.waiting {
+		s.watch(j, told, mfa.ReasonNone)
+		if told.gone(s.Now()) {
+			return // nobody waits for it
+		}
+	}
 	s.complain(slog.LevelError, Failed.String(), j.addr, "RADIUS request not answered because of a fault of ours; the client asks its next server",
 		"application", j.client.app.Name, "listener", j.socket.name, "error", err, "next", "doctor names what is broken")
 	s.Metrics.RADIUS(Failed)
@@ -141,6 +147,7 @@ func (s *Server) request(j *job) mfa.Request {
 	}
 	if j.client.app.Waiting == mfa.WaitInside {
 		r.Patient, r.Waits = true, func() { s.park(j) }
+		r.Gone = func() bool { return s.duplicates.told(j.key(), j.leg).gone(s.Now()) }
 	}
 	if how := f.unsupported(); how != "" {
 		r.Refuse = mfa.UnsupportedAuthentication

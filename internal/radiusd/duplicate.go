@@ -113,14 +113,28 @@ func (d *duplicates) answer(k requestKey, leg mfa.LegID, now time.Time, reply []
 	return seen
 }
 
-// forget drops a request that stays without answer, so that its retransmit is new.
-func (d *duplicates) forget(k requestKey, leg mfa.LegID) {
+// forget drops a request that stays without answer, so that its retransmit is new. It returns how
+// often it had come until then.
+func (d *duplicates) forget(k requestKey, leg mfa.LegID) (seen told) {
 	p := d.part(k)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.requests[k]; r != nil && r.leg == leg && r.busy {
+		seen = r.told
 		delete(p.requests, k)
 	}
+	return seen
+}
+
+// told returns how often a request that is worked on has come.
+func (d *duplicates) told(k requestKey, leg mfa.LegID) (seen told) {
+	p := d.part(k)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.requests[k]; r != nil && r.leg == leg && r.busy {
+		seen = r.told
+	}
+	return seen
 }
 
 // expire drops the answers whose time is over.

@@ -24,6 +24,15 @@ func (t *told) again(now time.Time) {
 // slackGap is how much later than usual a repetition may come, before the client counts as gone.
 const slackGap = 500 * time.Millisecond
 
+// leastGap is below what any client repeats a request in.
+const leastGap = time.Second
+
+// gone reports whether a client that has repeated its request does so no longer.
+func (t told) gone(now time.Time) bool {
+	gap := max(t.gap, leastGap)
+	return t.repeats > 0 && now.Sub(t.last) > gap+gap/2+slackGap
+}
+
 // patience returns how long the client waited before it gave up, if it did before the answer
 // left at now. A client that has repeated its request and then stopped gave up after one more
 // such gap. One that sent a new request of the same sign-in instead (superseded) gave up by then.
@@ -31,7 +40,7 @@ func (t told) patience(now time.Time, superseded bool) (mfa.Patience, bool) {
 	switch {
 	case t.begun.IsZero():
 		return mfa.Patience{}, false
-	case t.repeats > 0 && now.Sub(t.last) > t.gap+t.gap/2+slackGap:
+	case t.gone(now):
 		return found(t.last.Add(t.gap).Sub(t.begun), t.gap, now), true
 	case superseded:
 		return found(now.Sub(t.begun), t.gap, now), true
