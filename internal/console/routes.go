@@ -65,6 +65,7 @@ func (c *Console) userRoutes() []route {
 		{"POST /users/{id}/remove", one(mfa.MayRemoveUser), true, removeUser},
 		{"POST /users/{id}/token", one(mfa.MayManageToken), true, addToken},
 		{"POST /users/{id}/prove", one(mfa.MayManageToken), false, proveToken},
+		{"POST /users/{id}/device", one(mfa.MayActivateApp), true, addDevice},
 		{"POST /users/{id}/recovery", one(mfa.MayChangeMethod), true, addRecovery},
 		{"POST /users/{id}/invite", one(mfa.MayIssuePass), true, inviteUser},
 		{"POST /users/{id}/switch", give, true, switchCredential},

@@ -48,11 +48,12 @@ type question struct {
 
 	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
 	Asked     bool   // it is what is asked for, before a code
-	Waits     bool   // the user answers on a device, and then sends the form without a code
 	Auto      bool   // the browser begins by itself
 	Others    bool   // a code is an answer too
 	Alone     bool   // a passkey is enough, without a password
 	NoPasskey *web.NoPasskey
+
+	Await *web.AwaitForm // the answer is given on a device; nil: it is not
 }
 
 // Form is the form for an answer with a passkey.
@@ -114,7 +115,9 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 	}
 	q = c.withPasskeys(r, q)
 	req := web.Answered(r, web.Leg(r, app.ID, "console", q.Login, c.Admin.Settings.Settings()))
-	d, err := c.Engine.Authenticate(r.Context(), req)
+	ctx, done := web.Hold(r)
+	defer done()
+	d, err := c.Engine.Authenticate(ctx, req)
 	if err != nil {
 		c.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
 		return "", false
@@ -125,10 +128,14 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 	if d.Verdict == mfa.Challenge {
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), c.prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
-		q.Auto, q.Waits = q.Asked, d.Awaits != nil
+		q.Auto = q.Asked
+		if d.Awaits != nil {
+			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Action: q.Action, Auto: req.Handle == nil || web.Looked(r),
+				Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login, "kept": q.Kept}}
+		}
 		said := ""
 		switch {
-		case q.Waits: // not answered yet, which the prompt says
+		case web.Looked(r): // nobody has answered yet
 		case req.Handle != nil && r.PostFormValue("passkey") != "":
 			said, q.Auto = c.say(r, "passkey.bad"), false // once by itself is enough
 		case req.Handle != nil:

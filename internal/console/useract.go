@@ -117,6 +117,8 @@ type shown struct {
 	ID    string
 	Token token
 	Codes []string
+
+	Device *deviceCode
 }
 
 func addToken(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {

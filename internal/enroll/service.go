@@ -26,6 +26,7 @@ type Service struct {
 	Sessions     Sessions      // nil: there are none
 	Portal       Portal        // nil: there is none
 	Devices      Devices       // nil: there are none
+	Asker        Asker         // puts questions to devices; nil: none is tried
 	DevicePage   func() string // where a device is activated, with the code behind it; "": this server serves none
 }
 

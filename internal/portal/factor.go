@@ -43,9 +43,10 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		Factors  []enroll.Credential
 		Stands   bool
 		Passkeys bool // can be used on this page, and be added
+		Devices  bool // can be added
 		Local    bool // the password is kept here, and may be changed here
 		Recent   shownSignIns
-	}{shown, stands, p.passkeys(r), local, signIns(recent, whole)}})
+	}{shown, stands, p.passkeys(r), p.devices(), local, signIns(recent, whole)}})
 	return nil
 }
 

@@ -85,26 +85,29 @@ type route struct {
 // routes are all but the start page. A form is sent to the page that it is on, or to a verb
 // behind that.
 var routes = map[string]route{
-	"GET /portal/token":                 {true, tokenPage},
-	"POST /portal/token":                {true, beginToken},
-	"POST /portal/token/prove":          {false, proveToken}, // with a code that only the new key gives
-	"GET /portal/passkey":               {true, passkeyPage},
-	"POST /portal/passkey":              {true, keepPasskey},
-	"POST /portal/passkey/prove":        {false, provePasskey}, // by the passkey itself
-	"GET /portal/device":                {true, devicePage},
-	"POST /portal/device":               {true, beginDevice},
-	"GET /portal/recovery":              {true, recoveryPage},
-	"POST /portal/recovery":             {true, makeRecovery},
-	"GET /portal/factor/{id}":           {true, factorPage},
-	"POST /portal/factor/{id}/rename":   {true, renameFactor},
-	"POST /portal/factor/{id}/remove":   {true, removeFactor},
-	"GET /portal/password":              {true, passwordPage},
-	"POST /portal/password":             {true, changePassword},
-	"GET /portal/phone":                 {true, phonePage},
-	"POST /portal/phone":                {true, changePhone},
-	"GET /portal/sign-ins":              {false, signInsPage},
-	"GET /portal/sign-ins/{id}":         {false, disownPage},
-	"POST /portal/sign-ins/{id}/not-me": {false, disown}, // whoever is in a hurry is right
+	"GET /portal/token":                     {true, tokenPage},
+	"POST /portal/token":                    {true, beginToken},
+	"POST /portal/token/prove":              {false, proveToken}, // with a code that only the new key gives
+	"GET /portal/passkey":                   {true, passkeyPage},
+	"POST /portal/passkey":                  {true, keepPasskey},
+	"POST /portal/passkey/prove":            {false, provePasskey}, // by the passkey itself
+	"GET /portal/device":                    {true, devicePage},
+	"POST /portal/device":                   {true, beginDevice},
+	"GET /portal/device/{id}":               {false, deviceState},
+	"POST /portal/device/{id}/try":          {false, tryDevice}, // lets nobody in
+	"GET /portal/device/{id}/tried/{trial}": {false, tried},
+	"GET /portal/recovery":                  {true, recoveryPage},
+	"POST /portal/recovery":                 {true, makeRecovery},
+	"GET /portal/factor/{id}":               {true, factorPage},
+	"POST /portal/factor/{id}/rename":       {true, renameFactor},
+	"POST /portal/factor/{id}/remove":       {true, removeFactor},
+	"GET /portal/password":                  {true, passwordPage},
+	"POST /portal/password":                 {true, changePassword},
+	"GET /portal/phone":                     {true, phonePage},
+	"POST /portal/phone":                    {true, changePhone},
+	"GET /portal/sign-ins":                  {false, signInsPage},
+	"GET /portal/sign-ins/{id}":             {false, disownPage},
+	"POST /portal/sign-ins/{id}/not-me":     {false, disown}, // whoever is in a hurry is right
 }
 
 // visited serves a route to somebody who is signed in.

@@ -40,11 +40,12 @@ type question struct {
 
 	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
 	Asked     bool   // it is what is asked for, before a code
-	Waits     bool   // the user answers on a device, and then sends the form without a code
 	Auto      bool   // the browser begins by itself
 	Others    bool   // a code is an answer too
 	Alone     bool   // a passkey is enough, without a password
 	NoPasskey *web.NoPasskey
+
+	Await *web.AwaitForm // the answer is given on a device; nil: it is not
 }
 
 // Form is the form for an answer with a passkey.
@@ -79,7 +80,9 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q quest
 		return "", false
 	}
 	leg = web.Answered(r, leg)
-	d, err := p.Engine.Authenticate(r.Context(), leg)
+	ctx, done := web.Hold(r)
+	defer done()
+	d, err := p.Engine.Authenticate(ctx, leg)
 	if err != nil {
 		p.fail(w, r, v, errors.Join(mfa.ErrUnavailable, err))
 		return "", false
@@ -104,9 +107,13 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 	case d.Verdict == mfa.Challenge:
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.editions.Prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
-		q.Auto, q.Waits = q.Asked, d.Awaits != nil
+		q.Auto = q.Asked
+		if d.Awaits != nil {
+			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Action: q.Action, Auto: !wrong || web.Looked(r),
+				Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}}
+		}
 		switch {
-		case q.Waits: // not answered yet, which the prompt says
+		case web.Looked(r): // nobody has answered yet
 		case wrong && r.PostFormValue("passkey") != "":
 			page.Error, q.Auto = p.say(r, "passkey.bad"), false // once by itself is enough
 		case wrong:

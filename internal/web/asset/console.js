@@ -154,3 +154,10 @@ if (zone) {
     location.reload();
   }
 }
+
+// data-await: a form that asks what was answered elsewhere. It sends itself, and its answer comes
+// when there is one; whoever begins to type a code instead is left in peace.
+for (const form of document.querySelectorAll("form[data-await]")) {
+  addEventListener("load", () => setTimeout(() => form.requestSubmit()));
+  for (const other of document.querySelectorAll("main details")) other.addEventListener("toggle", () => { if (other.open) window.stop(); });
+}
