@@ -2,10 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 )
 
 // Disowned is what was done about a sign-in that was not the user's.
@@ -63,10 +65,26 @@ func (s *Service) reportFraud(ctx context.Context, by string, f mfa.Fraud) (Diso
 	if s.Fraud != nil {
 		s.Fraud(f)
 	}
+	if err := s.forget(ctx, u.ID); err != nil {
+		return out, err
+	}
 	if out.Sessions, err = s.EndSessions(ctx, by, string(u.ID), ""); err != nil {
 		return out, err
 	}
 	return out, s.tellFraud(ctx, by, u, f)
+}
+
+// forget has nobody pass any more on what is remembered of a user's sign-ins. Without a master
+// nobody does anyway.
+func (s *Service) forget(ctx context.Context, user mfa.UserID) error {
+	err := s.Users.UpdateRecordIf(ctx, user, anybody, func(r *settlement.Record) error {
+		*r = r.ForgetSuccesses()
+		return nil
+	})
+	if errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrReadOnly) || errors.Is(err, mfa.ErrUnknownOutcome) {
+		return nil
+	}
+	return err
 }
 
 // tellFraud leaves notices for the user, by whatever channel they have, and for the

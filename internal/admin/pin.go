@@ -32,6 +32,9 @@ type PINState struct {
 	MustChange bool       `json:"must_change"`
 	Since      *time.Time `json:"since,omitempty" doc:"when it was set"`
 	Expires    *time.Time `json:"expires,omitempty" doc:"when it has to be changed; absent: never"`
+	Due        bool       `json:"due,omitempty" doc:"it serves at the portal only until it is changed"`
+	Wanted     bool       `json:"-"` // some rule wants one
+	Own        bool       `json:"-"` // users may set their own
 }
 
 // pinOf returns the user's PIN.
@@ -44,14 +47,17 @@ func pinOf(a settlement.Account) (mfa.Credential, bool) {
 }
 
 func (s *Service) pinState(a settlement.Account) PINState {
+	set := s.Settings.Settings()
+	v := PINState{Wanted: set.WantsPIN(), Own: set.Self(policy.SelfPIN)}
 	c, has := pinOf(a)
 	if !has {
-		return PINState{}
+		return v
 	}
-	v := PINState{Set: true, MustChange: c.MustChange, Since: moment(c.Confirmed)}
-	if days := s.Settings.Settings().PINDays; days > 0 {
-		v.Expires = moment(c.Confirmed.AddDate(0, 0, days))
+	v.Set, v.MustChange, v.Since = true, c.MustChange, moment(c.Confirmed)
+	if set.PINDays > 0 {
+		v.Expires = moment(c.Confirmed.Add(time.Duration(set.PINDays) * 24 * time.Hour))
 	}
+	v.Due = v.MustChange || v.Expires != nil && !s.Now().Before(*v.Expires)
 	return v
 }
 
@@ -194,6 +200,12 @@ func (o Own) SetPIN(ctx context.Context, pin secret.Text) error {
 		return err
 	}
 	return o.s.writePIN(ctx, o.by.By, "user pin set", a, pin, false)
+}
+
+// SetPreferred keeps which second factor the user is asked for first; "": none.
+func (o Own) SetPreferred(ctx context.Context, method string) error {
+	_, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{PreferredMethod: &method})
+	return err
 }
 
 // WeakPIN returns which of the rules for new PINs err is about, for pages that say it in another

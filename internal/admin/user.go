@@ -363,7 +363,14 @@ func (s *Service) UnblockUser(ctx context.Context, by, typed string) (User, erro
 }
 
 func (s *Service) unblockUser(ctx context.Context, by, typed string, holds condition) (User, error) {
-	return s.editUser(ctx, by, "user unblock", typed, holds, func(u *mfa.User) string {
+	u, err := s.Resolve(ctx, typed)
+	if err != nil {
+		return User{}, err
+	}
+	if err := s.forget(ctx, u.ID); err != nil { // whoever was in before the block proves both factors again
+		return User{}, err
+	}
+	return s.editUser(ctx, by, "user unblock", string(u.ID), holds, func(u *mfa.User) string {
 		was := blocked(u.Block)
 		u.Block = nil
 		return "was " + was

@@ -74,7 +74,7 @@ func newReal(t *testing.T) *real {
 		parked.Changes = append(parked.Changes, parking.Change{ID: id, Epoch: 1, Server: "nyc1", Kind: parking.User, What: parking.Added, Object: string(carol.ID), After: parking.Object{User: &carol}, Found: noon})
 	}
 	a := &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Recordings: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
-		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, Engine: engine,
+		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parked, Tests: r.node, Passwords: checker, PINs: checker, Engine: engine,
 		Decider: fallible{r, engine}, Digests: ring, Requests: db, Sealed: db, Web: func() string { return "https://nyc1.example.net:8443" }, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Prover: prover{}, Trail: r.trail, Now: now}
 	a.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, a

@@ -39,6 +39,9 @@ func (e *Engine) first(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	}
 	hasFirst := a.app.FirstFactor != mfa.FirstFactorNone
 	if err := e.gate(a, a.acct, hasFirst); err != nil {
+		if hasFirst && errors.Is(err, mfa.PolicyDenied) { // a rule refuses many, and the time must not tell who is known
+			e.First.Pretend(ctx, e.directory(a), a.name.String(), a.Password)
+		}
 		return mfa.Decision{}, false, err
 	}
 	exempt := e.exempt(a)
@@ -154,7 +157,7 @@ func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]pol
 		lengths = append(lengths, e.pins(a).length(c, e.CodeLength(c)))
 	}
 	ways := policy.Splits(a.app.Passcode, hasFirst, a.Password, lengths)
-	if a.ruling.Open && a.app.Passcode == mfa.PasscodeAppend { // no code may be needed
+	if hasFirst && a.app.Passcode == mfa.PasscodeAppend && (a.ruling.Open || e.recalls(a)) { // no code may be needed
 		a.undecided = true
 		ways = append(ways, policy.Split{Password: a.Password})
 	}

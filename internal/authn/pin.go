@@ -35,7 +35,7 @@ func (e *Engine) pins(a *attempt) *pins {
 			p.cred, p.need = c, true
 		}
 	}
-	if p.need && a.base.Name != portalApplication { // which is where it is changed
+	if p.need && !policy.ChangesPIN(a.base) { // which is where it is changed
 		switch days := a.set.PINDays; {
 		case p.cred.MustChange:
 			p.why = mfa.PINMustChange
@@ -46,30 +46,9 @@ func (e *Engine) pins(a *attempt) *pins {
 	return p
 }
 
-// portalApplication is where users care for themselves, by its name.
-const portalApplication = "portal"
-
-// withPIN returns those of usable that a user without a PIN may use, if the rules want one with
-// each code. At the portal they get one.
+// withPIN returns those of usable that a user without a PIN may use (see policy.Ruling.WithPIN).
 func (e *Engine) withPIN(a *attempt, acct settlement.Account, usable []mfa.Credential) ([]mfa.Credential, mfa.Reason) {
-	if a.ruling.PIN != policy.Yes || a.base.Name == portalApplication {
-		return usable, mfa.ReasonNone
-	}
-	for _, c := range acct.Credentials {
-		if c.Method == mfa.MethodPIN && !c.Disabled {
-			return usable, mfa.ReasonNone
-		}
-	}
-	var rest []mfa.Credential
-	for _, c := range usable {
-		if !c.Method.TakesPIN() {
-			rest = append(rest, c)
-		}
-	}
-	if len(rest) == 0 {
-		return nil, mfa.NoPIN
-	}
-	return rest, mfa.ReasonNone
+	return a.ruling.WithPIN(a.base, acct.Credentials, usable)
 }
 
 // wanted reports whether a PIN comes in front of c's codes.

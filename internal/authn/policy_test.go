@@ -32,7 +32,7 @@ func TestARuleRefusesBeforeTheDirectory(t *testing.T) {
 	g := newRig(t)
 	e := g.engine()
 	rules(t, g, policy.Rule{Name: "d", Users: []mfa.UserID{"alice"}, Access: policy.AccessDeny})
-	if d := ask(t, e, firstLeg("vpn", "alice", "right"+code(0))); d.Reason != mfa.PolicyDenied || g.dir.count() != 0 {
+	if d := ask(t, e, firstLeg("vpn", "alice", "right"+code(0))); d.Reason != mfa.PolicyDenied || g.dir.count() != 0 || g.dir.pretended != 1 {
 		t.Errorf("got %s, the directory was asked %d times", d.Reason, g.dir.count())
 	}
 	if d := ask(t, e, firstLeg("vpn", "bob", "right"+code(1000))); d.Verdict != mfa.Accept {
@@ -149,6 +149,14 @@ func TestRememberedSuccess(t *testing.T) {
 	if d := ask(t, e, from(here, firstLeg("vpn", "alice", "wrong"))); d.Reason != mfa.WrongPassword {
 		t.Errorf("a wrong password: %s", d.Reason)
 	}
+	app("vpn", func(a *mfa.Application) { a.Passcode = mfa.PasscodeAppend })(g)
+	if d := ask(t, e, from(here, firstLeg("vpn", "alice", "right"))); d.Reason != mfa.Remembered {
+		t.Errorf("where the code stands behind the password, without one: %s", d.Reason)
+	}
+	if d := ask(t, e, from(there, firstLeg("vpn", "alice", "right"))); d.Reason != mfa.EmptyCode {
+		t.Errorf("the same from elsewhere: %s", d.Reason)
+	}
+	app("vpn", func(a *mfa.Application) { a.Passcode = mfa.PasscodeEither })(g)
 	if d := ask(t, e, from(here, firstLeg("vpn", "alice", "right"+code(0)))); d.Reason != mfa.ReplayedCode {
 		t.Errorf("a code that came along is looked at: %s", d.Reason)
 	}
@@ -262,6 +270,9 @@ func agree(t *testing.T, random *rand.Rand, round int) {
 			creds = append(creds, mfa.Credential{ID: mfa.CredentialID("c-" + m), User: "alice", Method: m, Digits: 6, Secret: secret.FromString("+491701234567"), Disabled: random.IntN(6) == 0})
 		}
 	}
+	if random.IntN(3) == 0 {
+		creds = append(creds, mfa.Credential{ID: "c-pin", User: "alice", Method: mfa.MethodPIN, Digits: 4, Secret: secret.FromString("1379"), Confirmed: t0})
+	}
 	random.Shuffle(len(creds), func(i, j int) { creds[i], creds[j] = creds[j], creds[i] })
 	g.store.change("alice", func(a *settlement.Account) {
 		a.Credentials = creds
@@ -365,6 +376,9 @@ func randomRule(random *rand.Rand, n int) policy.Rule {
 	}
 	if one(3) {
 		r.OwnOrder = []policy.Choice{policy.Yes, policy.No}[random.IntN(2)]
+	}
+	if one(4) {
+		r.PIN = []policy.Choice{policy.Yes, policy.No}[random.IntN(2)]
 	}
 	if one(3) {
 		r.Fallback = []policy.Choice{policy.Yes, policy.No}[random.IntN(2)]

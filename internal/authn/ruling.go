@@ -113,6 +113,15 @@ func (e *Engine) remembered(ctx context.Context, a *attempt) (d mfa.Decision, do
 	return e.accept(a, settled), true, nil
 }
 
+// recalls reports whether a may pass on a success that is remembered.
+func (e *Engine) recalls(a *attempt) bool {
+	place, ok := e.place(a)
+	if ok {
+		_, ok = e.recall(a, a.acct, place)
+	}
+	return ok
+}
+
 // recall returns the success that a may pass on: of a place, young enough, of this epoch, made
 // with a credential that still serves here.
 func (e *Engine) recall(a *attempt, acct settlement.Account, place uint64) (settlement.Success, bool) {

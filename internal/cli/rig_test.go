@@ -82,7 +82,7 @@ func newRig(t testing.TB, dir string, cleanup func(func())) *rig {
 	engine := authn.New(authn.Config{Server: "nyc1", Store: db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}},
 		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
 	r.admin = &admin.Service{Server: "nyc1", Users: db, Credentials: db, Applications: db, Directories: db, Gateways: db, Recordings: db, Messenger: r.node, APITokens: db, Administrators: db, Settings: db,
-		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Sealed: db, Tests: r.node, Passwords: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
+		Keys: db, Radius: db, Trail: r.trail, Audit: r.trail, Node: r.node, Group: r.node, Parked: parkedChanges(), Sealed: db, Tests: r.node, Passwords: checker, PINs: checker, Engine: engine, Decider: engine, Digests: ring, Now: now}
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: db, Applications: db, Settings: db.Settings, Resolve: r.admin.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Prover: prover{}, Trail: r.trail, Now: now}
 	r.admin.Portal, e.Portal = func() string { return "https://nyc1.example.net:8443/portal" }, r.admin
 	r.api = adminapi.New(r.admin, e, "1.0", log)

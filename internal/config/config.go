@@ -32,6 +32,7 @@ type Config struct {
 	Log         Log
 	TLS         TLS
 
+	CountriesFile  string         // CSV that says where addresses are, for policy rules; empty: that is not known
 	TrustedProxies []netip.Prefix // reverse proxies in front of https, whose X-Forwarded-For is believed
 }
 

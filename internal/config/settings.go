@@ -43,6 +43,7 @@ var settings = []setting{
 	{"tls.portal_cert_file", "COUNTERSIGN_TLS_PORTAL_CERT_FILE", false, checkPath, func(c *Config, v []string) { c.TLS.Portal.CertFile = v[0] }},
 	{"tls.portal_key_file", "COUNTERSIGN_TLS_PORTAL_KEY_FILE", false, checkPath, func(c *Config, v []string) { c.TLS.Portal.KeyFile = v[0] }},
 	{"trusted_proxies", "COUNTERSIGN_TRUSTED_PROXIES", true, checkProxy, putProxies},
+	{"countries_file", "COUNTERSIGN_COUNTRIES_FILE", false, checkPath, func(c *Config, v []string) { c.CountriesFile = v[0] }},
 }
 
 // find returns the setting of a dotted key.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/admin"
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/web"
@@ -37,10 +38,15 @@ type view struct {
 // functions are those that pages call besides those of all pages.
 func functions(t web.Texts) template.FuncMap {
 	return template.FuncMap{
-		"can":       func(v *visitor, p string) bool { return v != nil && v.may(p) },
-		"seconds":   t.Seconds,
-		"join":      strings.Join,
-		"languages": func() []mfa.Language { return mfa.Languages },
+		"can":        func(v *visitor, p string) bool { return v != nil && v.may(p) },
+		"seconds":    t.Seconds,
+		"join":       strings.Join,
+		"languages":  func() []mfa.Language { return mfa.Languages },
+		"accesses":   func() []string { return []string{"deny", "first-factor", "both"} },
+		"preferable": func() []string { return admin.Factors() },
+		"field": func(name, value string) struct{ Name, Value string } {
+			return struct{ Name, Value string }{name, value}
+		},
 		"states": func() []string {
 			return []string{mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String()}
 		},

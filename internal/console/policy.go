@@ -39,6 +39,8 @@ func numbers(p policy.Settings) []setting {
 		{"challenge_seconds", int(p.Handle), int(d.Handle)}, {"totp_window", p.Skew, d.Skew}, {"hotp_window", p.Ahead, d.Ahead},
 		{"directory_seconds", int(p.Directory), int(d.Directory)}, {"attempt_seconds", int(p.Attempt), int(d.Attempt)},
 		{"source_failures_per_minute", p.SourceFailures, d.SourceFailures}, {"trail_days", p.Retain, d.Retain},
+		{"remember_seconds", int(p.Remember), int(d.Remember)}, {"prompts_per_user_hour", p.Prompts, d.Prompts},
+		{"pin_length", p.PINLength, d.PINLength}, {"pin_history", p.PINHistory, d.PINHistory}, {"pin_days", p.PINDays, d.PINDays},
 	} {
 		all = append(all, setting{n.name, strconv.Itoa(n.now), strconv.Itoa(n.born)})
 	}

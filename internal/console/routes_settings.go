@@ -23,6 +23,14 @@ func (c *Console) settingsRoutes() []route {
 		{"POST /policy/edit", change, true, editPolicy},
 		{"POST /policy/passkeys", change, true, editPasskeys},
 
+		{"GET /rules", see, false, rulesPage},
+		{"GET /new-rule", change, false, newRulePage},
+		{"POST /new-rule/create", change, true, keepRule},
+		{"GET /rules/{name}", see, false, rulePage},
+		{"POST /rules/{name}/edit", change, true, keepRule},
+		{"POST /rules/{name}/move", change, true, moveRule},
+		{"POST /rules/{name}/remove", change, true, removeRule},
+
 		{"GET /directories", see, false, directoriesPage},
 		{"GET /new-directory", change, false, newDirectoryPage},
 		{"POST /new-directory/create", change, true, createDirectory},

@@ -42,7 +42,7 @@ func editUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) er
 	f := readUserForm(r)
 	tags, aliases := words(f.Tags), words(r.PostFormValue("aliases"))
 	change := admin.UserChange{IfMatch: r.PostFormValue("etag")}
-	for name, field := range map[string]**string{"login": &change.Login, "name": &change.Name, "email": &change.Email, "phone": &change.Phone, "directory": &change.Directory, "language": &change.Language} {
+	for name, field := range map[string]**string{"login": &change.Login, "name": &change.Name, "email": &change.Email, "phone": &change.Phone, "directory": &change.Directory, "language": &change.Language, "preferred_method": &change.PreferredMethod} {
 		if values, ok := r.PostForm[name]; ok { // a form holds what the visitor may change
 			value := strings.TrimSpace(values[0])
 			*field = &value

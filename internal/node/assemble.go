@@ -55,6 +55,9 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	s.metrics = newMetrics()
+	if err = s.loadCountries(); err != nil {
+		return err
+	}
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
 	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend,
 		Again: sending{s}.again, Tell: sending{s}.tell})
@@ -67,14 +70,14 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.engine = authn.New(authn.Config{
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now, Waits: s.store,
-		Observe: s.observe, Fraud: s.actOnFraud, Digest: s.ring.DigestOf, PIN: s.checker.MatchPIN, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
+		Observe: s.observe, Fraud: s.actOnFraud, Digest: s.ring.DigestOf, PIN: s.checker.MatchPIN, Country: s.countries.Of, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
 	})
 	s.engine.Resume(s.ledger.open)
 	s.admin = &admin.Service{
 		Server: s.Config.Name, Users: s.store, Credentials: s.store, Applications: s.store, Directories: s.store, Gateways: s.store, Recordings: s.store, Messenger: messenger{s}, APITokens: s.store, Administrators: s.store,
 		Settings: s.store, Keys: s.store, Radius: s.store, Trail: s.ledger,
 		Audit: audit{server: s.Config.Name, others: s.trails, ask: s.askTrail, figures: s.askFigures, trail: s.trail, index: s.index, dir: s.trailDir(), head: s.loadHead, lost: s.lost},
-		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, PINs: s.checker, Engine: s.engine,
+		Node:  operator{s}, Group: groupAdmin{s}, Parked: s.store, Tests: directoryTest{}, Passwords: s.checker, PINs: s.checker, Country: s.countries.Of, Engine: s.engine,
 		Decider: decider{s}, Digests: s.ring, Requests: s.store, Now: s.Now,
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,

@@ -197,5 +197,5 @@ func (s *server) warnings() []string {
 	if s.cutTrail {
 		w = append(w, "records of the trail were cut off or changed: run `countersign audit verify`")
 	}
-	return append(w, s.settingWarnings()...)
+	return append(append(w, s.countryWarnings()...), s.settingWarnings()...)
 }

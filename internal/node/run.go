@@ -83,26 +83,27 @@ type server struct {
 	witness  bool                  // votes only: no keys, no front-ends
 	work     int                   // of a backup's passphrase; 0: scryptWork
 
-	node     *cluster.Node
-	ring     *keyring.Ring
-	store    *store.Store
-	trail    *trail.Trail
-	index    *trail.Index
-	ledger   *ledger
-	parked   *parkedCopies
-	checker  *directory.Checker
-	members  *directory.Groups // who is in the groups of directories that help desks are limited to
-	carrier  *gateway.Carrier
-	follows  atomic.Pointer[gateway.Carrier] // the same, for who runs before it is there
-	engine   *authn.Engine
-	admin    *admin.Service
-	enroll   *enroll.Service
-	push     *push.Method
-	pushes   *webpush.Sender
-	vapid    vapidKey
-	approval *approval.Service
-	sessions *session.Keeper
-	certs    *certificates
+	node      *cluster.Node
+	ring      *keyring.Ring
+	store     *store.Store
+	trail     *trail.Trail
+	index     *trail.Index
+	ledger    *ledger
+	parked    *parkedCopies
+	checker   *directory.Checker
+	members   *directory.Groups // who is in the groups of directories that help desks are limited to
+	carrier   *gateway.Carrier
+	follows   atomic.Pointer[gateway.Carrier] // the same, for who runs before it is there
+	countries policy.Countries                // of addresses, for policy rules
+	engine    *authn.Engine
+	admin     *admin.Service
+	enroll    *enroll.Service
+	push      *push.Method
+	pushes    *webpush.Sender
+	vapid     vapidKey
+	approval  *approval.Service
+	sessions  *session.Keeper
+	certs     *certificates
 
 	partCerts []*certificates // of console and portal, where the node file names some
 	metrics   *metrics

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,9 @@ func (rs Rules) forecast(s *Situation, r Ruling, acct settlement.Account, hasFir
 	ruled := r.Application(s.Application)
 	var usable []mfa.Credential
 	if usable, f.Refuse = Usable(ruled, acct.Credentials, s.Now); f.Refuse != mfa.ReasonNone {
+		return f
+	}
+	if usable, f.Refuse = r.WithPIN(s.Application, acct.Credentials, usable); f.Refuse != mfa.ReasonNone {
 		return f
 	}
 	if f.Ask = r.Ways(ruled, acct.User, usable, can); len(f.Ask) == 0 {
@@ -262,6 +266,11 @@ func names(list []mfa.MethodID) []string {
 // limits adds what bounds and what eases a sign-in.
 func (e *explanation) limits(rs Rules, r Ruling, app mfa.Application, acct settlement.Account, set Settings) {
 	here := "application " + app.Name
+	pin := map[Choice]string{Yes: "with each code, from everybody", No: "not asked for", "": "with each code, from those who have one"}[r.PIN]
+	if !slices.ContainsFunc(acct.Credentials, func(c mfa.Credential) bool { return c.Method == mfa.MethodPIN && !c.Disabled }) {
+		pin += "; the user has none"
+	}
+	e.add("PIN", rs.origin(r, onPIN, here), "%s", pin)
 	e.add("passcode", here, "%s", or(string(app.Passcode), string(mfa.PasscodePrompt)))
 	if r.Remember > 0 {
 		e.add("remember", rs.origin(r, onRemember, here), "for %s at the same application from the same address", r.Remember.Duration())

@@ -163,6 +163,27 @@ func (r Ruling) Prefer(u mfa.User, list []mfa.Credential) []mfa.Credential {
 	return ordered
 }
 
+// ChangesPIN reports whether an application is where users change their PIN, or get one.
+func ChangesPIN(a mfa.Application) bool { return OwnPages(a) && a.Name == "portal" }
+
+// WithPIN returns those of usable that somebody with these credentials may use: without a PIN,
+// where r wants one with each code, only what takes none. If that is nothing, the reason says so.
+func (r Ruling) WithPIN(a mfa.Application, all, usable []mfa.Credential) ([]mfa.Credential, mfa.Reason) {
+	if r.PIN != Yes || ChangesPIN(a) || slices.ContainsFunc(all, func(c mfa.Credential) bool { return c.Method == mfa.MethodPIN && !c.Disabled }) {
+		return usable, mfa.ReasonNone
+	}
+	var rest []mfa.Credential
+	for _, c := range usable {
+		if !c.Method.TakesPIN() {
+			rest = append(rest, c)
+		}
+	}
+	if len(rest) == 0 {
+		return nil, mfa.NoPIN
+	}
+	return rest, mfa.ReasonNone
+}
+
 // Refusal is mfa.PolicyDenied if r refuses, with what is known so far.
 func (r Ruling) Refusal() mfa.Reason {
 	if r.Access == AccessBoth || r.Access == AccessFirst {

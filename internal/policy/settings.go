@@ -126,5 +126,10 @@ const (
 
 var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfRemoveLast}
 
+// WantsPIN reports whether somebody, somewhere, is asked for a PIN though they have none.
+func (s Settings) WantsPIN() bool {
+	return s.PIN == string(Yes) || slices.ContainsFunc(s.Rules.list, func(r ready) bool { return !r.Disabled && r.PIN == Yes })
+}
+
 // Self reports whether users may do that for themselves.
 func (s Settings) Self(what string) bool { return slices.Contains(s.SelfService, what) }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"countersign/internal/admin"
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/qr"
@@ -39,6 +40,14 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 	if err != nil {
 		return err
 	}
+	pin, err := v.account.PIN(r.Context())
+	if err != nil {
+		return err
+	}
+	var own []mfa.MethodID
+	for _, c := range shown {
+		own = append(own, c.Method)
+	}
 	p.show(w, r, http.StatusOK, "home", view{Who: v, Data: struct {
 		Factors  []enroll.Credential
 		Stands   bool
@@ -46,7 +55,9 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		Devices  bool // can be added
 		Local    bool // the password is kept here, and may be changed here
 		Recent   shownSignIns
-	}{shown, stands, p.passkeys(r), p.devices(), local, signIns(recent, whole)}})
+		PIN      admin.PINState
+		Choice   []mfa.MethodID // of which one can come first
+	}{shown, stands, p.passkeys(r), p.devices(), local, signIns(recent, whole), pin, preferable(own)}})
 	return nil
 }
 

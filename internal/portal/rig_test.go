@@ -71,10 +71,11 @@ func newRig(t *testing.T) *rig {
 	keysOf := passkey.Ceremonies{Method: passkey.Method{Name: "acme", Settings: r.db.Settings, Digest: ring.DigestOf},
 		Sealer: challenge.Sealer{Keys: ring}, Epoch: r.db.Epoch, Now: now, Life: enroll.ProofLife}
 	engine := authn.New(authn.Config{Server: "nyc1", Store: r.db, First: checker, Methods: []authn.Method{totp, otp.Recovery{}, otp.TAP{}, keysOf.Method},
-		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: r.db.Settings, CodeLength: otp.CodeLength, Now: now, Log: log})
+		Trail: r.trail, Handles: challenge.Sealer{Keys: ring}, Settings: r.db.Settings, CodeLength: otp.CodeLength, PIN: checker.MatchPIN, Now: now, Log: log})
 	keeper := &session.Keeper{Server: "nyc1", Store: r.db, Now: now, Log: log}
 	a := admintest.Admin(admintest.New(), r.trail, r.node, engine)
 	a.Users, a.Credentials, a.Applications, a.Directories, a.APITokens, a.Administrators, a.Settings = r.db, r.db, r.db, r.db, r.db, r.db, r.db
+	a.PINs = checker
 	a.Passwords, a.Sessions, a.Notices, a.Portal = checker, keeper, r.db, func() string { return "https://nyc1.example/portal" }
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Passkeys: keysOf, Trail: r.trail,
 		Settings: r.db.Settings, Now: now, Sessions: keeper, Portal: a}

@@ -82,9 +82,14 @@ func (t Texts) Known(key, name string) string {
 // Prompt returns in this language what a method asks for in English, as far as there is a
 // text for it.
 func (t Texts) Prompt(said string, english Texts) string {
+	base, pin := strings.CutSuffix(said, english["prompt.pin"])
+	pin = pin && base != said
 	for key, text := range english {
-		if text == said && strings.HasPrefix(key, "prompt.") {
-			return t.Known(key, said)
+		if text == base && strings.HasPrefix(key, "prompt.") {
+			if said = t.Known(key, base); pin {
+				said += t["prompt.pin"]
+			}
+			return said
 		}
 	}
 	return said

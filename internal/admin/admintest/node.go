@@ -329,6 +329,11 @@ func (Passwords) Hash(_ context.Context, p secret.Text) (secret.Text, error) {
 	return secret.FromString("hash of " + string(p.Expose())), nil
 }
 
+// MatchPIN implements admin.PINs.
+func (Passwords) MatchPIN(_ context.Context, _ mfa.UserID, hash, pin secret.Text) (bool, error) {
+	return string(hash.Expose()) == "hash of "+string(pin.Expose()), nil
+}
+
 // CheckHash implements admin.Passwords.
 func (Passwords) CheckHash(h secret.Text) error {
 	if h.Len() == 0 || h.Expose()[0] != '$' {
@@ -356,5 +361,5 @@ func (Digests) DigestOf(purpose, value string) [32]byte {
 // Admin returns a service on m, t and n.
 func Admin(m *Memory, t *Trail, n *Node, engine mfa.Authenticator) *admin.Service {
 	return &admin.Service{Server: "nyc1", Users: m, Credentials: m, Applications: m, Directories: m, Gateways: m, Recordings: m, Messenger: n, APITokens: m, Administrators: m, Settings: m,
-		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Parked: &Parked{}, Sealed: &Sealed{}, Tests: n, Passwords: Passwords{}, Engine: engine, Decider: engine, Digests: Digests{}, Now: n.Now}
+		Keys: m, Radius: m, Trail: t, Audit: t, Node: n, Group: n, Parked: &Parked{}, Sealed: &Sealed{}, Tests: n, Passwords: Passwords{}, PINs: Passwords{}, Engine: engine, Decider: engine, Digests: Digests{}, Now: n.Now}
 }

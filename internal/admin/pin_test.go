@@ -1,0 +1,108 @@
+package admin_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/internal/admin"
+	"countersign/internal/mfa"
+	"countersign/internal/policy"
+	"countersign/internal/secret"
+)
+
+func TestPINs(t *testing.T) {
+	r, alice, _, _, n, _ := portal(t)
+	ctx := t.Context()
+	phone := "+491701234567"
+	if _, err := r.SetUser(ctx, "root", "alice", admin.UserChange{Phone: &phone}); err != nil {
+		t.Fatal(err)
+	}
+	set := func(pin string) error {
+		_, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire(pin)})
+		return err
+	}
+	for pin, want := range map[string]error{"137": policy.ErrPINLength, "1117": policy.ErrPINRepeat, "1701": policy.ErrPINPhone, "12a4": policy.ErrPINDigits} {
+		if err := set(pin); !errors.Is(err, want) || !errors.Is(err, mfa.ErrInvalid) || admin.WeakPIN(err) != want {
+			t.Errorf("%s: %v", pin, err)
+		}
+	}
+	v, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire("1379")})
+	if err != nil || !v.Set || !v.MustChange || v.Expires != nil {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if u, err := r.User(ctx, "alice"); err != nil || !u.HasPIN || u.Credentials != 0 {
+		t.Errorf("user %+v, %v", u, err)
+	}
+	if err := alice.SetPIN(ctx, secret.FromString("1379")); !errors.Is(err, policy.ErrPINUsed) {
+		t.Errorf("the present one again: %v", err)
+	}
+	for _, pin := range []string{"2468", "8642", "9753"} {
+		if err := alice.SetPIN(ctx, secret.FromString(pin)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v, err := alice.PIN(ctx); err != nil || v.MustChange || n.to == nil {
+		t.Errorf("changed by the user: %+v, %v", v, err)
+	}
+	if err := alice.SetPIN(ctx, secret.FromString("2468")); !errors.Is(err, policy.ErrPINUsed) {
+		t.Errorf("one of those before: %v", err)
+	}
+	if err := r.db.UpdateSettings(ctx, func(s *policy.Settings) error { s.PINHistory, s.PINDays = 1, 30; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.SetPIN(ctx, secret.FromString("2468")); err != nil {
+		t.Errorf("it is farther back than is looked at: %v", err)
+	}
+	if v, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{MustChange: ptr(true)}); err != nil || !v.MustChange || !v.Expires.Equal(noon.Add(30*24*time.Hour)) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if v, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire("")}); err != nil || v.Set {
+		t.Errorf("removed: %+v, %v", v, err)
+	}
+	for _, c := range []admin.PINChange{{}, {MustChange: ptr(true)}, {PIN: secret.NewWire("")}} {
+		if _, err := r.SetPIN(ctx, "root", "alice", c); !errors.Is(err, mfa.ErrInvalid) {
+			t.Errorf("%+v of nobody's PIN: %v", c, err)
+		}
+	}
+	if err := r.db.UpdateSettings(ctx, func(s *policy.Settings) error { s.SelfService = nil; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.SetPIN(ctx, secret.FromString("9753")); !errors.Is(err, mfa.ErrForbidden) {
+		t.Errorf("users do not do this themselves: %v", err)
+	}
+	for _, a := range r.trail.Recorded() {
+		for _, pin := range []string{"1379", "2468", "8642", "9753"} {
+			if strings.Contains(a.Detail, pin) {
+				t.Errorf("a PIN is in the trail: %+v", a)
+			}
+		}
+	}
+}
+
+func TestFraudWithoutABlock(t *testing.T) {
+	r, alice, user, attempt, n, e := portal(t)
+	ctx := t.Context()
+	if err := r.db.UpdateSettings(ctx, func(s *policy.Settings) error { s.FraudBlocks = false; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	did, err := alice.Disown(ctx, attempt.String())
+	if _, ended := e.ended[user]; err != nil || did.Blocked || did.Sessions != 2 || !ended || !strings.Contains(n.to[user], "not theirs") || strings.Contains(n.to[user], "kept out") {
+		t.Errorf("%+v, %v, told %q", did, err, n.to[user])
+	}
+	if u, _ := r.User(ctx, "alice"); u.Blocked {
+		t.Error("blocked all the same")
+	}
+	// What a push or a call reports comes the same way.
+	if did, err = r.ReportFraud(ctx, mfa.Fraud{User: user, Attempt: mfa.NewAttemptID(nil), Channel: mfa.FraudPush, Time: noon, Server: "nyc1", Application: "vpn"}); err != nil || did.Blocked {
+		t.Errorf("%+v, %v", did, err)
+	}
+	f, err := r.Report(ctx, admin.ReportFrauds, admin.ReportQuery{}, nil)
+	if err != nil || len(f.Frauds) != 2 || f.Frauds[0].Channel != mfa.FraudPush || f.Frauds[0].Login != "alice" || f.Frauds[1].Attempt != attempt {
+		t.Errorf("report %+v, %v", f.Frauds, err)
+	}
+	if rows := f.Tables(time.UTC)[0]; rows.Name != "reported" || len(rows.Rows) != 2 {
+		t.Errorf("table %+v", rows)
+	}
+}
