@@ -189,46 +189,52 @@ func (s *Service) SetRule(ctx context.Context, by, name string, c PolicyRuleChan
 	if c.Position != nil {
 		return PolicyRule{}, invalid("position: a rule is moved by policy move")
 	}
-	var before, after PolicyRule
-	err := s.editRules(ctx, func(all []policy.Rule) ([]policy.Rule, error) {
-		i, err := ruleAt(all, name)
-		if err != nil {
-			return nil, err
-		}
-		before = s.policyRule(ctx, i, all[i])
-		if err := unchanged(c.IfMatch, before.ETag()); err != nil {
-			return nil, err
-		}
-		r := all[i]
-		if err := s.applyRule(ctx, &r, c); err != nil {
-			return nil, err
-		}
-		after = s.policyRule(ctx, i, r)
-		all = slices.Clone(all)
-		all[i] = r
-		return all, nil
-	})
+	all := s.Settings.Settings().Rules.List()
+	i, err := ruleAt(all, name)
 	if err != nil {
 		return PolicyRule{}, err
 	}
+	was := all[i]
+	before := s.policyRule(ctx, i, was)
+	if err := unchanged(c.IfMatch, before.ETag()); err != nil {
+		return PolicyRule{}, err
+	}
+	r := was
+	if err := s.applyRule(ctx, &r, c); err != nil {
+		return PolicyRule{}, err
+	}
+	if err := s.editRules(ctx, func(all []policy.Rule) ([]policy.Rule, error) {
+		if i, err = ruleAt(all, name); err != nil {
+			return nil, err
+		}
+		if !all[i].Equal(was) {
+			return nil, fmt.Errorf("%w: look at it again", mfa.ErrChanged)
+		}
+		all = slices.Clone(all)
+		all[i] = r
+		return all, nil
+	}); err != nil {
+		return PolicyRule{}, err
+	}
+	after := s.policyRule(ctx, i, r)
 	return after, s.record(ctx, by, "policy set", before.Name, fields(difference(ruleTold(before), ruleTold(after))))
 }
 
 // RemoveRule takes a rule away.
 func (s *Service) RemoveRule(ctx context.Context, by, name string) error {
-	var was PolicyRule
+	var gone policy.Rule
 	err := s.editRules(ctx, func(all []policy.Rule) ([]policy.Rule, error) {
 		i, err := ruleAt(all, name)
 		if err != nil {
 			return nil, err
 		}
-		was = s.policyRule(ctx, i, all[i])
+		gone = all[i]
 		return slices.Delete(slices.Clone(all), i, i+1), nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.record(ctx, by, "policy remove", was.Name, fields(contents(ruleTold(was))))
+	return s.record(ctx, by, "policy remove", gone.Name, fields(contents(ruleTold(s.policyRule(ctx, 0, gone)))))
 }
 
 // MoveRule puts a rule elsewhere in the order.
@@ -264,6 +270,7 @@ func (s *Service) MoveRule(ctx context.Context, by, name string, m PolicyRuleMov
 
 // editRules changes the whole policy in one write.
 func (s *Service) editRules(ctx context.Context, edit func([]policy.Rule) ([]policy.Rule, error)) error {
+	apps := s.Applications.Applications()
 	return s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
 		if err := p.Rules.Err(); err != nil {
 			return err
@@ -275,7 +282,7 @@ func (s *Service) editRules(ctx context.Context, edit func([]policy.Rule) ([]pol
 		if err := policy.CheckAll(all, methods); err != nil {
 			return invalid("%v", err)
 		}
-		for _, a := range s.Applications.Applications() {
+		for _, a := range apps {
 			if err := policy.CheckGroups(all, a); err != nil {
 				return invalid("%v", err)
 			}

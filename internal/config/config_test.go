@@ -112,7 +112,7 @@ func TestSettingsTable(t *testing.T) {
 		}
 		seen[s.env], seen[s.key] = true, true
 	}
-	for prefix, want := range map[string]int{"": 8, "listen": 9, "log": 4, "log.components": 0} {
+	for prefix, want := range map[string]int{"": 9, "listen": 9, "log": 4, "log.components": 0} {
 		if got := children(prefix); len(got) != want {
 			t.Errorf("children(%q) = %v, want %d", prefix, got, want)
 		}

@@ -10,9 +10,22 @@ import (
 	"countersign/internal/secret"
 )
 
-// pinTexts are what is wrong with a new PIN, by the rule that it breaks.
-var pinTexts = map[error]string{policy.ErrPINDigits: "pin.digits", policy.ErrPINLength: "pin.length", policy.ErrPINRepeat: "pin.repeat",
-	policy.ErrPINSequence: "pin.sequence", policy.ErrPINPhone: "pin.phone", policy.ErrPINUsed: "pin.used"}
+// wrongPIN says which rule a new PIN breaks.
+func (p *Portal) wrongPIN(r *http.Request, rule error) string {
+	switch rule { //nolint:errorlint // it is one of them, see admin.WeakPIN
+	case policy.ErrPINDigits:
+		return p.say(r, "pin.digits")
+	case policy.ErrPINRepeat:
+		return p.say(r, "pin.repeat")
+	case policy.ErrPINSequence:
+		return p.say(r, "pin.sequence")
+	case policy.ErrPINPhone:
+		return p.say(r, "pin.phone")
+	case policy.ErrPINUsed:
+		return p.say(r, "pin.used")
+	}
+	return p.say(r, "pin.length")
+}
 
 func pinPage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	return p.showPIN(w, r, v, http.StatusOK, "")
@@ -34,7 +47,7 @@ func changePIN(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) er
 	}
 	err := v.account.SetPIN(r.Context(), pin)
 	if rule := admin.WeakPIN(err); rule != nil {
-		return p.showPIN(w, r, v, http.StatusUnprocessableEntity, p.say(r, pinTexts[rule]))
+		return p.showPIN(w, r, v, http.StatusUnprocessableEntity, p.wrongPIN(r, rule))
 	} else if err != nil {
 		return err
 	}
