@@ -29,6 +29,7 @@ import (
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
 	"countersign/internal/method/push"
+	"countersign/internal/policy"
 	"countersign/internal/radiusd"
 	"countersign/internal/session"
 	"countersign/internal/store"
