@@ -11,7 +11,7 @@ import (
 
 func (a *API) reports() {
 	type query struct {
-		Name        string    `path:"name" enum:"sign-ins,no-second-factor,bypassed,blocked,locked,enrolment,blastradius"`
+		Name        string    `path:"name" enum:"sign-ins,no-second-factor,bypassed,blocked,locked,fraud,enrolment,blastradius"`
 		Since       time.Time `query:"since" doc:"rounded down to a quarter-hour; default: seven days before until"`
 		Until       time.Time `query:"until" doc:"rounded up to a quarter-hour; default: now"`
 		Zone        string    `query:"zone" maxLength:"64" doc:"time zone in which days begin, for example Europe/Berlin; default: UTC"`

@@ -77,7 +77,7 @@ func (s *Service) askCaller(ctx context.Context, by string, u mfa.User, c mfa.Cr
 	if s.Prover == nil {
 		return CallerCheck{}, fmt.Errorf("%s %s of %s: this server sends nothing: %w", c.Method, c.ID, u.Login, mfa.ErrUnavailable)
 	}
-	challenge, err := s.Prover.SendProof(ctx, c, "help desk of "+s.Issuer, ProofLife)
+	challenge, err := s.Prover.SendProof(ctx, c, "", ProofLife)
 	if err != nil {
 		var why mfa.Reason
 		if errors.As(err, &why) {

@@ -19,7 +19,8 @@ const ProofLife = 10 * time.Minute
 // Prover sends codes that prove numbers and addresses. What goes with a code is sealed, so
 // that any server of the group can check it.
 type Prover interface {
-	// SendProof sends a code to c's number or address; the message says what it is for. The error holds the mfa.Reason why not.
+	// SendProof sends a code to c's number or address; the message says what it is for; "": that it is to be
+	// read out to the help desk. The error holds the mfa.Reason why not.
 	SendProof(ctx context.Context, c mfa.Credential, application string, life time.Duration) (challenge string, err error)
 	// CheckProof compares a code with what was sent. The error is a mfa.Reason.
 	CheckProof(ctx context.Context, c mfa.Credential, challenge string, code secret.Text) error

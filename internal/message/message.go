@@ -19,6 +19,10 @@ const (
 	MailSubject   = "mail_subject"
 	Notice        = "notice"
 	NoticeSubject = "notice_subject"
+
+	Caller            = "caller" // to somebody on the phone, who reads it out to the help desk
+	CallerMail        = "caller_mail"
+	CallerMailSubject = "caller_mail_subject"
 )
 
 // Fallback is the language of a text that is not there in another.
@@ -26,16 +30,22 @@ const Fallback = "en"
 
 // texts are the built-in ones, by purpose and language.
 var texts = map[string]string{
-	"sms.en":            "{code} is your code for {application}. Tell it to nobody.",
-	"sms.de":            "{code} ist Ihr Code für {application}. Nennen Sie ihn niemandem.",
-	"mail_subject.en":   "Your code for {application}",
-	"mail_subject.de":   "Ihr Code für {application}",
-	"mail.en":           "{code} is your code for {application}. It is good for {minutes} minutes and for one sign-in.\n\nIf you are not signing in, somebody knows your password: change it, and tell your help desk.\n",
-	"mail.de":           "{code} ist Ihr Code für {application}. Er gilt {minutes} Minuten und für eine Anmeldung.\n\nWenn Sie sich nicht gerade anmelden, kennt jemand Ihr Kennwort: Ändern Sie es und melden Sie es Ihrem Helpdesk.\n",
-	"notice_subject.en": "Your sign-in was changed",
-	"notice_subject.de": "Ihre Anmeldung wurde geändert",
-	"notice.en":         "On {time} this was changed about how you sign in: {what}.\n\nIf that was neither you nor your help desk, tell them now.\n",
-	"notice.de":         "Am {time} wurde an Ihrer Anmeldung geändert: {what}.\n\nWenn das weder Sie noch Ihr Helpdesk waren, melden Sie es ihm jetzt.\n",
+	"sms.en":                 "{code} is your code for {application}. Tell it to nobody.",
+	"sms.de":                 "{code} ist Ihr Code für {application}. Nennen Sie ihn niemandem.",
+	"mail_subject.en":        "Your code for {application}",
+	"mail_subject.de":        "Ihr Code für {application}",
+	"mail.en":                "{code} is your code for {application}. It is good for {minutes} minutes and for one sign-in.\n\nIf you are not signing in, somebody knows your password: change it, and tell your help desk.\n",
+	"mail.de":                "{code} ist Ihr Code für {application}. Er gilt {minutes} Minuten und für eine Anmeldung.\n\nWenn Sie sich nicht gerade anmelden, kennt jemand Ihr Kennwort: Ändern Sie es und melden Sie es Ihrem Helpdesk.\n",
+	"caller.en":              "{code} is the code that the help desk of {application} asks you for. Read it out only if you have called them.",
+	"caller.de":              "{code} ist der Code, nach dem der Helpdesk von {application} Sie fragt. Nennen Sie ihn nur, wenn Sie selbst dort angerufen haben.",
+	"caller_mail.en":         "{code} is the code that the help desk of {application} asks you for. It is good for {minutes} minutes.\n\nRead it out only if you have called them yourself. If somebody has called you, hang up, and tell your help desk.\n",
+	"caller_mail.de":         "{code} ist der Code, nach dem der Helpdesk von {application} Sie fragt. Er gilt {minutes} Minuten.\n\nNennen Sie ihn nur, wenn Sie selbst dort angerufen haben. Hat jemand Sie angerufen, legen Sie auf und melden Sie es Ihrem Helpdesk.\n",
+	"caller_mail_subject.en": "The code that the help desk of {application} asks for",
+	"caller_mail_subject.de": "Der Code, nach dem der Helpdesk von {application} fragt",
+	"notice_subject.en":      "Your sign-in was changed",
+	"notice_subject.de":      "Ihre Anmeldung wurde geändert",
+	"notice.en":              "On {time} this was changed about how you sign in: {what}.\n\nIf that was neither you nor your help desk, tell them now.\n",
+	"notice.de":              "Am {time} wurde an Ihrer Anmeldung geändert: {what}.\n\nWenn das weder Sie noch Ihr Helpdesk waren, melden Sie es ihm jetzt.\n",
 }
 
 // placeholders that a text may have, and those that it must.
@@ -45,10 +55,14 @@ var placeholders = map[string]struct{ may, must []string }{
 	MailSubject:   {[]string{"application"}, nil},
 	Notice:        {[]string{"what", "time"}, []string{"what"}},
 	NoticeSubject: {nil, nil},
+
+	Caller:            {[]string{"code", "application", "minutes"}, []string{"code"}},
+	CallerMail:        {[]string{"code", "application", "minutes"}, []string{"code"}},
+	CallerMailSubject: {[]string{"application"}, nil},
 }
 
 // most is the longest text in characters; a text message of more is sent in too many parts.
-var most = map[string]int{SMS: 300, Mail: 4000, MailSubject: 200, Notice: 4000, NoticeSubject: 200}
+var most = map[string]int{SMS: 300, Mail: 4000, MailSubject: 200, Notice: 4000, NoticeSubject: 200, Caller: 300, CallerMail: 4000, CallerMailSubject: 200}
 
 // Names returns the built-in texts' names, as in "sms.en".
 func Names() []string { return slices.Sorted(maps.Keys(texts)) }

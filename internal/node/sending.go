@@ -35,11 +35,16 @@ func (p sending) SendCode(ctx context.Context, c sent.Code) (sent.Handed, error)
 	values := map[string]string{"code": string(c.Code.Expose()), "application": c.Application,
 		"minutes": fmt.Sprint(int((set.Handle.Duration() + time.Minute - 1) / time.Minute))}
 	language := p.language(ctx, c.User)
+	text, mail, subject := message.SMS, message.Mail, message.MailSubject
+	if c.Application == "" {
+		text, mail, subject = message.Caller, message.CallerMail, message.CallerMailSubject
+		values["application"], values["minutes"] = p.s.node.Group(), fmt.Sprint(int(enroll.ProofLife/time.Minute))
+	}
 	if m.Kind == mfa.GatewaySMS {
-		m.Text = secret.FromString(message.Fill(set.Texts, message.SMS, language, values))
+		m.Text = secret.FromString(message.Fill(set.Texts, text, language, values))
 	} else {
-		m.Subject = message.Fill(set.Texts, message.MailSubject, language, values)
-		m.Text = secret.FromString(message.Fill(set.Texts, message.Mail, language, values))
+		m.Subject = message.Fill(set.Texts, subject, language, values)
+		m.Text = secret.FromString(message.Fill(set.Texts, mail, language, values))
 	}
 	for _, g := range p.s.store.Gateways() {
 		if c.Instead != 0 && sent.GatewayTag(g.Name) == c.Instead {

@@ -35,7 +35,7 @@ type Code struct {
 	User        mfa.UserID
 	To          string // number in E.164 form, mail address
 	Attempt     mfa.AttemptID
-	Application string // that it is for; "": it proves a credential
+	Application string // that it is for; "": somebody on the phone is to read it out to the help desk
 	Code        secret.Text
 	// Instead tells the gateway that the code before went by: 0: there was none.
 	Instead uint16
