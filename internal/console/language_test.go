@@ -102,6 +102,12 @@ func TestTexts(t *testing.T) {
 	for _, s := range admin.Scopes() {
 		named["scope."+s] = true
 	}
+	for _, c := range append(ruleForm{}.conditions(), ruleForm{}.answers()...) {
+		named["rule."+c.Key] = true
+	}
+	for _, key := range []string{"rule.zone", "access.deny", "access.first-factor", "access.both", "choice.yes", "choice.no"} {
+		named[key] = true
+	}
 	for _, key := range []string{"parked.added", "parked.changed", "parked.removed", "standing.waits", "standing.conflict", "standing.done"} {
 		named[key] = true
 	}
