@@ -50,12 +50,14 @@ func furnished(t *testing.T) (*rig, map[string]string) {
 	provider, sms, byHTTP, corp, countries := "provider", mfa.GatewaySMS, "json", "Corp", []string{"DE"}
 	smpp, bySMPP, host := "trunk", mfa.GatewaySMPP, "smpp.provider.example"
 	api, vpn, radius, kindAPI := "shop", "vpn", mfa.KindRADIUS, mfa.KindAPI
+	rule, deny, soon := "night", "deny", 60
 	for _, err := range []error{
 		second(r.Admin.AddGateway(ctx, "test", admin.GatewayChange{Name: &provider, Kind: &sms, Profile: &byHTTP, Address: new("https://sms.example/send"), Password: secret.NewWire("token"), From: &corp, Countries: &countries})),
 		second(r.Admin.AddGateway(ctx, "test", admin.GatewayChange{Name: &smpp, Kind: &sms, Protocol: &bySMPP, Address: &host, Login: &corp, Password: secret.NewWire("hush-hush"), From: &corp, Countries: &countries})),
 		second(r.Admin.AddDirectory(ctx, "test", admin.DirectoryChange{Name: &name, Kind: &kind, URLs: &[]string{"ldaps://dc1.corp.example"}, BaseDN: &base})),
 		second(r.Admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &vpn, Kind: &radius, Addresses: &[]string{"10.0.0.5"}, Secret: secret.NewWire("long enough")})),
 		second(r.Admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &api, Kind: &kindAPI})),
+		second(r.Admin.AddRule(ctx, "test", admin.PolicyRuleChange{Name: &rule, Access: &deny, Tags: &[]string{"night"}, RememberSeconds: &soon})),
 		second(r.Admin.CreateAPIToken(ctx, "test", admin.APITokenRequest{Name: "reader", Scopes: []string{admin.ScopeRead}, Seconds: 3600})),
 	} {
 		if err != nil {
@@ -68,7 +70,7 @@ func furnished(t *testing.T) (*rig, map[string]string) {
 	}
 	return r, map[string]string{"/attempts/{id}": "/attempts/" + story.ID.String(), "/reports/{name}": "/reports/no-second-factor", "/reports/{name}/{file}": "/reports/no-second-factor/over_time.csv",
 		"/users/{id}": "/users/" + string(bob), "/administrators/{id}": "/administrators/" + string(desk),
-		"/directories/{name}": "/directories/corp", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic", "/groups/{group}": "/groups/acme",
+		"/directories/{name}": "/directories/corp", "/rules/{name}": "/rules/night", "/applications/{name}": "/applications/vpn", "/protect/{profile}": "/protect/generic", "/groups/{group}": "/groups/acme",
 		"/gateways/{name}": "/gateways/trunk", "/new-gateway/{way}": "/new-gateway/http", "/texts/{name}": "/texts/sms.de"}
 }
 
