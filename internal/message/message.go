@@ -67,7 +67,7 @@ var most = map[string]int{SMS: 300, Mail: 4000, MailSubject: 200, Notice: 4000, 
 // Names returns the built-in texts' names, as in "sms.en".
 func Names() []string { return slices.Sorted(maps.Keys(texts)) }
 
-// Purposes returns all purposes, in the order in which one reads them.
+// Purposes returns those that pages show, in the order in which one reads them; texts for callers are set by policy set.
 func Purposes() []string { return []string{SMS, MailSubject, Mail, NoticeSubject, Notice} }
 
 // Languages returns the languages of the built-in texts and of own, in order.
