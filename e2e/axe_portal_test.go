@@ -31,6 +31,7 @@ func TestPortalAccessible(t *testing.T) {
 	b.fit("/portal/recovery, the codes")
 	b.open(base + "/portal/nowhere")
 	b.fit("/portal/nowhere")
+	b.open(base + "/portal/") // the page before knows nobody, and has no way out
 	b.fill("/portal/sign-out")
 	b.fit("/portal/sign-in")
 }
