@@ -214,7 +214,7 @@ func (s *Service) undisputed(a mfa.Application) error {
 }
 
 // methods are those that an application can ask for.
-var methods = []mfa.MethodID{mfa.MethodTOTP, mfa.MethodHOTP, mfa.MethodSMS, mfa.MethodEmail, mfa.MethodPasskey, mfa.MethodPush, mfa.MethodRecovery, mfa.MethodTAP}
+var methods = []mfa.MethodID{mfa.MethodTOTP, mfa.MethodHOTP, mfa.MethodSMS, mfa.MethodCall, mfa.MethodEmail, mfa.MethodPasskey, mfa.MethodPush, mfa.MethodRecovery, mfa.MethodTAP}
 
 // parseFirstFactor checks that a directory named exists.
 func (s *Service) parseFirstFactor(name string) (string, error) {

@@ -30,7 +30,7 @@ func credentials(login string, more ...string) string {
 
 type credentialAdd struct {
 	loginArg
-	Method      string   `required:"" help:"totp, hotp, sms, email, push, recovery or tap. A passkey is made by its user's browser, in the portal." placeholder:"METHOD" values:"totp,hotp,sms,email,push,recovery,tap"`
+	Method      string   `required:"" help:"totp, hotp, sms, call, email, push, recovery or tap. A passkey is made by its user's browser, in the portal." placeholder:"METHOD" values:"totp,hotp,sms,call,email,push,recovery,tap"`
 	Label       string   `help:"Serial number or name of the device."`
 	SecretStdin bool     `help:"totp, hotp: read the secret (Base32, or hex:...) from standard input. Without it one is made."`
 	SecretFile  string   `help:"The same from a file." type:"path" placeholder:"FILE"`
@@ -43,8 +43,8 @@ type credentialAdd struct {
 	Uses        int      `help:"tap: how often it may be used, once unless told otherwise."`
 	Application []string `help:"tap: application that it is good for; absent: every one."`
 	Why         string   `help:"tap: the reason, for the trail."`
-	To          string   `help:"sms: number (+E164); email: address; the profile's own unless told otherwise."`
-	Trusted     bool     `help:"sms, email: it comes from where only its owner can have it from, so nothing has to be proven."`
+	To          string   `help:"sms: number (+E164); call: the same, or with an extension that is dialled, +493012345x,417 (a comma is a second's pause); email: address; the profile's own unless told otherwise."`
+	Trusted     bool     `help:"sms, call, email: it comes from where only its owner can have it from, so nothing has to be proven."`
 }
 
 func (v *credentialAdd) Run(ctx context.Context, e *env) error {
@@ -186,7 +186,7 @@ func (v *credentialSend) Run(ctx context.Context, e *env) error {
 type credentialConfirm struct {
 	credentialArgs
 	CodeStdin bool   `help:"Read the code from standard input."`
-	Challenge string `help:"sms, email: what was told when the code was sent." placeholder:"TEXT"`
+	Challenge string `help:"sms, call, email: what was told when the code was sent." placeholder:"TEXT"`
 }
 
 func (v *credentialConfirm) Run(ctx context.Context, e *env) error {

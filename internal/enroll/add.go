@@ -46,14 +46,14 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 		err = s.addRecovery(&c, r, &out)
 	case mfa.MethodTAP:
 		err = s.addPass(&c, r, &out)
-	case mfa.MethodSMS, mfa.MethodEmail:
+	case mfa.MethodSMS, mfa.MethodEmail, mfa.MethodCall:
 		err = s.addReach(&c, r, a.User)
 	case mfa.MethodPasskey:
 		err = invalid("a passkey is made by its user's browser: in the portal, under second factors, or by an invitation into it (user invite)")
 	case mfa.MethodPush:
 		return s.addDevice(ctx, by, c, a.User)
 	default:
-		err = invalid("method %q: want totp, hotp, sms, email, push, recovery or tap", r.Method)
+		err = invalid("method %q: want totp, hotp, sms, call, email, push, recovery or tap", r.Method)
 	}
 	if err == nil {
 		err = unlike(c, a)
@@ -65,7 +65,7 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 		return Created{}, err
 	}
 	out.Credential = view(c, mfa.Floor{})
-	if err := s.record(ctx, by, "credential add", a.User, describe(c)); err != nil || c.Hold != mfa.CredentialUnproven || !c.Method.Sends() {
+	if err := s.record(ctx, by, "credential add", a.User, describe(c)); err != nil || c.Hold != mfa.CredentialUnproven || !c.Method.Reaches() {
 		return out, err
 	}
 	out.Challenge, err = s.sendProof(ctx, by, a.User, c)
@@ -75,7 +75,7 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 // unlike refuses a token that the user has already: with two floors, or two lengths of
 // code, one code would be worth two.
 func unlike(c mfa.Credential, a settlement.Account) error {
-	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP && !c.Method.Sends() {
+	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP && !c.Method.Reaches() {
 		return nil
 	}
 	for _, has := range a.Credentials {
@@ -88,7 +88,7 @@ func unlike(c mfa.Credential, a settlement.Account) error {
 
 func thing(m mfa.MethodID) string {
 	switch m {
-	case mfa.MethodSMS:
+	case mfa.MethodSMS, mfa.MethodCall:
 		return "number"
 	case mfa.MethodEmail:
 		return "mail address"
@@ -99,7 +99,7 @@ func thing(m mfa.MethodID) string {
 // describe names a credential for the trail.
 func describe(c mfa.Credential) string {
 	d := string(c.Method) + " " + string(c.ID)
-	if c.Method.Sends() {
+	if c.Method.Reaches() {
 		d += " " + c.Label
 	}
 	if c.Method == mfa.MethodTAP {
@@ -124,7 +124,7 @@ func (r Request) check() error {
 		{"period", r.Period != 0, r.Method == mfa.MethodTOTP}, {"counter", r.Counter != 0, r.Method == mfa.MethodHOTP},
 		{"codes", r.Codes != 0, r.Method == mfa.MethodRecovery}, {"seconds", r.Seconds != 0, r.Method == mfa.MethodTAP},
 		{"uses", r.Uses != 0, r.Method == mfa.MethodTAP}, {"scope", len(r.Scope) > 0, r.Method == mfa.MethodTAP},
-		{"why", r.Why != "", r.Method == mfa.MethodTAP}, {"to", r.To != "", r.Method.Sends()}, {"trusted", r.Trusted, r.Method.Sends()},
+		{"why", r.Why != "", r.Method == mfa.MethodTAP}, {"to", r.To != "", r.Method.Reaches()}, {"trusted", r.Trusted, r.Method.Reaches()},
 	} {
 		if b.given && !b.of {
 			return invalid("%s does not belong to method %q", b.name, r.Method)

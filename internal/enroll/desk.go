@@ -32,7 +32,7 @@ func needs(m mfa.MethodID) mfa.Permission {
 		return mfa.MayManageToken
 	case mfa.MethodTAP:
 		return mfa.MayIssuePass
-	case mfa.MethodSMS, mfa.MethodEmail:
+	case mfa.MethodSMS, mfa.MethodEmail, mfa.MethodCall:
 		return mfa.MayChangePhone
 	case mfa.MethodPush:
 		return mfa.MayActivateApp

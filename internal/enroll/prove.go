@@ -16,7 +16,7 @@ func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (C
 	}
 	return s.prove(ctx, by, "credential confirm", login, id, mfa.CredentialUnproven, func(c mfa.Credential, a *settlement.Record) (mfa.Floor, error) {
 		f := a.Floors.Of(c.ID)
-		if c.Method.Sends() {
+		if c.Method.Reaches() {
 			return f, s.checkProof(ctx, c, r.Challenge, r.Codes[0].Text)
 		}
 		return s.Passcodes.Verify(ctx, c, f, r.Codes[0].Text)

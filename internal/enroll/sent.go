@@ -13,6 +13,9 @@ import (
 	"countersign/internal/secret"
 )
 
+// extensionSign stands between a number and the extension that is dialled once somebody picks up.
+const extensionSign = "x"
+
 // ProofLife is how long a code that proves a number or an address is good.
 const ProofLife = 10 * time.Minute
 
@@ -29,8 +32,12 @@ type Prover interface {
 // addReach makes a credential of a number or an address. It serves once it is proven.
 func (s *Service) addReach(c *mfa.Credential, r Request, u mfa.User) (err error) {
 	to := strings.TrimSpace(r.To)
+	extension := ""
+	if c.Method == mfa.MethodCall {
+		to, extension, _ = strings.Cut(to, extensionSign)
+	}
 	switch c.Method {
-	case mfa.MethodSMS:
+	case mfa.MethodSMS, mfa.MethodCall:
 		if to == "" {
 			to = u.Phone
 		}
@@ -40,7 +47,13 @@ func (s *Service) addReach(c *mfa.Credential, r Request, u mfa.User) (err error)
 		if to, err = phone.Parse(to); err != nil {
 			return invalid("to: %v", err)
 		}
+		if err = phone.CheckExtension(extension); err != nil {
+			return invalid("to: %v", err)
+		}
 		c.Label = phone.Mask(to)
+		if extension != "" {
+			to += extensionSign + extension
+		}
 	default:
 		if to == "" {
 			to = u.Email
@@ -81,7 +94,7 @@ func (s *Service) Send(ctx context.Context, by, login, id string) (Sent, error) 
 	if err != nil {
 		return Sent{}, err
 	}
-	if !c.Method.Sends() {
+	if !c.Method.Reaches() {
 		return Sent{}, invalid("%s %s of %s: nothing is sent for this method", c.Method, c.ID, a.User.Login)
 	}
 	challenge, err := s.sendProof(ctx, by, a.User, c)

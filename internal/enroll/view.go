@@ -48,7 +48,7 @@ type CredentialList struct {
 
 // Request asks for a credential. Without Secret, totp and hotp get one that is made here.
 type Request struct {
-	Method    mfa.MethodID `json:"method" enum:"totp,hotp,sms,email,push,recovery,tap"`
+	Method    mfa.MethodID `json:"method" enum:"totp,hotp,sms,call,email,push,recovery,tap"`
 	Label     string       `json:"label,omitempty" maxLength:"64"`
 	Secret    *secret.Wire `json:"secret,omitempty" writeOnly:"true" doc:"totp, hotp: the key in Base32"`
 	Algorithm string       `json:"algorithm,omitempty" enum:"SHA1,SHA256,SHA512" doc:"default SHA1"`

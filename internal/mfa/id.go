@@ -31,6 +31,7 @@ const (
 	MethodEmail    MethodID = "email"
 	MethodPasskey  MethodID = "passkey"
 	MethodPush     MethodID = "push"
+	MethodCall     MethodID = "call"
 	MethodPassword MethodID = "password"
 	MethodPIN      MethodID = "pin"
 )
@@ -59,15 +60,18 @@ func (m MethodID) Prompts() bool {
 	return true
 }
 
+// Reaches reports whether a credential of m is a number or an address, which a code proves.
+func (m MethodID) Reaches() bool { return m.Sends() || m == MethodCall }
+
 // Sends reports whether a code of m is sent to the user for each attempt.
 func (m MethodID) Sends() bool { return m == MethodSMS || m == MethodEmail }
 
 // Waits reports whether m is answered by another way than what is typed: on a device, by a call.
-func (m MethodID) Waits() bool { return m == MethodPush }
+func (m MethodID) Waits() bool { return m == MethodPush || m == MethodCall }
 
 // Bound reports whether an answer of m belongs to one challenge and is good for no other, so that
 // nobody can have used it elsewhere before that was asked.
-func (m MethodID) Bound() bool { return m.Sends() || m == MethodPasskey || m == MethodPush }
+func (m MethodID) Bound() bool { return m.Sends() || m == MethodPasskey || m.Waits() }
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 

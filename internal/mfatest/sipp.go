@@ -26,6 +26,7 @@ type Phone struct {
 
 // PhoneOptions say how a telephone is reached.
 type PhoneOptions struct {
+	Address   string // that it listens on; "": a free one
 	Transport string // "udp" (""), "tcp", "tls"
 	CA        *CA    // tls: of its certificate
 	Audio     string // host:port that it has audio sent to; "": a port of SIPp's own
@@ -241,8 +242,11 @@ func startSipp(t testing.TB, o PhoneOptions, steps, after string) *Phone {
 		Missing(t, "SIPp sends audio through raw sockets: only root may")
 	}
 	dir := t.TempDir()
-	p := &Phone{Address: freeUDP(t), done: make(chan error, 1)}
-	media := port(freeUDP(t))
+	p := &Phone{Address: o.Address, done: make(chan error, 1)}
+	if p.Address == "" {
+		p.Address = FreeUDP(t)
+	}
+	media := port(FreeUDP(t))
 	host, audio := "[media_ip]", "[media_port]"
 	if o.Audio != "" {
 		host, audio, _ = net.SplitHostPort(o.Audio)
@@ -331,8 +335,8 @@ func (p *Phone) Done(t testing.TB) {
 	}
 }
 
-// freeUDP returns an address of UDP that nobody uses at the moment, and neither the next two ports.
-func freeUDP(t testing.TB) string {
+// FreeUDP returns an address of UDP that nobody uses at the moment, and neither the next two ports.
+func FreeUDP(t testing.TB) string {
 	t.Helper()
 	for range 50 {
 		c, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -14,9 +14,11 @@ import (
 	"countersign/internal/directory"
 	"countersign/internal/enroll"
 	"countersign/internal/gateway"
+	phonecall "countersign/internal/method/call"
 	"countersign/internal/method/otp"
 	"countersign/internal/method/push"
 	"countersign/internal/mfa"
+	"countersign/internal/phone"
 	"countersign/internal/pki"
 	"countersign/internal/radiusd"
 	"countersign/internal/trail"
@@ -64,7 +66,8 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.follows.Store(s.carrier)
 	s.pushes = webpush.New(webpush.Options{Key: pushing{s}.private, Subject: func() string { return s.siteURL("portal") }, Now: s.Now})
 	s.push = push.New(push.Options{Sender: pushing{s}, Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})
-	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push)
+	s.calls = &phonecall.Method{Caller: calling{s}, Answers: s.store, Fraud: s.actOnFraud, Mask: phone.Mask, Now: s.Now, Log: s.log.Logger("call")}
+	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push, s.calls)
 	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)
 	all = append(all, keys.Method)
 	s.engine = authn.New(authn.Config{

@@ -28,6 +28,7 @@ import (
 	"countersign/internal/group/registry"
 	"countersign/internal/keyring"
 	"countersign/internal/logging"
+	phonecall "countersign/internal/method/call"
 	"countersign/internal/method/push"
 	"countersign/internal/policy"
 	"countersign/internal/radiusd"
@@ -101,6 +102,7 @@ type server struct {
 	enroll    *enroll.Service
 	push      *push.Method
 	pushes    *webpush.Sender
+	calls     *phonecall.Method
 	vapid     vapidKey
 	approval  *approval.Service
 	sessions  *session.Keeper
@@ -336,6 +338,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	running.stage(services)
 	services.run("engine", s.engine.Run)
 	services.run("push", s.push.Run)
+	services.run("calls", s.calls.Run)
 	services.run("waits", s.tidyWaits)
 	services.run("passwords and directories", s.checker.Run)
 	services.run("directory groups", s.members.Run)

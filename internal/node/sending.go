@@ -21,6 +21,10 @@ type sending struct{ s *server }
 
 // SendCode implements sent.Sender. What may be sent is counted before it is sent.
 func (p sending) SendCode(ctx context.Context, c sent.Code) (sent.Handed, error) {
+	if c.Method == mfa.MethodCall {
+		name, err := calling(p).say(ctx, c)
+		return sent.Handed{Gateway: name}, err
+	}
 	set := p.s.store.Settings()
 	m := gateway.Message{ID: mfa.NewID(nil), Kind: mfa.GatewayMail, User: c.User, To: c.To, For: c.Attempt.String(), Until: p.s.Now().Add(set.Handle.Duration())}
 	if c.Method == mfa.MethodSMS {
@@ -95,7 +99,7 @@ func (p sending) spend(ctx context.Context, g mfa.Gateway, parts int) error {
 
 // mask is what of a number or an address may be shown.
 func mask(way mfa.MethodID) func(string) string {
-	if way == mfa.MethodSMS {
+	if way != mfa.MethodEmail {
 		return phone.Mask
 	}
 	return enroll.MaskAddress

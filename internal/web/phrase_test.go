@@ -110,7 +110,7 @@ func numbered(format string) string {
 var told = []string{"../group/rules.go", "../group/alarm.go", "../policy/warning.go"}
 
 // saidElsewhere are files of which pages show some sentences.
-var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go"}
+var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go"}
 
 // notShown are sentences of these files that are on no page.
 var notShown = regexp.MustCompile(`^\{1\}: \{2\}$|^server \{1\} \{2\}$|^the certificate of \{1\} \{2\} on|^(tries, lock|first_factor_tries)`)
