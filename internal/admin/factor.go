@@ -12,7 +12,7 @@ const NoFactor = "none"
 
 // Factors are the methods that are second factors.
 func Factors() []string {
-	return []string{string(mfa.MethodTOTP), string(mfa.MethodHOTP), string(mfa.MethodSMS), string(mfa.MethodEmail), string(mfa.MethodPasskey), string(mfa.MethodRecovery), string(mfa.MethodTAP)}
+	return []string{string(mfa.MethodTOTP), string(mfa.MethodHOTP), string(mfa.MethodSMS), string(mfa.MethodEmail), string(mfa.MethodCall), string(mfa.MethodPush), string(mfa.MethodPasskey), string(mfa.MethodRecovery), string(mfa.MethodTAP)}
 }
 
 // serves reports whether a credential is a second factor that can be used now.

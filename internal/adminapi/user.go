@@ -30,7 +30,7 @@ func (a *API) users() {
 		Paging
 		State  string `query:"state" enum:"protected,exempt,denied"`
 		Search string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address; who has it at the beginning of one comes first"`
-		Factor string `query:"factor" enum:"none,totp,hotp,recovery,tap" doc:"only those whom such a second factor serves; none: none at all"`
+		Factor string `query:"factor" enum:"none,totp,hotp,sms,email,call,push,passkey,recovery,tap" doc:"only those whom such a second factor serves; none: none at all"`
 	}
 	route(a, readUsers, http.MethodGet, "/users", "List users", func(ctx context.Context, d desk, in *listInput) (admin.UserList, error) {
 		return d.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search, Factor: in.Factor})

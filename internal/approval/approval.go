@@ -142,6 +142,9 @@ func (s *Service) Who(ctx context.Context, r Signed) (Device, error) {
 	if !ok {
 		return Device{}, ErrGone
 	}
+	if _, err := s.Store.Account(ctx, user, false); errors.Is(err, mfa.ErrNotFound) {
+		return Device{}, ErrGone // the master is not asked for whoever makes names up: a user is known here long before a device is
+	}
 	d, err := s.find(ctx, user, id, false)
 	if errors.Is(err, ErrGone) { // activated elsewhere a moment ago
 		if d, err = s.find(ctx, user, id, true); errors.Is(err, mfa.ErrUnavailable) {

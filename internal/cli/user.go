@@ -86,7 +86,7 @@ func (v *userAdd) Run(ctx context.Context, e *env) error {
 type userList struct {
 	State  string `help:"Only those in this state." values:"protected,exempt,denied"`
 	Search string `help:"Only those with this text in login, alias, name or mail address."`
-	Factor string `help:"Only those whom such a second factor serves; none: no second factor at all." values:"none,totp,hotp,recovery,tap"`
+	Factor string `help:"Only those whom such a second factor serves; none: no second factor at all." values:"none,totp,hotp,sms,email,call,push,passkey,recovery,tap"`
 	Limit  int    `help:"At most so many; 0: all." default:"0"`
 	After  string `help:"Begin after this cursor (the next of the page before)."`
 }

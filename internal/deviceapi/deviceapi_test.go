@@ -108,8 +108,15 @@ func TestSigned(t *testing.T) {
 	if status, _ := p.call(r.all[1], "pending", map[string]int{"wait": 0}); status != http.StatusGone {
 		t.Errorf("after that: %d", status)
 	}
-	// Strangers are slowed down, however right what they send is.
+	// For a name that somebody makes up the master is not asked.
 	q := newPhone(r)
+	q.id = strings.Repeat("c", 32)
+	r.kv.Offline(true)
+	if status, _ := q.call(s, "pending", map[string]int{"wait": 0}); status != http.StatusGone {
+		t.Errorf("a made-up user's device, without a master: %d", status)
+	}
+	r.kv.Offline(false)
+	// Strangers are slowed down, however right what they send is.
 	q.id = strings.Repeat("b", 32)
 	for i := 0; ; i++ {
 		status, _ := q.call(s, "pending", map[string]int{"wait": 0})
