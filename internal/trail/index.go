@@ -19,10 +19,11 @@ const (
 	indexName    = "index.sqlite"
 	indexVersion = 3
 
-	indexBatch = 500                   // lines in one transaction
-	indexPause = 50 * time.Millisecond // at least, between two of them
-	indexRest  = 19                    // pauses are this often as long as the work before
-	indexRetry = 5 * time.Second       // after an error
+	indexBatch  = 500                    // lines in one transaction
+	indexPause  = 50 * time.Millisecond  // at least, between two of them
+	indexRest   = 19                     // pauses are this often as long as the work before
+	indexRetry  = 5 * time.Second        // after an error, if nobody asks
+	indexBreath = 250 * time.Millisecond // after an error in any case
 
 	sqliteCorrupt = 11 // result codes of SQLite
 	sqliteNotADB  = 26
@@ -213,7 +214,8 @@ func (x *Index) Run(ctx context.Context) error {
 			logged = stood
 		}
 		x.publish(0, err)
-		wait(ctx, nil, indexRetry)
+		wait(ctx, nil, indexBreath)
+		wait(ctx, x.hurry, indexRetry) // whoever asks need not wait for that: there may be room on the disk again
 		if err := x.reopen(err); err != nil {
 			x.t.opt.Log.Error("trail: the index cannot be opened", "file", x.path, "error", err)
 		}
