@@ -309,7 +309,9 @@ func TestPromoteFullDisk(t *testing.T) {
 	})
 	if m, _ := master(t, all); m != n1 {
 		t.Log("an election came first")
-	} else if p := n1.promoted(); p.OldMaster != "n1" || p.Swap {
+	} else if p := n1.promoted(); p.OldMaster != "n1" {
+		t.Log("the group had moved the master by itself meanwhile")
+	} else if p.Swap {
 		t.Errorf("promotion: %+v", p)
 	}
 	await(t, "a refusal to go back to the full disk", func() bool { // what n1 says of itself is a second old
