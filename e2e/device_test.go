@@ -35,8 +35,8 @@ func (b *tab) answers(from *tab) {
 	await(b.t, "a number", func() bool { return len(from.eval("document.querySelector('.digits').textContent.trim()")) == 2 })
 	number := from.eval("document.querySelector('.digits').textContent.trim()")
 	await(b.t, "a request", func() bool { return b.eval("document.querySelector('article input') !== null") == "true" })
-	b.eval("document.querySelector('article input').value = '" + number + "'")
-	b.press("article form button")
+	b.eval("(a => { a.querySelector('input').value = '" + number + "'; a.querySelector('form button').click() })(document.querySelector('article'))")
+	await(b.t, "an end of the request", func() bool { return b.eval("document.querySelector('article input') === null") == "true" })
 }
 
 // A user adds a browser as a device, sees it work, and signs in by it.

@@ -307,17 +307,14 @@ func TestPromoteFullDisk(t *testing.T) {
 		r := n1.try("", "user", "add", fmt.Sprintf("u%d", time.Now().UnixNano()))
 		return r.code == 1 && strings.Contains(r.stderr, "free space")
 	})
-	if m, _ := master(t, all); m != n1 {
-		t.Log("an election came first")
-	} else if p := n1.promoted(); p.OldMaster != "n1" {
-		t.Log("the group had moved the master by itself meanwhile")
-	} else if p.Swap {
+	var p mfa.Promotion // by itself or by this: whichever came first
+	if n1.json(&p, "group", "promote", "--yes"); p.Swap {
 		t.Errorf("promotion: %+v", p)
 	}
 	await(t, "a refusal to go back to the full disk", func() bool { // what n1 says of itself is a second old
 		r := all[1].try("", "group", "promote", "--to", "n1")
 		if r.code == 0 { // so it was asked too soon
-			n1.promoted("--to", "n2")
+			n1.try("", "group", "promote", "--yes", "--to", "n2")
 		}
 		return r.code == 1 && strings.Contains(r.oneLine(t), "it could take no changes") && strings.Contains(r.stderr, "free space")
 	})

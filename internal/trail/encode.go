@@ -1,7 +1,9 @@
 package trail
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -153,6 +155,11 @@ func appendAct(dst []byte, a *mfa.Act) []byte {
 	dst = appendString(append(dst, `,"object":`...), a.Object)
 	if a.Detail != "" {
 		dst = appendString(append(dst, `,"detail":`...), a.Detail)
+	}
+	if a.Fraud != nil { // seldom
+		if b, err := json.Marshal(a.Fraud); err == nil {
+			dst = append(append(dst, `,"fraud":`...), bytes.ReplaceAll(b, []byte{0x7f}, []byte(`\u007f`))...)
+		}
 	}
 	return append(dst, '}')
 }

@@ -41,6 +41,7 @@ func TestEncode(t *testing.T) {
 		"asked, zero":      {Asked: &mfa.Asked{}},
 		"asked":            {Asked: &mfa.Asked{Nonce: 1<<64 - 1, Until: start, Attempt: *full[1].Attempt}},
 		"act, nasty":       {Act: &mfa.Act{Detail: nasty}},
+		"act, fraud":       {Act: &mfa.Act{Verb: mfa.VerbFraud, Fraud: &mfa.Fraud{User: "u", Source: nasty, Time: start, Blocked: true, Until: start}}},
 	}
 	for name, r := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +94,7 @@ func TestEncodeKnowsEveryField(t *testing.T) {
 	for _, tt := range []struct {
 		v any
 		n int
-	}{{mfa.Settled{}, 17}, {mfa.Attempt{}, 17}, {mfa.Act{}, 6}, {mfa.Change{}, 9}, {mfa.Block{}, 4}, {mfa.Floor{}, 3}, {mfa.Record{}, 5}, {mfa.Asked{}, 3}} {
+	}{{mfa.Settled{}, 17}, {mfa.Attempt{}, 17}, {mfa.Act{}, 7}, {mfa.Change{}, 9}, {mfa.Block{}, 4}, {mfa.Floor{}, 3}, {mfa.Record{}, 5}, {mfa.Asked{}, 4}} {
 		if got := reflect.TypeOf(tt.v).NumField(); got != tt.n {
 			t.Errorf("%T has %d fields, want %d: write and read the new one in encode.go", tt.v, got, tt.n)
 		}

@@ -309,10 +309,10 @@ func TestAppTrouble(t *testing.T) {
 		return !strings.Contains(b.text(), "The server cannot be reached") && !strings.Contains(b.text(), "is slow")
 	})
 
-	b.eval("(async () => { const [a] = await store.all('accounts'); const k = await crypto.subtle.generateKey({name: 'HMAC', hash: 'SHA-256'}, false, ['sign']); await store.put('accounts', {...a, key: k}) })()")
+	b.eval("await (async () => { const [a] = await store.all('accounts'); const k = await crypto.subtle.generateKey({name: 'HMAC', hash: 'SHA-256'}, false, ['sign']); await store.put('accounts', {...a, key: k}) })()")
 	b.open("")
 	b.reads("cannot be used any more")
-	b.eval("(async () => { (await store.open()).close(); await new Promise(d => { const q = indexedDB.deleteDatabase('countersign'); q.onsuccess = q.onerror = q.onblocked = d }) })()")
+	b.eval("await (async () => { (await store.open()).close(); await new Promise(d => { const q = indexedDB.deleteDatabase('countersign'); q.onsuccess = q.onerror = q.onblocked = d }) })()")
 	b.open("")
 	b.reads("has lost the keys of this device (ada1)")
 	b.noPolicyBroken()
