@@ -290,6 +290,27 @@ func TestAppAccounts(t *testing.T) {
 	b.noPolicyBroken()
 }
 
+// The same sign-in asks anew, under its own id: what is on the page then is what counts.
+func TestAppAskedAnew(t *testing.T) {
+	b := newTab(t, "")
+	b.activated()
+	b.ask(request{ID: "one", Application: "vpn", Source: "198.51.100.7"})
+	b.reads("198.51.100.7")
+	b.with(func() {
+		again := b.pending[0]
+		again.Nonce, again.Source = "another nonce", "203.0.113.7"
+		b.pending = []request{again}
+	})
+	b.eval("look()")
+	b.reads("203.0.113.7")
+	b.click("article [data-do=deny]")
+	b.await("the answer", func() bool { return len(b.answered()) == 1 })
+	if got := b.answered()[0]; got.Nonce != "another nonce" {
+		t.Errorf("answered %+v", got)
+	}
+	b.noPolicyBroken()
+}
+
 // What goes wrong is said in words: no server, a clock that is off, keys that are lost.
 func TestAppTrouble(t *testing.T) {
 	b := newTab(t, "")

@@ -45,6 +45,8 @@ function show(account, list) {
     if (one.account === account && !now.has(id) && !one.busy) drop(id);
   }
   for (const r of list.toSorted((a, b) => a.asked - b.asked)) {
+    const one = shown.get(r.id);
+    if (one && !one.busy && one.account === account && one.r.nonce !== r.nonce) drop(r.id); // asked anew for the same sign-in
     if (!shown.has(r.id)) add(account, r);
   }
   count();
