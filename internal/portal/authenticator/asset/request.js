@@ -2,6 +2,7 @@
 "use strict";
 
 const shown = new Map(); // requests on the page, by id: one that two devices in this browser have is shown once
+const done = new Set(); // nonces of those that were answered here: a look begun before that may bring them back
 let knock = new AbortController(); // aborted: look now
 
 // look has every account look for requests now.
@@ -44,7 +45,7 @@ function show(account, list) {
   for (const [id, one] of shown) {
     if (one.account === account && !now.has(id) && !one.busy) drop(id);
   }
-  for (const r of list.toSorted((a, b) => a.asked - b.asked)) {
+  for (const r of list.filter((r) => !done.has(r.nonce)).toSorted((a, b) => a.asked - b.asked)) {
     const one = shown.get(r.id);
     if (one && !one.busy && one.account === account && one.r.nonce !== r.nonce) drop(r.id); // asked anew for the same sign-in
     if (!shown.has(r.id)) add(account, r);
@@ -79,6 +80,7 @@ async function answer(id, act, number) {
   try {
     const said = await call(one.account, "answer", { id: one.r.id, nonce: one.r.nonce, act, number });
     away(false);
+    done.add(one.r.nonce);
     drop(id);
     note("said", say("outcome." + said.outcome, one.r.application), said.outcome === "accepted" ? "good" : said.outcome === "denied" ? "warn" : "bad");
     if (act === "fraud" && said.outcome === "denied") note("said", say("outcome.fraud"), "warn");
