@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"log/slog"
@@ -41,11 +40,7 @@ func group(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(*path, append(b, '\n'), 0o600); err != nil {
+	if err := keep(*path, r); err != nil {
 		return err
 	}
 	return r.Write(os.Stdout)

@@ -34,12 +34,17 @@ func pages(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(*path, append(b, '\n'), 0o600); err != nil {
+	if err := keep(*path, r); err != nil {
 		return err
 	}
 	return r.WriteTable(os.Stdout)
+}
+
+// keep writes the figures v to a file, as JSON.
+func keep(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o600)
 }
