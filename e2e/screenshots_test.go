@@ -68,14 +68,14 @@ func TestScreenshots(t *testing.T) {
 		"group": "/groups/" + first.status().Group, "error": "/nowhere", "user-blocked": "/users/" + tony.ID, "nobody": "/users?search=nobody-has-this-name"} {
 		b.pictures(dir, name, base+path)
 	}
-	b.answers(dir, base, ada.ID)
+	b.answerPages(dir, base, ada.ID)
 	b.open(base)
 	b.fill("/sign-out")
 	b.pictures(dir, "sign-in", base+"/sign-in")
 }
 
-// answers takes those of pages that are the answer to a form, for the user of that id.
-func (b *tab) answers(dir, base, id string) {
+// answerPages takes those of pages that are the answer to a form, for the user of that id.
+func (b *tab) answerPages(dir, base, id string) {
 	b.t.Helper()
 	user := base + "/users/" + id
 	b.open(base + "/protect/openvpn")
