@@ -165,3 +165,5 @@ func (prover) CheckProof(_ context.Context, _ mfa.Credential, challenge string, 
 	}
 	return nil
 }
+
+func (prover) Carries(mfa.MethodID) bool { return true }

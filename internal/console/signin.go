@@ -130,7 +130,7 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
 		q.Auto = q.Asked
 		if d.Awaits != nil {
-			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Action: q.Action, Auto: req.Handle == nil || web.Looked(r),
+			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Call: d.Awaits.Method == mfa.MethodCall, Action: q.Action, Auto: req.Handle == nil || web.Looked(r),
 				Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login, "kept": q.Kept}}
 		}
 		said := ""

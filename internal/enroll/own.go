@@ -82,15 +82,7 @@ func (o Own) Prove(ctx context.Context, id string, code secret.Text) (Credential
 	if c.Method != mfa.MethodTOTP && c.Method != mfa.MethodHOTP {
 		return Credential{}, invalid("a %s is not proven by a code", c.Method)
 	}
-	proven, err := o.s.Confirm(ctx, o.by.By, string(o.by.User), id, Codes{Codes: []secret.Wire{{Text: code}}})
-	if err != nil {
-		return proven, err
-	}
-	a, err := o.s.account(ctx, string(o.by.User))
-	if err != nil {
-		return proven, err
-	}
-	return proven, o.s.withdraw(ctx, o.by.By, a)
+	return o.proven(ctx, id, Codes{Codes: []secret.Wire{{Text: code}}})
 }
 
 // Rename gives a credential another label.
@@ -101,6 +93,9 @@ func (o Own) Rename(ctx context.Context, id, label string) error {
 	}
 	if err := o.may(selfService(c.Method)); err != nil {
 		return err
+	}
+	if c.Method.Reaches() {
+		return invalid("the name of a %s is made of the number or address", c.Method)
 	}
 	label, err = cleanLabel(label)
 	if err != nil {
@@ -117,6 +112,9 @@ func (o Own) Rename(ctx context.Context, id, label string) error {
 
 // selfService is what the policy calls it if users take care of credentials of a method.
 func selfService(m mfa.MethodID) string {
+	if word, ok := selfNumber(m); ok {
+		return word
+	}
 	switch m {
 	case mfa.MethodRecovery:
 		return policy.SelfRecovery

@@ -27,6 +27,8 @@ type Prover interface {
 	SendProof(ctx context.Context, c mfa.Credential, application string, life time.Duration) (challenge string, err error)
 	// CheckProof compares a code with what was sent. The error is a mfa.Reason.
 	CheckProof(ctx context.Context, c mfa.Credential, challenge string, code secret.Text) error
+	// Carries reports whether a gateway is there for what a method sends.
+	Carries(m mfa.MethodID) bool
 }
 
 // addReach makes a credential of a number or an address. It serves once it is proven.

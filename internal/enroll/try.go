@@ -12,29 +12,31 @@ import (
 	"countersign/internal/mfa"
 )
 
-// Asker puts a question to the devices of a user, as a sign-in does.
+// Asker puts a question to the devices or telephones of a user, as a sign-in does.
 type Asker interface {
-	// AskDevices keeps w for all servers and has the devices told of it. The error is a mfa.Reason
-	// if the user was asked too often.
-	AskDevices(ctx context.Context, w mfa.Wait, devices []mfa.Credential) error
+	// Ask keeps w for all servers and has the devices told of it, or the telephones called. The
+	// error is a mfa.Reason if the user was asked too often, or cannot be reached.
+	Ask(ctx context.Context, w mfa.Wait, creds []mfa.Credential) error
 	// Wait returns a wait as it is now. The error wraps mfa.ErrNotFound if there is none.
 	Wait(ctx context.Context, user mfa.UserID, id mfa.WaitID, fresh bool) (mfa.Wait, error)
 }
 
-// Trial is a question that lets nobody in: it shows its user that a device works.
+// Trial is a question that lets nobody in: it shows its user that a device, or the number of a
+// telephone, works.
 type Trial struct {
 	ID      mfa.WaitID
-	Number  string // two digits, to be typed on the device
+	Number  string // two digits, to be typed on the device or the telephone
 	Expires time.Time
-	Reason  mfa.Reason // what came of it; OK: that device approved it; ReasonNone: nothing yet
+	Reason  mfa.Reason // what came of it; OK: it was approved there; ReasonNone: nothing yet
 }
 
 var waitIDs = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// TryDevice asks a device of the caller's own, which sits at source, a question that lets nobody
-// in. The error is mfa.PromptTooSoon or mfa.TooManyPrompts if they were asked a moment ago.
-func (o Own) TryDevice(ctx context.Context, id, source string) (Trial, error) {
-	c, err := o.myDevice(ctx, id)
+// Try asks a device or a telephone of the caller's own, who sits at source, a question that lets
+// nobody in. The error is mfa.PromptTooSoon, mfa.TooManyPrompts or mfa.TooManyMessages if they
+// were asked a moment ago, and another mfa.Reason if a number cannot be called.
+func (o Own) Try(ctx context.Context, id, source string) (Trial, error) {
+	c, err := o.tryable(ctx, id)
 	if err != nil {
 		return Trial{}, err
 	}
@@ -47,7 +49,7 @@ func (o Own) TryDevice(ctx context.Context, id, source string) (Trial, error) {
 		return Trial{}, err
 	}
 	now := o.s.Now()
-	w := mfa.Wait{User: o.by.User, Method: mfa.MethodPush, Attempt: mfa.NewAttemptID(rand.Reader), Application: "portal", Number: fmt.Sprint(10 + n.Int64()),
+	w := mfa.Wait{User: o.by.User, Method: c.Method, Attempt: mfa.NewAttemptID(rand.Reader), Application: "portal", Number: fmt.Sprint(10 + n.Int64()),
 		Source: source, Server: o.s.Server, Asked: now, Expires: now.Add(o.s.Settings().Wait.Duration())}
 	w.Until = w.Expires
 	var unique [16]byte
@@ -58,18 +60,18 @@ func (o Own) TryDevice(ctx context.Context, id, source string) (Trial, error) {
 		return Trial{}, err
 	}
 	w.ID = mfa.WaitID(waitIDs.EncodeToString(unique[:]))
-	if err := o.s.record(ctx, o.by.By, "device try", a.User, describe(c)); err != nil {
+	if err := o.s.record(ctx, o.by.By, map[mfa.MethodID]string{mfa.MethodPush: "device try", mfa.MethodCall: "number try"}[c.Method], a.User, describe(c)); err != nil {
 		return Trial{}, err
 	}
-	if err := o.s.Asker.AskDevices(ctx, w, []mfa.Credential{c}); err != nil {
+	if err := o.s.Asker.Ask(ctx, w, []mfa.Credential{c}); err != nil {
 		return Trial{}, err
 	}
 	return Trial{w.ID, w.Number, w.Expires, mfa.ReasonNone}, nil
 }
 
-// Tried returns what came of a trial of a device.
+// Tried returns what came of a trial of a device or a telephone.
 func (o Own) Tried(ctx context.Context, id string, trial mfa.WaitID) (Trial, error) {
-	c, err := o.myDevice(ctx, id)
+	c, err := o.tryable(ctx, id)
 	if err != nil {
 		return Trial{}, err
 	}
@@ -90,11 +92,11 @@ func (o Own) Tried(ctx context.Context, id string, trial mfa.WaitID) (Trial, err
 	return t, nil
 }
 
-// myDevice returns a device of the caller's own that has been activated.
-func (o Own) myDevice(ctx context.Context, id string) (mfa.Credential, error) {
+// tryable returns a credential of the caller's own that asks by itself and serves.
+func (o Own) tryable(ctx context.Context, id string) (mfa.Credential, error) {
 	c, err := o.mine(ctx, id)
-	if err == nil && (c.Method != mfa.MethodPush || c.Hold == mfa.CredentialUnproven || o.s.Asker == nil) {
-		err = fmt.Errorf("device %q: %w", id, mfa.ErrNotFound)
+	if err == nil && (!c.Method.Waits() || c.Disabled || c.Hold == mfa.CredentialUnproven || o.s.Asker == nil) {
+		err = fmt.Errorf("device or number %q: %w", id, mfa.ErrNotFound)
 	}
 	return c, err
 }

@@ -85,7 +85,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
 		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now,
-		Devices: s.store, DevicePage: s.devicePage, Asker: pushing{s}}
+		Devices: s.store, DevicePage: s.devicePage, Asker: trials{s}}
 	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, Settings: s.store.Settings,
 		VAPID: pushing{s}.public, Judge: pushing{s}.judge, Now: s.Now}
 	s.assembleGroups()

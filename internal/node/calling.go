@@ -92,6 +92,9 @@ func (p calling) say(ctx context.Context, c sent.Code) (string, error) {
 	if err := p.May(to); err != nil {
 		return "", err
 	}
+	if err := p.Admit(ctx, c.User); err != nil { // users have this done by themselves
+		return "", err
+	}
 	if err := p.count(ctx, to); err != nil {
 		return "", err
 	}

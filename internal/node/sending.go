@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -122,6 +123,12 @@ func (p sending) SendProof(ctx context.Context, c mfa.Credential, application st
 	h.State = step.State
 	b, err := challenge.Sealer{Keys: p.s.ring}.Seal(h)
 	return base64.RawURLEncoding.EncodeToString(b), err
+}
+
+// Carries implements enroll.Prover.
+func (p sending) Carries(m mfa.MethodID) bool {
+	kind, ok := map[mfa.MethodID]string{mfa.MethodCall: mfa.GatewayCall, mfa.MethodSMS: mfa.GatewaySMS, mfa.MethodEmail: mfa.GatewayMail}[m]
+	return ok && !errors.Is(p.s.carrier.May(gateway.Message{Kind: kind}), mfa.NoGateway)
 }
 
 // CheckProof implements enroll.Prover. A challenge of a sign-in names an application, so it is

@@ -36,7 +36,7 @@ type Settings struct {
 	PINDays        int               `json:"pin_days" doc:"after how many days a PIN has to be changed; 0: never"`
 	FraudBlocks    bool              `json:"fraud_blocks" doc:"users who say that a sign-in was not theirs are kept out"`
 	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"for how long; at least as long as a challenge may be open"`
-	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin, push; remove_last: take away their last second factor"`
+	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin, push, call, sms; remove_last: take away their last second factor"`
 	PerUser        int               `json:"messages_per_user_hour" doc:"codes sent to one user in an hour"`
 	PerNumber      int               `json:"messages_per_number_hour" doc:"codes sent to one number or address in an hour"`
 	PerCountry     int               `json:"messages_per_country_hour" doc:"text messages sent to numbers of one country in an hour"`
@@ -68,7 +68,7 @@ func Defaults() Settings {
 		Wait: 60, PromptGap: 5, Devices: 5,
 		PerUser: 10, PerNumber: 10, PerCountry: 500, Language: "en",
 		PasskeyVerify: VerifyPreferred,
-		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush}}
+		SelfService:   []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfCall, SelfSMS}}
 }
 
 // Check reports the first setting that is out of bounds.
@@ -121,10 +121,12 @@ const (
 	SelfPhone      = "phone"       // change the phone number
 	SelfPIN        = "pin"         // set and change the PIN
 	SelfPush       = "push"        // activate and remove devices
+	SelfCall       = "call"        // add, change and remove numbers that are called
+	SelfSMS        = "sms"         // and those that get codes by text message
 	SelfRemoveLast = "remove_last" // remove the last second factor
 )
 
-var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfRemoveLast}
+var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfCall, SelfSMS, SelfRemoveLast}
 
 // WantsPIN reports whether somebody, somewhere, is asked for a PIN though they have none.
 func (s Settings) WantsPIN() bool {

@@ -77,7 +77,7 @@ func tryDevice(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) er
 		return err
 	}
 	_, source := web.Source(r)
-	t, err := v.factors.TryDevice(r.Context(), string(c.ID), source)
+	t, err := v.factors.Try(r.Context(), string(c.ID), source)
 	if errors.Is(err, mfa.TooManyPrompts) || errors.Is(err, mfa.PromptTooSoon) {
 		p.show(w, r, http.StatusTooManyRequests, "device", view{Who: v, Error: p.say(r, "device.soon"), Data: newDevice{Credential: string(c.ID), Name: c.Label}})
 		return nil
@@ -88,8 +88,13 @@ func tryDevice(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) er
 	return nil
 }
 
-// tried says what came of a trial, as a part of its page or as a page.
+// tried says what came of a trial.
 func tried(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error {
+	return p.came(w, r, v, "device-try", "tried")
+}
+
+// came says what came of a trial, as a part of its page or as a page.
+func (p *Portal) came(w http.ResponseWriter, r *http.Request, v *visitor, page, part string) error {
 	c, err := v.mine(r)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func tried(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error 
 	if err != nil {
 		return err
 	}
-	return p.part(w, r, "device-try", "tried", view{Who: v, Data: newDevice{Credential: string(c.ID), Name: c.Label, Trial: &t}})
+	return p.part(w, r, page, part, view{Who: v, Data: newDevice{Credential: string(c.ID), Name: c.Label, Trial: &t}})
 }
 
 // Works reports whether the trial was approved on the device.

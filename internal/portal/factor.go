@@ -4,6 +4,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 
 	"countersign/internal/admin"
@@ -53,11 +54,12 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		Stands   bool
 		Passkeys bool // can be used on this page, and be added
 		Devices  bool // can be added
+		Numbers  bool // can be added
 		Local    bool // the password is kept here, and may be changed here
 		Recent   shownSignIns
 		PIN      admin.PINState
 		Choice   []mfa.MethodID // of which one can come first
-	}{shown, stands, p.passkeys(r), p.devices(), local, signIns(recent, whole), pin, preferable(own)}})
+	}{shown, stands, p.passkeys(r), p.devices(), len(v.numbers()) > 0, local, signIns(recent, whole), pin, preferable(own)}})
 	return nil
 }
 
@@ -142,12 +144,22 @@ func (v *visitor) mine(r *http.Request) (enroll.Credential, error) {
 	return enroll.Credential{}, mfa.ErrNotFound
 }
 
+// shownFactor is what the page of one factor shows.
+type shownFactor struct {
+	enroll.Credential
+	Change bool // another number can take its place
+}
+
+func (p *Portal) factor(v *visitor, c enroll.Credential) shownFactor {
+	return shownFactor{c, slices.Contains(v.numbers(), c.Method)}
+}
+
 func factorPage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	c, err := v.mine(r)
 	if err != nil {
 		return err
 	}
-	p.show(w, r, http.StatusOK, "factor", view{Who: v, Data: c})
+	p.show(w, r, http.StatusOK, "factor", view{Who: v, Data: p.factor(v, c)})
 	return nil
 }
 
@@ -158,7 +170,7 @@ func renameFactor(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor)
 	}
 	err = v.factors.Rename(r.Context(), string(c.ID), r.PostFormValue("label"))
 	if errors.Is(err, mfa.ErrInvalid) {
-		p.show(w, r, http.StatusUnprocessableEntity, "factor", view{Who: v, Error: p.say(r, "factor.badname"), Data: c})
+		p.show(w, r, http.StatusUnprocessableEntity, "factor", view{Who: v, Error: p.say(r, "factor.badname"), Data: p.factor(v, c)})
 		return nil
 	} else if err != nil {
 		return err
@@ -174,7 +186,7 @@ func removeFactor(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor)
 	}
 	err = v.factors.Remove(r.Context(), string(c.ID))
 	if errors.Is(err, enroll.ErrLast) {
-		p.show(w, r, http.StatusForbidden, "factor", view{Who: v, Error: p.say(r, "factor.last"), Data: c})
+		p.show(w, r, http.StatusForbidden, "factor", view{Who: v, Error: p.say(r, "factor.last"), Data: p.factor(v, c)})
 		return nil
 	} else if err != nil {
 		return err

@@ -96,6 +96,13 @@ var routes = map[string]route{
 	"GET /portal/device/{id}":               {false, deviceState},
 	"POST /portal/device/{id}/try":          {false, tryDevice}, // lets nobody in
 	"GET /portal/device/{id}/tried/{trial}": {false, tried},
+	"GET /portal/number":                    {true, numberPage},
+	"POST /portal/number":                   {true, beginNumber},
+	"POST /portal/number/again":             {false, numberAgain}, // within the limits for codes
+	"POST /portal/number/prove":             {false, proveNumber}, // with a code that only the number got
+	"POST /portal/number/{id}/try":          {false, tryNumber},   // lets nobody in
+	"GET /portal/number/{id}/tried/{trial}": {false, numberTried},
+	"GET /portal/factor/{id}/number":        {true, otherNumberPage},
 	"GET /portal/recovery":                  {true, recoveryPage},
 	"POST /portal/recovery":                 {true, makeRecovery},
 	"GET /portal/factor/{id}":               {true, factorPage},

@@ -197,3 +197,39 @@ func (r *rig) signIn(path, login, password, code string) page {
 	}
 	return r.post(path, "login", login, "handle", p.field(r.t, "handle"), "code", code, "back", p.field(r.t, "back"))
 }
+
+// telephone is whose numbers are called: the code is always the same one, and what comes of a
+// trial is what it says.
+type telephone struct {
+	fails error
+	told  int
+	came  mfa.WaitAnswer
+	wait  mfa.Wait
+}
+
+func (p *telephone) SendProof(context.Context, mfa.Credential, string, time.Duration) (string, error) {
+	if p.fails != nil {
+		return "", p.fails
+	}
+	p.told++
+	return "told", nil
+}
+
+func (p *telephone) CheckProof(_ context.Context, _ mfa.Credential, challenge string, code secret.Text) error {
+	if challenge != "told" || !code.Equal(secret.FromString("123456")) {
+		return mfa.WrongCode
+	}
+	return nil
+}
+
+func (p *telephone) Carries(m mfa.MethodID) bool { return m == mfa.MethodCall }
+
+func (p *telephone) Ask(_ context.Context, w mfa.Wait, creds []mfa.Credential) error {
+	p.wait, p.came.Credential = w, creds[0].ID
+	return p.fails
+}
+
+func (p *telephone) Wait(context.Context, mfa.UserID, mfa.WaitID, bool) (mfa.Wait, error) {
+	p.wait.Answer = p.came
+	return p.wait, nil
+}

@@ -109,7 +109,7 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
 		q.Auto = q.Asked
 		if d.Awaits != nil {
-			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Action: q.Action, Auto: !wrong || web.Looked(r),
+			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Call: d.Awaits.Method == mfa.MethodCall, Action: q.Action, Auto: !wrong || web.Looked(r),
 				Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}}
 		}
 		switch {

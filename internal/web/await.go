@@ -14,6 +14,7 @@ const holdFor = 20 * time.Second
 // number to type there, and a form that sends itself and is held until there is an answer.
 type AwaitForm struct {
 	Number string // two digits; "": there are none
+	Call   bool   // it is a telephone that rings
 	Action string // where the form goes
 	Hidden map[string]string
 	Auto   bool // it sends itself
