@@ -209,8 +209,8 @@ func TestRememberedNotWhenBlockedMeanwhile(t *testing.T) {
 
 func TestPromptsAreCounted(t *testing.T) {
 	g, p := newPost(t, mfa.MethodHOTP)
-	two := 2
-	rules(t, g, policy.Rule{Name: "p", Prompts: &two})
+	two, order := 2, []mfa.MethodID{mfa.MethodSMS, mfa.MethodHOTP}
+	rules(t, g, policy.Rule{Name: "p", Prompts: &two, Methods: order})
 	e := g.engine()
 	for n := range 2 {
 		if d := ask(t, e, firstLeg("vpn", "alice", "right")); d.Verdict != mfa.Challenge || p.count() != n+1 {
@@ -225,7 +225,7 @@ func TestPromptsAreCounted(t *testing.T) {
 	if got := ask(t, e, answerTo("vpn", "alice", d, code(0))); got.Verdict != mfa.Accept {
 		t.Errorf("the other way: %s", got.Reason)
 	}
-	rules(t, g, policy.Rule{Name: "p", Prompts: &two, Fallback: policy.No})
+	rules(t, g, policy.Rule{Name: "p", Prompts: &two, Methods: order, Fallback: policy.No})
 	if d := ask(t, e, firstLeg("vpn", "alice", "right")); d.Reason != mfa.TooManyPrompts || p.count() != 2 {
 		t.Errorf("without a fallback: %s %s", d.Verdict, d.Reason)
 	}
@@ -233,17 +233,20 @@ func TestPromptsAreCounted(t *testing.T) {
 
 func TestPreferredMethodComesFirst(t *testing.T) {
 	g, p := newPost(t, mfa.MethodHOTP)
-	g.store.change("alice", func(a *settlement.Account) { a.User.Preferred = mfa.MethodHOTP })
 	e := g.engine()
 	if d := ask(t, e, firstLeg("vpn", "alice", "right")); d.Message != "Enter your code (or type other)" || p.count() != 0 {
-		t.Errorf("preferred: %q, %d sent", d.Message, p.count())
+		t.Errorf("the default order: %q, %d sent", d.Message, p.count())
+	}
+	g.store.change("alice", func(a *settlement.Account) { a.User.Preferred = mfa.MethodSMS })
+	if ask(t, e, firstLeg("vpn", "alice", "right")); p.count() != 1 {
+		t.Errorf("preferred: %d sent", p.count())
 	}
 	rules(t, g, policy.Rule{Name: "o", OwnOrder: policy.No})
-	if ask(t, e, firstLeg("vpn", "alice", "right")); p.count() != 1 {
-		t.Errorf("the rule's order: %d sent", p.count())
+	if d := ask(t, e, firstLeg("vpn", "alice", "right")); d.Message != "Enter your code (or type other)" || p.count() != 1 {
+		t.Errorf("the rule's order: %q, %d sent", d.Message, p.count())
 	}
-	rules(t, g, policy.Rule{Name: "m", Methods: []mfa.MethodID{mfa.MethodSMS}})
-	if d := ask(t, e, firstLeg("vpn", "alice", "right")); p.count() != 2 || d.Verdict != mfa.Challenge {
+	rules(t, g, policy.Rule{Name: "m", Methods: []mfa.MethodID{mfa.MethodHOTP}})
+	if d := ask(t, e, firstLeg("vpn", "alice", "right")); p.count() != 1 || d.Verdict != mfa.Challenge {
 		t.Errorf("not allowed: %q, %d sent", d.Message, p.count())
 	}
 }

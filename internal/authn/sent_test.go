@@ -157,6 +157,7 @@ func TestResend(t *testing.T) {
 
 func TestOtherWays(t *testing.T) {
 	g, p := newPost(t, mfa.MethodHOTP, mfa.MethodEmail)
+	g.store.change("alice", func(a *settlement.Account) { a.User.Preferred = mfa.MethodSMS })
 	e := g.engine()
 	d := ask(t, e, firstLeg("vpn", "alice", "right"))
 	if !strings.Contains(d.Message, "resend or other") {

@@ -206,7 +206,7 @@ func (e *explanation) first(app mfa.Application, u mfa.User) {
 func (r Ruling) seconds(e *explanation, rs Rules, app mfa.Application, acct settlement.Account, now time.Time) {
 	here := "application " + app.Name
 	ruled := r.Application(app)
-	allowed := "every method"
+	allowed := "every method, in the default order: " + strings.Join(names(defaultOrder), ", ")
 	if !r.AnyMethod {
 		allowed = or(strings.Join(names(r.Methods), ", "), "none: the rule allows none that the application allows")
 	}

@@ -54,7 +54,8 @@ func exemptAddr(a mfa.Application, source netip.Addr) bool {
 }
 
 // Usable returns those of the user's second factors that may serve for a at now, in the
-// application's order of preference. If there are none, the reason says why.
+// application's order of preference or, if it names no methods, in defaultOrder. If there are
+// none, the reason says why.
 func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Credential, mfa.Reason) {
 	var usable []mfa.Credential
 	why := mfa.NoCredential
@@ -81,11 +82,7 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 	if len(usable) == 0 || !slices.ContainsFunc(usable, func(c mfa.Credential) bool { return !OnlyRecovery(a, c) }) {
 		return nil, why
 	}
-	if len(usable) > 1 && len(a.Methods) > 1 {
-		slices.SortStableFunc(usable, func(x, y mfa.Credential) int {
-			return slices.Index(a.Methods, x.Method) - slices.Index(a.Methods, y.Method)
-		})
-	}
+	inOrder(a, usable)
 	return usable, mfa.ReasonNone
 }
 

@@ -1,13 +1,10 @@
 package policy
 
-import (
-	"slices"
+import "countersign/internal/mfa"
 
-	"countersign/internal/mfa"
-)
-
-// Ways returns those of usable that a user can be asked for, in the order in which they are: one
-// credential for all that need nothing sent, because any of their codes is an answer. a is the
+// Ways returns those of usable, which are in order (see Usable), that a user can be asked for: the
+// preferred method first, mail that is recovery alone last, and one credential for all that need
+// nothing sent, because any of their codes is an answer. a is the
 // application as r leaves it, and can says which methods its front-end can carry here.
 func (r Ruling) Ways(a mfa.Application, u mfa.User, usable []mfa.Credential, can func(mfa.MethodID) bool) []mfa.Credential {
 	var list, recovery []mfa.Credential
@@ -23,9 +20,6 @@ func (r Ruling) Ways(a mfa.Application, u mfa.User, usable []mfa.Credential, can
 		case OnlyRecovery(a, c):
 			recovery = append(recovery, c)
 		case c.Method == mfa.MethodPasskey && passkey:
-		case c.Method == mfa.MethodPasskey && r.AnyMethod && (u.Preferred == "" || !r.OwnOrder):
-			passkey = true
-			list = slices.Insert(list, 0, c)
 		case c.Method == mfa.MethodPasskey:
 			passkey = true
 			list = append(list, c)
