@@ -64,6 +64,5 @@ func TestScreenshotsPasskey(t *testing.T) {
 	b.reads("ada · owner")
 	b.pictures(dir, "passkey-account", site+"/account")
 	b.pictures(dir, "passkey-console-make", site+"/account/passkey")
-	b.pictures(dir, "passkey-policy", site+"/policy")
 	b.pictures(dir, "passkey-wrong-name", "https://"+s.https+"/sign-in")
 }

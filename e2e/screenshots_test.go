@@ -48,12 +48,15 @@ func TestScreenshots(t *testing.T) {
 	var ada struct{ ID string }
 	first.json(&ada, "user", "show", "ada")
 	first.cliIn("a password to bind with", "directory", "add", "corp", "--kind", "ldap", "--url", "ldaps://dc1.corp.example", "--bind-dn", "cn=reader,dc=corp,dc=example", "--bind-password-stdin",
-		"--base-dn", "dc=corp,dc=example", "--user-filter", "(sAMAccountName={user})")
+		"--base-dn", "dc=corp,dc=example", "--user-filter", "(sAMAccountName={user})", "--group-attribute", "memberOf")
 	first.cliIn("a token to send with", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", "https://sms.example/send", "--password-stdin", "--from", "Corp", "--country", "DE")
 	first.cliIn("a password to bind with", "gateway", "add", "trunk", "--kind", "sms", "--protocol", "smpp", "--address", "smpp.provider.example", "--login", "corp", "--password-stdin", "--from", "Corp", "--country", "DE", "--country", "AT", "--order", "20")
 	first.cli("gateway", "add", "relay", "--kind", "mail", "--address", "127.0.0.1:9", "--tls", "none", "--from", "mfa@corp.example")
 	first.cli("administrator", "add", "grace", "--role", "help-desk", "--tag", "east", "--permission", "user.block", "--permission", "token.manage")
 	first.cli("api-token", "create", "monitoring", "--scope", "status:read")
+	first.cli("policy", "add", "guests", "--tag", "guest", "--hours", "mon-fri 07:00-19:00", "--zone", "Europe/Berlin", "--methods", "push,totp", "--own-order", "yes")
+	first.cli("policy", "add", "abroad", "--outside-country", "DE,AT,CH", "--access", "deny")
+	first.cliIn("what callbacks are signed with", "application", "add", "intranet", "--kind", "api", "--callback-url", "https://intranet.corp.example/signed-in", "--secret-stdin")
 	var grace, tony struct{ ID string }
 	first.json(&grace, "user", "show", "grace")
 	first.json(&tony, "user", "show", "tony")
@@ -61,9 +64,9 @@ func TestScreenshots(t *testing.T) {
 	b.pictures(dir, "attempt", base+"/attempts/"+attempt.String())
 	for name, path := range map[string]string{"status": "/", "users": "/users", "user": "/users/" + ada.ID, "user-new": "/users/new", "applications": "/applications",
 		"application": "/applications/vpn", "protect": "/protect", "protect-form": "/protect/openvpn", "attempts": "/attempts", "report": "/reports/sign-ins", "report-enrolment": "/reports/enrolment", "audit": "/audit",
-		"confirm": "/confirm?back=/users", "policy": "/policy", "gateways": "/gateways", "gateway": "/gateways/trunk", "gateway-new": "/new-gateway/http", "texts": "/texts", "text": "/texts/mail.de", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
+		"confirm": "/confirm?back=/users", "policy": "/policy", "gateways": "/gateways", "gateway": "/gateways/trunk", "gateway-new": "/new-gateway/http", "texts": "/texts", "rules": "/rules", "rule": "/rules/guests", "application-callback": "/applications/intranet", "text": "/texts/mail.de", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
 		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import",
-		"report-no-second-factor": "/reports/no-second-factor", "report-bypassed": "/reports/bypassed", "report-blocked": "/reports/blocked", "report-locked": "/reports/locked", "report-blastradius": "/reports/blastradius",
+		"report-no-second-factor": "/reports/no-second-factor", "report-blocked": "/reports/blocked", "report-blastradius": "/reports/blastradius",
 		"attempts-filtered": "/attempts?application=vpn&verdict=reject&reason=wrong_code", "attempts-none": "/attempts?user=nobody", "new-directory": "/new-directory", "administrator-new": "/administrators/new",
 		"group": "/groups/" + first.status().Group, "error": "/nowhere", "user-blocked": "/users/" + tony.ID, "nobody": "/users?search=nobody-has-this-name"} {
 		b.pictures(dir, name, base+path)
