@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # gofmt, go vet, builds for other systems, golangci-lint and govulncheck (with its database as a
-# Go module, so that no other host is asked). The tools are built once into bin/tools, by the
-# toolchain whose code they read.
+# Go module, so that no other host is asked), and Redocly's linter for the descriptions of the REST
+# API where npm is. The tools are built once into bin/tools, by the toolchain whose code they read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 golangci=v2.15.0
 vuln=v1.9.0
 vulndb=v0.0.0-20261105234957-e22db6528018
+redocly=2.77.0
 bin=$PWD/bin/tools/$GOTOOLCHAIN
 mkdir -p "$bin"
 
@@ -43,3 +44,11 @@ if [ ! -d "$bin/vulndb-$vulndb" ]; then
 	mv "$bin/vulndb.new" "$bin/vulndb-$vulndb"
 fi
 "$bin/govulncheck" -db "file://$bin/vulndb-$vulndb" ./...
+echo "== redocly"
+if command -v npm >/dev/null; then
+	dir=$PWD/bin/tools/redocly-$redocly
+	[ -x "$dir/node_modules/.bin/redocly" ] || npm install --prefix "$dir" --no-audit --no-fund --ignore-scripts --silent "@redocly/cli@$redocly"
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true "$dir/node_modules/.bin/redocly" lint --extends recommended-strict docs/api/openapi.json docs/api/coordinator.json
+else
+	echo "lint: no npm here, so this is left out (the tests have a validator of their own: internal/adminapi/outside_test.go)"
+fi

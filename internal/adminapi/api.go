@@ -73,6 +73,8 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 func blank(title, description, version string, log *slog.Logger) *API {
 	config := huma.DefaultConfig(title, version)
 	config.Info.Description = description
+	config.Info.License = &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"}
+	config.OnAddOperation = append(config.OnAddOperation, refusals)
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "" // all three would go past authorise; docs would load from afar
 	config.CreateHooks = nil                                             // no $schema in bodies
 	config.RejectUnknownQueryParameters = true
@@ -176,6 +178,17 @@ func route[In, Out any](a *API, need rule, method, path, summary string, do func
 		}
 		return &answer[Out]{out}, nil
 	})
+}
+
+// refusals describes an operation's answers to requests that it does not carry out.
+func refusals(_ *huma.OpenAPI, op *huma.Operation) {
+	ours, ok := op.Responses["default"]
+	if !ok {
+		return
+	}
+	ours.Description = "This server could not do it: the detail says why, and whether another one can."
+	op.Responses["4XX"] = &huma.Response{Content: ours.Content, Headers: ours.Headers,
+		Description: "Refused: who asks may not (401, 403), it is not there (404), it has changed or is in the way (409, 412), it is no good request (400, 413, 422), or too many came (429). The detail says what to do."}
 }
 
 func operation(need rule, method, path, summary string) huma.Operation {

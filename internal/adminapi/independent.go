@@ -91,7 +91,7 @@ func (a *API) withoutTokens() {
 	doc.Components.SecuritySchemes = nil
 	for _, item := range doc.Paths {
 		for _, op := range methodsOf(item) {
-			op.Security, op.Description = nil, "For root and the user that the coordinator runs as."
+			op.Security, op.Description = []map[string][]string{}, "For root and the user that the coordinator runs as."
 		}
 	}
 }

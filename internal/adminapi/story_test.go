@@ -118,9 +118,8 @@ func as(req *http.Request, who admin.Caller) *http.Request {
 	return req.WithContext(context.WithValue(req.Context(), callerKey{}, who))
 }
 
-// ask sends an example as a caller.
-func (r *real) ask(t *testing.T, x example, handle string, who admin.Caller) *httptest.ResponseRecorder {
-	t.Helper()
+// request is what a client sends.
+func (x example) request(handle string) *http.Request {
 	method, path, _ := strings.Cut(x.operation, " ")
 	req := httptest.NewRequest(method, Prefix+x.target(), strings.NewReader(strings.ReplaceAll(x.body, "HANDLE", handle)))
 	if x.body != "" {
@@ -129,8 +128,15 @@ func (r *real) ask(t *testing.T, x example, handle string, who admin.Caller) *ht
 	if path == "/import/users" {
 		req.Header.Set("Content-Type", "text/csv")
 	}
+	return req
+}
+
+// ask sends an example as a caller.
+func (r *real) ask(t *testing.T, x example, handle string, who admin.Caller) *httptest.ResponseRecorder {
+	t.Helper()
+	req := x.request(handle)
 	ctx := context.WithValue(req.Context(), callerKey{}, who)
-	if path == "/audit/tail" {
+	if req.URL.Path == Prefix+"/audit/tail" {
 		var stop context.CancelFunc
 		ctx, stop = context.WithCancel(ctx)
 		go func() { r.trail.Listening(); stop() }()
@@ -141,9 +147,9 @@ func (r *real) ask(t *testing.T, x example, handle string, who admin.Caller) *ht
 }
 
 // Every operation has an example, and every example works: with one permission of the
-// operation's rule, and with no other.
+// operation's rule, and with no other. Example and answer are as described.
 func TestExamples(t *testing.T) {
-	r := newReal(t)
+	r, outside := newReal(t), newOutsider(t, Document)
 	var handle string
 	known := mfa.Attempt{Time: time.Date(2026, 11, 25, 11, 0, 0, 0, time.UTC), Server: "nyc1", Login: "carol", Reason: mfa.UnknownUser}
 	if err := errors.Join(known.ID.UnmarshalText([]byte("mfrggzdfmztwq2lk")), r.trail.Append(t.Context(), mfa.Record{Attempt: &known})); err != nil {
@@ -166,6 +172,8 @@ func TestExamples(t *testing.T) {
 		if path == "/audit/tail" { // who is refused never listens; TestRules has that
 		} else if w := r.ask(t, x, handle, who); w.Code != http.StatusForbidden {
 			t.Errorf("%s without %s: %d %s", x.operation, need, w.Code, w.Body)
+		} else if wrong := outside.answer(x.request(handle), w.Result()); wrong != "" {
+			t.Errorf("%s: a refusal is not as described: %s%s", x.operation, wrong, w.Body)
 		}
 		who.Permissions = mfa.SetOf(need...)
 		if path == "/users" && method == "POST" { // the example sets fields that ask for more
@@ -174,6 +182,12 @@ func TestExamples(t *testing.T) {
 		w := r.ask(t, x, handle, who)
 		if w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", x.operation, w.Code, w.Body)
+		}
+		if wrong := outside.request(x.request(handle)); wrong != "" {
+			t.Errorf("%s: the example is not as described: %s", x.operation, wrong)
+		}
+		if wrong := outside.answer(x.request(handle), w.Result()); wrong != "" {
+			t.Errorf("%s: the answer is not as described: %s%s", x.operation, wrong, w.Body)
 		}
 		var out struct {
 			Handle  string `json:"handle"`
