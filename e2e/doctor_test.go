@@ -1,6 +1,9 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,4 +85,47 @@ func TestDoctorInAGroup(t *testing.T) {
 		t.Errorf("doctor with faults: exit %d", r.code)
 	}
 	t.Log(r.stdout)
+}
+
+// The peer ports of a pair do not reach each other, but the coordinator's port of the master
+// does: it is not gone, and nobody is told to begin a new epoch.
+func TestDoctorSeesThatTheMasterLives(t *testing.T) {
+	t.Parallel()
+	all := []*server{newMember(t, "n1"), newMember(t, "n2")}
+	var lines []*line
+	for _, s := range all {
+		port, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := regexp.MustCompile(`(?m)^  peer: (.*)$`).FindStringSubmatch(readText(t, s.config))[1]
+		s.write(s.config, readText(t, s.config)+fmt.Sprintf("advertise: {peer: %q}\n", port.Addr()))
+		l := &line{to: to, port: port, dial: func() (net.Conn, error) { return net.Dial("tcp", to) }}
+		l.wg.Go(l.serve)
+		t.Cleanup(l.close)
+		lines = append(lines, l)
+	}
+	m, rep := all[0], all[1]
+	m.found()
+	m.start()
+	rep.activate(m.code())
+	rep.start()
+	m.settled(2)
+	for _, l := range lines {
+		l.close()
+	}
+	await(t, "the replica is alone", func() bool { var st admin.Status; rep.answer(&st, "status"); return st.Degraded })
+	doc := rep.doctor()
+	way, coordinator, master := checkOf(t, doc, "server n1"), checkOf(t, doc, "coordinator at n1"), checkOf(t, doc, "master")
+	if way.OK || way.Layer != "tcp" || !coordinator.OK {
+		t.Errorf("the way to the master: %+v, to its coordinator's port: %+v", way, coordinator)
+	}
+	if master.OK || !strings.Contains(master.NextStep, "something answers there, so it is not gone") || strings.Contains(master.NextStep, "--disaster") {
+		t.Errorf("the master: %+v", master)
+	}
+	t.Log(rep.try("", "doctor").stdout)
+	m.kill9()
+	if master = checkOf(t, rep.doctor(), "master"); !strings.Contains(master.NextStep, "--disaster") {
+		t.Errorf("the master, killed: %+v", master)
+	}
 }

@@ -77,7 +77,7 @@ func (n *Node) probe(ctx context.Context) {
 	case ctx.Err() != nil || errors.Is(err, errClosed):
 	default:
 		if n.misses.Add(1) == lostAfter {
-			n.log.Error("no master answers: changes are refused, sign-ins go on", "error", err)
+			n.log.Error("no master answers: changes are refused", "error", err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -19,8 +20,10 @@ import (
 	"countersign/internal/secret"
 )
 
-// callTimeout bounds one request to one coordinator.
-const callTimeout = 30 * time.Second
+const (
+	callTimeout = 30 * time.Second // bounds one request to one coordinator
+	dialTimeout = 5 * time.Second  // an address at which no machine is says nothing at all
+)
 
 // Client speaks to a group's coordinator, at whichever of its addresses answers. The group
 // is known by the digest of its CA's certificate, from the activation code.
@@ -37,6 +40,7 @@ func NewClient(a group.Activation) *Client {
 	c := &Client{addresses: a.Coordinators, digest: a.CA, secret: a.Secret}
 	c.http = &http.Client{Timeout: callTimeout, Transport: &http.Transport{
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: protocols, InsecureSkipVerify: true, VerifyConnection: c.verify}, // verify does it, against the code's CA
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 	}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c

@@ -21,9 +21,20 @@ type Absent struct {
 	Server string // this one
 	Voter  bool   // it has a vote
 	Ways   []Way  // all other servers on record
+
+	Witness bool // this one is, which has no keys and cannot be promoted
 }
 
-const disaster = "`countersign group promote --disaster` here"
+// lost says what to do if those that are missing are gone for good; some servers are left.
+func (a Absent) lost(some bool) string {
+	switch {
+	case !a.Witness:
+		return "run `countersign group promote --disaster` here"
+	case some:
+		return "run `countersign group promote --disaster` on one of those that are left"
+	}
+	return "the group's keys are gone with them: restore a backup on another machine (`countersign backup restore`)"
+}
 
 // NextStep is the one thing to do.
 func (a Absent) NextStep() string {
@@ -53,16 +64,16 @@ func (a Absent) NextStep() string {
 		return "look at the log and the disk of this server, and restart it"
 	case len(bad) == 0 || there >= need:
 		return "wait a few seconds for an election and run `countersign doctor` again; if it goes on, look at the logs of the voters"
-	case len(a.Ways) == 1 && a.Voter:
+	case len(a.Ways) == 1 && a.Voter && !a.Witness:
 		return fmt.Sprintf("bring %s back; its vote is needed", bad[0].text())
 	case len(living(bad)) > 0:
 		return fmt.Sprintf("%s: something answers there, so it is not gone: mend what its checks say, and begin no new epoch while it lives", texts(living(bad)))
 	case len(a.Ways) == 1:
-		return fmt.Sprintf("bring %s back; if it is gone for good, run %s", bad[0].text(), disaster)
+		return fmt.Sprintf("bring %s back; if it is gone for good, %s", bad[0].text(), a.lost(false))
 	case len(bad) == len(a.Ways):
-		return fmt.Sprintf("this server reaches none of the %d others: look at its own network first, then bring them back (%s); if all of them are destroyed, run %s", len(bad), texts(bad), disaster)
+		return fmt.Sprintf("this server reaches none of the %d others: look at its own network first, then bring them back (%s); if all of them are destroyed, %s", len(bad), texts(bad), a.lost(false))
 	}
-	return fmt.Sprintf("%d of %d votes are there and %d are needed: bring back %s; if they are destroyed, run %s", there, votes, need, texts(bad), disaster)
+	return fmt.Sprintf("%d of %d votes are there and %d are needed: bring back %s; if they are destroyed, %s", there, votes, need, texts(bad), a.lost(true))
 }
 
 // living are those of which something answers.

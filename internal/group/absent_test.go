@@ -37,4 +37,19 @@ func TestNextStepWithoutAMaster(t *testing.T) {
 			t.Errorf("%s: %s", c.name, got)
 		}
 	}
+	// A witness cannot be promoted, so it does not ask for that.
+	for _, c := range []struct {
+		name string
+		ways []Way
+		want string
+	}{
+		{"none of two is left", []Way{down("n1"), down("n3")}, "restore a backup on another machine"},
+		{"the only one is lost", []Way{down("n1")}, "restore a backup on another machine"},
+		{"some are left", []Way{down("n1"), up("n2"), down("n3"), down("n4")}, "--disaster` on one of those that are left"},
+	} {
+		got := Absent{Server: "w1", Voter: true, Witness: true, Ways: c.ways}.NextStep()
+		if !strings.Contains(got, c.want) || strings.Contains(got, "--disaster` here") {
+			t.Errorf("a witness, %s: %s", c.name, got)
+		}
+	}
 }

@@ -66,6 +66,8 @@ type Situation struct {
 	Before      int64                // revision of its copy a while (stillFor) ago
 	Others      []Seen               // newest and earlier runs of the other servers
 	Answered    map[string]time.Time // of each other server on record: its last answer; zero: none since the start
+	Joined      map[string]time.Time // since when each of them is on record, as far as that is known
+	Idle        string               // why nobody signs in here even from the local copy; "": they do
 	Coordinator time.Time            // its last answer, or the start
 	HTTPS       time.Time            // when that certificate expires; zero: off
 }
@@ -103,17 +105,23 @@ func (s *Situation) master() []Alarm {
 	if !s.LastContact.IsZero() {
 		since = stamp(s.LastContact)
 	}
-	return []Alarm{{Name: AlarmNoMaster, Server: s.Self.Name, NextStep: "run `countersign doctor` here: it says which server fails at which layer",
-		Detail: fmt.Sprintf("no master answers since %s: sign-ins go on from the local copy, changes are refused", since)}}
+	detail := fmt.Sprintf("no master answers since %s: sign-ins go on from the local copy, changes are refused", since)
+	if s.Idle != "" {
+		detail = fmt.Sprintf("no master answers since %s: %s; changes are refused", since, s.Idle)
+	}
+	return []Alarm{{Name: AlarmNoMaster, Server: s.Self.Name, NextStep: "run `countersign doctor` here: it says which server fails at which layer", Detail: detail}}
 }
 
 func (s *Situation) answers() (all []Alarm) {
 	for _, name := range sortedKeys(s.Answered) {
-		at, began := s.Answered[name], "has not answered since this server was started"
-		if !at.IsZero() {
+		at, began := s.Answered[name], ""
+		switch joined := s.Joined[name]; {
+		case !at.IsZero():
 			began = fmt.Sprintf("does not answer since %s", stamp(at))
-		} else {
-			at = s.Self.First
+		case joined.After(s.Self.First) && !joined.After(s.Now):
+			at, began = joined, fmt.Sprintf("has not answered since it was activated, at %s: it may not have been started yet", stamp(joined))
+		default:
+			at, began = s.Self.First, "has not answered since this server was started"
 		}
 		if s.Now.Sub(at) > unreachableAfter {
 			all = append(all, Alarm{Name: AlarmUnreachable, Server: name, Detail: fmt.Sprintf("server %s %s", name, began),

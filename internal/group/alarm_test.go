@@ -27,11 +27,21 @@ func TestAlarms(t *testing.T) {
 		{"all is well", func(*Situation) {}, nil, ""},
 		{"no master", func(s *Situation) { s.Contact, s.LastContact = false, noon.Add(-time.Minute) }, []string{"no_master n2"}, "since 2026-01-02T11:59:00Z"},
 		{"no master since the start", func(s *Situation) { s.Contact, s.LastContact = false, time.Time{} }, []string{"no_master n2"}, "since the start"},
+		{"no master, at a witness", func(s *Situation) { s.Contact, s.Idle = false, "this witness votes and signs nobody in" }, []string{"no_master n2"}, ": this witness votes and signs nobody in; changes are refused"},
 		{"a server alone", func(s *Situation) {
 			*s = Situation{Now: noon, Clock: noon, Self: s.Self, Coordinator: noon.Add(-time.Hour)}
 		}, nil, ""},
 		{"a server is away", func(s *Situation) { s.Answered["n3"] = noon.Add(-6 * time.Second) }, []string{"unreachable n3"}, "does not answer since 2026-01-02T11:59:54Z"},
 		{"a server has never answered", func(s *Situation) { s.Answered["n4"] = time.Time{} }, []string{"unreachable n4"}, "since this server was started"},
+		{"a server that was activated just now", func(s *Situation) {
+			s.Answered["n4"], s.Joined = time.Time{}, map[string]time.Time{"n4": noon.Add(-4 * time.Second)}
+		}, nil, ""},
+		{"a server that was activated and not started", func(s *Situation) {
+			s.Answered["n4"], s.Joined = time.Time{}, map[string]time.Time{"n4": noon.Add(-6 * time.Second)}
+		}, []string{"unreachable n4"}, "since it was activated, at 2026-01-02T11:59:54Z: it may not have been started"},
+		{"a server whose clock was ahead when it was activated", func(s *Situation) {
+			s.Answered["n4"], s.Joined = time.Time{}, map[string]time.Time{"n4": noon.Add(time.Hour)}
+		}, []string{"unreachable n4"}, "since this server was started"},
 		{"not yet, since this one was just started", func(s *Situation) { s.Answered["n4"], s.Self.First = time.Time{}, noon.Add(-time.Second) }, nil, ""},
 		{"a copy that is behind", func(s *Situation) { s.Self.Report.Revision = 98_999 }, []string{"lag n2"}, "1001 revisions behind that of the master n1"},
 		{"a little behind", func(s *Situation) { s.Self.Report.Revision = 99_000 }, nil, ""},

@@ -33,7 +33,7 @@ type GroupView struct {
 	Master  string `json:"master" doc:"empty: none"`
 	Servers int    `json:"servers"`
 	Alive   int    `json:"alive" doc:"servers heard lately"`
-	Users   int    `json:"users" doc:"as its master says"`
+	Users   int    `json:"users" doc:"as its master says; without one, the most that a server says which is heard"`
 }
 
 // ServerView is one server by its last heartbeat.
@@ -45,7 +45,7 @@ type ServerView struct {
 	Heard       time.Time  `json:"heard,omitzero" doc:"its last heartbeat"`
 	Epoch       uint64     `json:"epoch"`
 	Revision    int64      `json:"revision"`
-	Lag         int64      `json:"lag" doc:"revisions behind the group's master"`
+	Lag         int64      `json:"lag" doc:"revisions behind the group's master; 0 in another epoch than the group's"`
 	Version     string     `json:"version"`
 	Address     string     `json:"address"`
 	Known       []string   `json:"known_addresses,omitempty" doc:"host:port under which others call it, as an independent coordinator has them on record"`
@@ -95,7 +95,14 @@ func NewOverview(by string, now time.Time, seen []Seen, l Limits) Overview {
 			}
 		}
 		for _, s := range servers {
-			o.Servers = append(o.Servers, s.view(now, l, top))
+			if s.alive(now, l) && s.Report.Epoch == g.Epoch && g.Master == "" {
+				g.Users = max(g.Users, s.Report.Users)
+			}
+			if s.Report.Epoch == g.Epoch {
+				o.Servers = append(o.Servers, s.view(now, l, top))
+			} else { // the revisions of two epochs cannot be compared
+				o.Servers = append(o.Servers, s.view(now, l, 0))
+			}
 		}
 		o.Groups = append(o.Groups, g)
 	}

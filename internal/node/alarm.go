@@ -103,7 +103,7 @@ func (s *server) watchAlarms(ctx context.Context) error {
 func (s *server) situation(rev int64) group.Situation {
 	last, contact := s.store.Contact()
 	w := group.Situation{Now: time.Now(), Clock: s.Now(), Contact: contact, LastContact: last, Before: rev, Coordinator: s.standing.since()}
-	w.HTTPS = s.certExpiry()
+	w.HTTPS, w.Idle = s.certExpiry(), s.idle()
 	if w.Coordinator.IsZero() {
 		w.Coordinator = s.started
 	}
@@ -117,11 +117,11 @@ func (s *server) situation(rev int64) group.Situation {
 	if s.peers == nil {
 		return w
 	}
-	w.Answered = map[string]time.Time{}
+	w.Answered, w.Joined = map[string]time.Time{}, map[string]time.Time{}
 	for _, m := range s.peers.members() {
 		if m.Name != s.Config.Name {
 			w.Grouped = true
-			w.Answered[m.Name] = s.heard.last(m.Name)
+			w.Answered[m.Name], w.Joined[m.Name] = s.heard.last(m.Name), m.Joined
 		}
 	}
 	return w

@@ -99,7 +99,7 @@ func (s *server) checkMaster(ways []group.Way) admin.Check {
 		c.Target = answer.Name
 		c.Detail += fmt.Sprintf("; the coordinator's last answer, %s ago, named %s in epoch %d", s.Now().Sub(at).Round(time.Second), answer.Name, answer.Epoch)
 	}
-	c.NextStep = group.Absent{Server: s.Config.Name, Voter: st.Voter, Ways: ways}.NextStep()
+	c.NextStep = group.Absent{Server: s.Config.Name, Voter: st.Voter, Witness: s.witness, Ways: ways}.NextStep()
 	if aside := s.aside.Load(); aside != nil {
 		c.Detail += "; this server decides nothing: " + aside.why
 		if aside.next != "" {
@@ -228,10 +228,14 @@ func (s *server) works() (signIns, changes admin.Works) {
 	switch err := s.ready(); {
 	case err != nil:
 		signIns = admin.Works{Detail: "do not work: " + err.Error()}
+	case s.witness:
+		signIns = admin.Works{Detail: "are not for this server: a witness votes and signs nobody in"}
 	case !contact:
 		signIns.Detail = "work, from the copy here, and are marked as degraded; not at applications with degraded: refuse"
 	}
 	switch {
+	case !contact && s.witness:
+		changes.Detail = "are refused for want of a master"
 	case !contact:
 		changes.Detail = "are refused for want of a master, but for blocking a user, disabling a credential and revoking a token"
 	case st.ReadOnly != nil:

@@ -103,7 +103,7 @@ func (s *server) claim(may ...string) (undo func(keep ...string), err error) {
 func (s *server) used() error {
 	dir := s.Config.DataDir
 	if _, err := os.Stat(filepath.Join(dir, "epoch.json")); err == nil {
-		return fmt.Errorf("%s holds a group's data already, and was left as it is: start it with `countersign server%s`, or name an empty folder as data_dir (or in COUNTERSIGN_DATA, which counts before it)", dir, s.configFlag())
+		return fmt.Errorf("%s holds a group's data already, and was left as it is: start it with `countersign server%[2]s`; if this machine is in the wrong group, run `countersign group leave%[2]s` first; or name an empty folder as data_dir (or in COUNTERSIGN_DATA, which counts before it)", dir, s.configFlag())
 	}
 	if _, err := os.Stat(filepath.Join(dir, rosterName)); err == nil {
 		return fmt.Errorf("%s is activated into a group already, and was left as it is: start it with `countersign server%[2]s`, or give that up with `countersign group leave --force%[2]s`", dir, s.configFlag())

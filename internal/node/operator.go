@@ -156,6 +156,17 @@ func (s *server) alive() error {
 	return err
 }
 
+// idle says why nobody signs in here even from the local copy; "": they do.
+func (s *server) idle() string {
+	switch {
+	case s.witness:
+		return "this witness votes and signs nobody in"
+	case s.aside.Load() != nil:
+		return "this server decides nothing"
+	}
+	return ""
+}
+
 // warnings says what needs somebody's care.
 func (s *server) warnings() []string {
 	w := s.clock.warnings()
@@ -179,7 +190,11 @@ func (s *server) warnings() []string {
 		if s.witness {
 			return append(w, fmt.Sprintf("no master answers %s: this witness votes for one as soon as enough servers are there", since))
 		}
-		w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
+		if idle := s.idle(); idle != "" {
+			w = append(w, fmt.Sprintf("no master answers %s: %s; changes are refused", since, idle))
+		} else {
+			w = append(w, fmt.Sprintf("no master answers %s: sign-ins go on from the local copy, changes are refused; %d settlements of this server wait to be merged", since, s.store.Unmerged()))
+		}
 	}
 	if err := s.refusesChanges(); err != nil {
 		w = append(w, err.Error())

@@ -279,7 +279,7 @@ func (c *parkedCopies) acts(from trail.Position) (map[string][]mfa.Act, error) {
 // told records what was applied by itself.
 func (c *parkedCopies) told(a mfa.Act) {
 	if a.Verb == "used_on_both_sides" {
-		c.log.Error("a code was used on two servers while they had no contact", "user", a.Object, "detail", a.Detail)
+		c.log.Error("a code was used on two servers while they had no contact", "reason", a.Verb, "user", a.Object, "detail", a.Detail)
 	}
 	c.tell(a)
 }

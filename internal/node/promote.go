@@ -18,6 +18,7 @@ const (
 	// The command line waits a little longer, so that it hears what became of it.
 	promoteTimeout   = 50 * time.Second
 	preflightTimeout = 5 * time.Second
+	electionTimeout  = 1800 * time.Millisecond // instead, while no master answers: one may be elected, and a refusal comes within 2 s
 	promoteRetry     = 200 * time.Millisecond
 	announceEvery    = time.Second // a change may be told before the new master's name is known
 )
@@ -45,7 +46,11 @@ func (g groupAdmin) Promote(ctx context.Context, by, to string, dry bool) (mfa.P
 func (s *server) promote(ctx context.Context, by, to string, dry bool) (p mfa.Promotion, err error) {
 	if dry {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, preflightTimeout)
+		timeout := preflightTimeout
+		if _, contact := s.store.Contact(); !contact {
+			timeout = electionTimeout
+		}
+		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
 	for {

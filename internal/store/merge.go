@@ -101,7 +101,7 @@ func (s *Store) mergeBatch(ctx context.Context, batch []owed) error {
 		return err
 	}
 	for _, b := range both {
-		s.o.Log.Error("a code was used here and on another server while there was no contact", "user", b.entry.User, "credential", b.entry.Credential,
+		s.o.Log.Error("a code was used here and on another server while there was no contact", "reason", "used_on_both_sides", "user", b.entry.User, "credential", b.entry.Credential,
 			"attempt", b.entry.Attempt, "time", b.entry.Time, "detail", b.detail)
 		if s.o.BothSides != nil {
 			s.o.BothSides(b.entry, b.detail)
@@ -189,7 +189,7 @@ func (m *merging) settled(ctx context.Context, e mfa.Settled) error {
 		m.ifRev[credKey(e.User, e.Credential)] = r.account.CredRevs.Of(e.Credential)
 	}
 	if detail := bothSides(r.next, e, m.s.window(e, r.account.Credentials)); detail != "" {
-		m.both = append(m.both, used{e, detail})
+		m.both = append(m.both, used{e, fmt.Sprintf("user %q: %s", r.account.User.Login, detail)})
 		m.notice(e.User, "a code was used on two servers while they had no contact", e.Server)
 	}
 	next, changed := r.next.Merge(e, second, first, now)

@@ -295,7 +295,7 @@ func (r *rejoining) settlement(ctx context.Context, m *merging, rep *reportRecor
 			rep.Twice++
 			m.notice(id, "a code was used on two servers while they had no contact", r.s.o.Server)
 			acts = append(acts, mfa.Act{Verb: "used_on_both_sides", Object: string(id),
-				Detail: fmt.Sprintf("%s; credential %s, epochs %d and %d", detail, c.ID, r.o.Epoch, r.s.o.Epoch)})
+				Detail: fmt.Sprintf("user %q: %s; credential %s, epochs %d and %d", mr.account.User.Login, detail, c.ID, r.o.Epoch, r.s.o.Epoch)})
 		}
 	}
 	for c, f := range other.Floors.All() {

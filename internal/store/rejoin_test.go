@@ -210,6 +210,11 @@ func TestRejoinRestricts(t *testing.T) {
 	if len(d.here.APITokens()) != 0 || len(r.Restricted) != 6 || len(d.acts) != 6 {
 		t.Errorf("tokens %v, restricted %q, %d acts, want none, 6 and 6", d.here.APITokens(), r.Restricted, len(d.acts))
 	}
+	for _, login := range []string{blocked.Login, denied.Login, removed.Login} {
+		if said := fmt.Sprintf("user %q (", login); !slices.ContainsFunc(r.Restricted, func(w string) bool { return strings.HasPrefix(w, said) }) {
+			t.Errorf("restricted %q: nothing names %s", r.Restricted, login)
+		}
+	}
 	var what []string
 	for _, c := range d.listed() {
 		what = append(what, string(c.Kind)+" "+c.What)
@@ -259,7 +264,7 @@ func TestRejoinSettlements(t *testing.T) {
 			t.Errorf("got %+v, report %+v", got, r)
 		}
 	}
-	if len(d.acts) != 1 || d.acts[0].Verb != "used_on_both_sides" || d.acts[0].Object != string(u.ID) {
+	if len(d.acts) != 1 || d.acts[0].Verb != "used_on_both_sides" || d.acts[0].Object != string(u.ID) || !strings.Contains(d.acts[0].Detail, `user "alice"`) {
 		t.Errorf("acts %+v", d.acts)
 	}
 }

@@ -161,7 +161,7 @@ func (r *rejoining) lookAt(ctx context.Context, m *merging, rep *reportRecord, r
 		if err := m.change(ctx, restriction); err != nil {
 			return nil, err
 		}
-		if what := restrictionText(restriction); m.putsOrDeletes(rec.key) {
+		if what := restrictionText(*c, restriction); m.putsOrDeletes(rec.key) {
 			rep.Restrict(what)
 			acts = append(acts, mfa.Act{Verb: "group parked", Object: c.Object, Detail: what + ", as in " + restriction.By})
 		}
@@ -221,14 +221,25 @@ func (t *tx) putsOrDeletes(key string) bool {
 	return false
 }
 
-func restrictionText(c mfa.Change) string {
-	switch c.What {
-	case mfa.ChangeBlock:
-		return "user " + string(c.User) + " blocked"
-	case mfa.ChangeDisable:
-		return "credential " + string(c.Credential) + " of user " + string(c.User) + " disabled"
+// restrictionText tells what was applied by itself of c, with the login of the user: whoever
+// reads it may look for somebody who is removed by then.
+func restrictionText(c parking.Change, r mfa.Change) string {
+	who, login := string(r.User), c.Login
+	for _, o := range []parking.Object{c.After, c.Before} {
+		if o.User != nil && login == "" {
+			login = o.User.Login
+		}
 	}
-	return "API token " + c.Token + " revoked"
+	if login != "" {
+		who = fmt.Sprintf("%q (%s)", login, r.User)
+	}
+	switch r.What {
+	case mfa.ChangeBlock:
+		return "user " + who + " blocked"
+	case mfa.ChangeDisable:
+		return "credential " + string(r.Credential) + " of user " + who + " disabled"
+	}
+	return "API token " + r.Token + " revoked"
 }
 
 // change makes a change of a record of the old copy (value nil: removed), and returns the
