@@ -24,7 +24,7 @@ var ranges = []int{1, 7, 30, 365}
 var (
 	reportTables  = []string{"now", "reported", "people", "over_time", "by_application", "by_method", "by_reason", "by_server", "all", "by_directory", "by_tag", "by_state", "clients"}
 	reportColumns = []string{"login", "state", "since", "until", "by", "reason", "application", "method", "count", "last", "start", "accepted", "refused", "no_second_factor",
-		"server", "group", "users", "enrolled", "none", "totp", "hotp", "sms", "email", "recovery", "tap", "directory", "tag", "address", "mode", "said", "channel", "source", "verdict", "attempt", "first_seen", "proven", "without", "advice"}
+		"server", "group", "users", "enrolled", "none", "totp", "hotp", "sms", "email", "call", "recovery", "tap", "directory", "tag", "address", "mode", "said", "channel", "source", "verdict", "attempt", "first_seen", "proven", "without", "advice"}
 )
 
 // report is what the page of one report shows.
