@@ -65,10 +65,4 @@ func TestScreenshotsDevice(t *testing.T) {
 	own.open(base + "/users/" + ada.ID)
 	own.fill("/users/" + ada.ID + "/device")
 	own.pictures(dir, "user-device-code", "")
-	s.cli("user", "pin", "remove", "ada", "--yes")
-	b.open(base + "/portal/")
-	b.fill("/portal/sign-out")
-	b.open(base + "/portal/sign-in")
-	b.fill("/portal/sign-in", "login", "ada", "password", password)
-	b.pictures(dir, "portal-waiting", "")
 }

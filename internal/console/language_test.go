@@ -123,6 +123,18 @@ func TestTexts(t *testing.T) {
 	for _, language := range message.Languages(nil) {
 		named["texts.language."+language] = true
 	}
+	for _, s := range []string{"outcome", "application", "user state", "gate", "rule", "first factor", "second factor", "methods", "preferred method", "own order", "fallback", "PIN", "passcode", "remember", "prompts", "lock", "first factor lock", "without a master",
+		"allowed", "refused", "never", "local", "prompt", "append", "either", "from.rule", "from.application", "from.user", "from.credential", "from.settings", "from.default"} {
+		named["explain."+s] = true // see policy.Explain
+	}
+	for _, s := range []string{"settings", "name lookup", "connection", "service bind", "login", "search", "user bind", "groups", "address", "trunk", "session", "bind", "link"} {
+		named["check.step."+s] = true // see directory.Test and gateway.Probe
+	}
+	for key := range all {
+		if strings.HasPrefix(key, "audit.verb.") { // TestEveryActHasAName
+			named[key] = true
+		}
+	}
 	for _, s := range []mfa.State{mfa.StateDenied, mfa.StateProtected, mfa.StateExempt} {
 		named["state."+s.String()] = true
 	}

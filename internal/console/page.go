@@ -50,9 +50,13 @@ func functions(t web.Texts) template.FuncMap {
 		"states": func() []string {
 			return []string{mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String()}
 		},
-		"state":   func(s string) string { return t.Say("state." + s) },
-		"role":    func(s string) string { return t.Known("role."+s, s) },
-		"gives":   func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
+		"state": func(s string) string { return t.Say("state." + s) },
+		"role":  func(s string) string { return t.Known("role."+s, s) },
+		"gives": func(v *visitor) bool { return v.Caller.Permissions&mfa.SetOf(enroll.Givers...) != 0 },
+		"origin": func(from string) string {
+			kind, name, _ := strings.Cut(from, " ")
+			return strings.TrimSpace(t.Known("explain.from."+kind, kind) + " " + name)
+		},
 		"word":    func(kind, name string) string { return t.Known(kind+"."+name, name) },
 		"product": func(p profile) string { return t.Known("profile."+p.ID+".name", p.Name) },
 	}

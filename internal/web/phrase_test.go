@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -107,13 +108,47 @@ func numbered(format string) string {
 }
 
 // told are the files whose every sentence a page may show.
-var told = []string{"../group/rules.go", "../group/alarm.go", "../policy/warning.go"}
+var told = []string{"../group/rules.go", "../group/alarm.go", "../policy/warning.go", "../policy/explain.go", "../directory/steps.go", "../gateway/probe.go"}
 
 // saidElsewhere are files of which pages show some sentences.
-var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go"}
+var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go", "../policy/rules.go", "../directory/result.go", "../enroll/own.go"}
 
 // notShown are sentences of these files that are on no page.
-var notShown = regexp.MustCompile(`^\{1\}: \{2\}$|^server \{1\} \{2\}$|^the certificate of \{1\} \{2\} on|^(tries, lock|first_factor_tries)`)
+var notShown = regexp.MustCompile(`^\{1\}: \{2\}$|^server \{1\} \{2\}$|^the certificate of \{1\} \{2\} on|^(tries, lock|first_factor_tries)|^(json|doc):|^Mon 15:04 |^[,;] |^(comes first where|does not come first|first factor lock|without a master)`)
+
+// notesOf are the sentences that a trace of a sign-in may hold: what the engine notes.
+func notesOf(t *testing.T) (all []string) {
+	t.Helper()
+	files, err := filepath.Glob("../authn/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
+				return true
+			}
+			if s, ok := call.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "note" {
+				if text, ok := textOf(call.Args[0], map[ast.Node]bool{}); ok {
+					all = append(all, numbered(text))
+				}
+			}
+			return true
+		})
+	}
+	if len(all) < 20 {
+		t.Errorf("only %d notes of the engine were found", len(all))
+	}
+	return all
+}
 
 // A sentence that another package has changed is no longer found here, and one that it has
 // added is not there in another language: both are seen at once, and not by a reader.
@@ -123,6 +158,10 @@ func TestPhrasesAreThoseThatAreSaid(t *testing.T) {
 		for _, s := range sentencesOf(t, file) {
 			said[s] = true
 		}
+	}
+	notes := notesOf(t)
+	for _, s := range notes {
+		said[s] = true
 	}
 	for _, why := range mfa.Reasons() {
 		said[strings.ReplaceAll(why.String(), "_", " ")] = true
@@ -146,6 +185,11 @@ func TestPhrasesAreThoseThatAreSaid(t *testing.T) {
 				t.Errorf("%s: nobody says %q any more", l.ID, line)
 			}
 		}
+		for _, s := range notes {
+			if letters.MatchString(place.ReplaceAllString(s, "")) && !known[s] && p.Say(s) == s {
+				t.Errorf("%s lacks %q, which the trace of a sign-in may say", l.ID, s)
+			}
+		}
 		for _, file := range told {
 			for _, s := range sentencesOf(t, file) {
 				if strings.Count(s, " ") > 1 && !known[s] && !notShown.MatchString(s) && p.Say(s) == s {
@@ -155,6 +199,8 @@ func TestPhrasesAreThoseThatAreSaid(t *testing.T) {
 		}
 	}
 }
+
+var letters = regexp.MustCompile(`[a-z]`)
 
 // pieces reports whether a sentence is put together, at its places and elsewhere, from few texts
 // that are said.
