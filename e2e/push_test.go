@@ -227,8 +227,24 @@ func TestPushOverRADIUS(t *testing.T) {
 		t.Errorf("after the refusal radclient got %s", out)
 	}
 
-	// Held inside the request, by a client that gives up after three tries of one second.
+	// Held inside the request. Who sends another of their own meanwhile does not get what is approved.
 	s.cli("application", "set", "vpn", "--waiting", "inside")
+	held := make(chan string, 1)
+	go func() {
+		held <- radclientTries(t, s.radius, 50, 1, "User-Name=alice", "User-Password=wonder", "Message-Authenticator=0x00", "Calling-Station-Id=10.1.1.1")
+	}()
+	first := p.next(s)
+	if out := ask("User-Password=wonder"); !strings.Contains(out, "Received Access-Reject") {
+		t.Errorf("another request of the same station got %s", out)
+	}
+	if out := p.answer(s, first, "approve", ""); out != "accepted" {
+		t.Errorf("the answer came to %s", out)
+	}
+	if out := <-held; !strings.Contains(out, "Received Access-Accept") {
+		t.Errorf("the request that was held got %s", out)
+	}
+
+	// By a client that gives up after three tries of one second.
 	gaveUp := make(chan string, 1)
 	go func() {
 		gaveUp <- radclientTries(t, s.radius, 1, 3, "User-Name=alice", "User-Password=wonder", "Message-Authenticator=0x00", "Calling-Station-Id=10.1.1.1")
@@ -247,7 +263,7 @@ func TestPushOverRADIUS(t *testing.T) {
 	await(t, "the client's patience is known", func() bool {
 		return strings.Contains(s.cli("application", "show", "vpn"), "set its RADIUS time-out to 70 s")
 	})
-	if why := s.reasons("--user", "alice"); why["ok"] != 2 || why["refused_by_user"] != 1 {
+	if why := s.reasons("--user", "alice"); why["ok"] != 3 || why["refused_by_user"] != 1 || why["already_asked"] != 1 {
 		t.Errorf("reasons: %v", why)
 	}
 	s.verify()

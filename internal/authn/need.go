@@ -108,6 +108,9 @@ type Waits interface {
 	// AnswerWait gives a wait, which must still have that nonce, an answer as Wait.After has
 	// it. It returns the wait as it stands then and whether the answer is a.
 	AnswerWait(ctx context.Context, user mfa.UserID, id mfa.WaitID, nonce [16]byte, a mfa.WaitAnswer) (got mfa.Wait, taken bool, err error)
+	// HoldWait says whether the client of w's newest leg still waits, if that leg is leg and w still
+	// has that nonce.
+	HoldWait(ctx context.Context, w mfa.Wait, leg mfa.LegID, left bool) error
 	// WaitChange returns a channel that is closed when one of the user's waits has changed.
 	WaitChange(user mfa.UserID) <-chan struct{}
 }

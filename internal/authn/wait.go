@@ -1,8 +1,9 @@
 package authn
 
 // Waiting. A method whose answer comes by another way (a Waiter: push, phone call) has the engine
-// open one mfa.Wait for each intent, in the group's database under a digest of that intent, so
-// that a retransmit and another server find the one that is there, and reaches the user once.
+// open one mfa.Wait for each conversation, in the group's database under a digest of what it is
+// about, so that a retransmit and another server find the one that is there, and reaches the user
+// once. What belongs to another conversation, or may, never gets what was asked for this one (join.go).
 // Whoever learns the answer, on whatever server, writes it there (Waits.AnswerWait: the first
 // stands, but a refusal displaces an approval), and the change wakes every leg that waits for it.
 // Whoever writes that it was a fraud acts on that too: perhaps no leg asks any more.
@@ -61,20 +62,6 @@ func (a *attempt) unlock() {
 		a.turn.unlock()
 		a.turn = nil
 	}
-}
-
-// intent names what the user wants by a: the same on every server and in each repetition, and
-// another for whoever does not know the password or sits elsewhere. If the client does not tell
-// where the user sits, only a retransmit is the same.
-func (e *Engine) intent(a *attempt) mfa.WaitID {
-	who := string(a.app.ID) + "\x00" + a.Peer.Addr().String() + "\x00" + string(a.acct.User.ID) + "\x00"
-	if a.Source != "" && a.handle == nil {
-		who += "from\x00" + a.Source + "\x00" + string(expose(a.Password))
-	} else {
-		who += "leg\x00" + a.Leg.String()
-	}
-	d := e.Digest(waitPurpose, who)
-	return mfa.WaitID(waitIDs.EncodeToString(d[:waitIDSize]))
 }
 
 // state is what a handle carries of a wait. No credential goes with it: any device answers.
@@ -155,7 +142,13 @@ func (e *Engine) openWait(ctx context.Context, a *attempt, m Waiter, usable []mf
 	if err != nil {
 		return w, err
 	}
-	join := func(there mfa.Wait) (mfa.Wait, bool) { return e.joins(a, w, there) }
+	var how relation
+	join := func(there mfa.Wait) (mfa.Wait, bool) {
+		if how = e.relation(a, w, there); how == theSame {
+			there.Leg, there.Left = a.Leg, false
+		}
+		return there, how != unrelated
+	}
 	if there, err := e.Waits.Wait(ctx, w.User, w.ID, false); err != nil && !errors.Is(err, mfa.ErrNotFound) {
 		return w, err
 	} else if _, ok := join(there); err != nil || !ok {
@@ -170,6 +163,9 @@ func (e *Engine) openWait(ctx context.Context, a *attempt, m Waiter, usable []mf
 	switch {
 	case err != nil:
 		return w, fmt.Errorf("the question for user %s could not be kept: %w", w.User, err)
+	case !opened && how == someoneElses:
+		a.note("attempt %s asks the same already, and its client still waits", got.Attempt)
+		return w, mfa.AlreadyAsked
 	case !opened:
 		a.note("joins the question that attempt %s has asked already", got.Attempt)
 		a.id, a.joined, a.begun = got.Attempt, true, got.Asked
@@ -194,7 +190,7 @@ func (e *Engine) openWait(ctx context.Context, a *attempt, m Waiter, usable []mf
 func (e *Engine) newWait(a *attempt, m mfa.MethodID) (mfa.Wait, error) {
 	now := e.Now()
 	w := mfa.Wait{ID: e.intent(a), User: a.acct.User.ID, Method: m, Attempt: a.id, Application: a.app.Name, Leg: a.Leg, Source: printable(a.Source),
-		Text: a.Text, Server: e.Server, Asked: now, Expires: now.Add(a.set.Wait.Duration()), Epoch: e.Store.Epoch()}
+		Text: a.Text, Session: a.Session, Server: e.Server, Asked: now, Expires: now.Add(a.set.Wait.Duration()), Epoch: e.Store.Epoch()}
 	w.Until = w.Expires.Add(waitGrace)
 	if _, err := io.ReadFull(e.Random, w.Nonce[:]); err != nil {
 		return w, err
@@ -207,22 +203,6 @@ func (e *Engine) newWait(a *attempt, m mfa.MethodID) (mfa.Wait, error) {
 		w.Number = fmt.Sprint(10 + n.Int64())
 	}
 	return w, nil
-}
-
-// joins reports whether a's intent is the one that there was opened for and nothing has come of
-// that yet; then a is the newest that waits for it, and an approval is a's.
-func (e *Engine) joins(a *attempt, w, there mfa.Wait) (mfa.Wait, bool) {
-	same := there.Leg == a.Leg
-	switch {
-	case there.Method != w.Method || there.Epoch != w.Epoch || there.Text != w.Text || (there.Number == "") != (w.Number == ""):
-		return there, false
-	case !there.Live(e.Now()) || a.acct.Record.Spent(there.Token()):
-		return there, false
-	case there.Answer.Unreached && !same: // the user tries again
-		return there, false
-	}
-	there.Leg = a.Leg
-	return there, true
 }
 
 // recordWait records that a leg waits, so that one that nobody answers leaves its verdict also
@@ -244,9 +224,6 @@ func (e *Engine) stay(ctx context.Context, a *attempt, w mfa.Wait) (mfa.Decision
 	w, err := e.await(ctx, a, w, w.Expires)
 	if err != nil {
 		return mfa.Decision{}, err
-	}
-	if w.Answer.Reason == mfa.OK && a.newest(w) && a.Gone != nil && a.Gone() { // the next request is told, for as long as the answer counts
-		return mfa.Decision{}, fmt.Errorf("%w: the client has given up, and the approval waits for its next request", errHungUp)
 	}
 	d, err := e.outcome(ctx, a, w)
 	var why mfa.Reason
@@ -337,7 +314,7 @@ func (e *Engine) await(ctx context.Context, a *attempt, w mfa.Wait, until time.T
 	if a.Waits != nil {
 		a.Waits()
 	}
-	for first := true; ; first = false {
+	for first := true; ; {
 		change := e.Waits.WaitChange(w.User)
 		now, err := e.Waits.Wait(ctx, w.User, w.ID, false)
 		switch {
@@ -349,15 +326,24 @@ func (e *Engine) await(ctx context.Context, a *attempt, w mfa.Wait, until time.T
 		case !first:
 			w.Leg = mfa.LegID{} // it is over, and another has begun
 		}
+		if err := e.holds(ctx, a, w); err != nil {
+			return w, err
+		}
 		if w.Answer.Reason != mfa.ReasonNone || !a.newest(w) || !e.Now().Before(until) {
 			break
 		}
-		timer := time.NewTimer(until.Sub(e.Now()))
+		left := until.Sub(e.Now())
+		if a.Gone != nil {
+			left = min(left, goneLook)
+		}
+		timer := time.NewTimer(left)
 		select {
 		case <-change:
+			first = false
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			e.leave(ctx, a, w)
 			return w, fmt.Errorf("%w: %w", errHungUp, context.Cause(ctx))
 		}
 		timer.Stop()

@@ -71,6 +71,17 @@ func (m *memWaits) AnswerWait(_ context.Context, _ mfa.UserID, id mfa.WaitID, no
 	return next, taken, nil
 }
 
+func (m *memWaits) HoldWait(_ context.Context, w mfa.Wait, leg mfa.LegID, left bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if there := m.all[w.ID]; there.Nonce == w.Nonce && there.Leg == leg && there.Left != left {
+		there.Left = left
+		m.all[w.ID] = there
+		m.changed()
+	}
+	return nil
+}
+
 func (m *memWaits) WaitChange(mfa.UserID) <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -213,15 +224,15 @@ func TestWaitPrompts(t *testing.T) {
 	})
 }
 
-// One intent is asked once, whatever server its requests come to, and is accepted once: for the
-// newest.
-func TestWaitOncePerIntent(t *testing.T) {
+// One conversation is asked once, whatever server its requests come to, and is accepted once: for
+// the newest.
+func TestWaitOncePerConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, k := newKnock(t, mfa.WaitInside)
 		one, two := g.engine(), g.engine()
-		older := later(t.Context(), one, station(1))
+		older := later(t.Context(), one, session(1, "s-1"))
 		synctest.Wait()
-		newer := later(t.Context(), two, station(2))
+		newer := later(t.Context(), two, session(2, "s-1"))
 		synctest.Wait()
 		want(t, "the older request", <-older, mfa.Reject, mfa.Superseded)
 		g.answer(t, mfa.OK)
@@ -251,6 +262,138 @@ func TestWaitOncePerIntent(t *testing.T) {
 		}
 		g.answer(t, mfa.RefusedByUser)
 		want(t, "refused", <-next, mfa.Reject, mfa.RefusedByUser)
+	})
+}
+
+// session is a first leg of a conversation that the NAS has a name for.
+func session(n byte, name string) mfa.Request {
+	r := station(n)
+	r.Session = name
+	return r
+}
+
+// untold is a first leg whose NAS does not tell where alice sits.
+func untold(n byte) mfa.Request {
+	r := station(n)
+	r.Source = ""
+	return r
+}
+
+// Somebody who knows alice's password, and sits where she does, sends a sign-in of their own while
+// hers waits for her. What she approves is hers.
+func TestWaitAnotherConversation(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		victim, thief   mfa.Request
+		gone            bool // the victim's client has given up before the thief comes
+		joined, refused bool // the thief gets what she approves; is refused at once. Neither: is asked about anew
+	}{
+		{"two sessions", session(1, "s-1"), session(2, "s-2"), false, false, true},
+		{"nothing tells them apart", station(1), station(2), false, false, true},
+		{"the thief's client names no session", session(1, "s-1"), station(2), false, false, true},
+		{"two sessions, and hers has given up", session(1, "s-1"), session(2, "s-2"), true, false, false},
+		{"hers has given up, and the next names a session", station(1), session(2, "s-2"), true, false, false},
+		{"hers has given up, and nothing tells them apart: taken for the client's next try", station(1), station(2), true, true, false},
+		{"no station", untold(1), untold(2), false, false, true},
+		{"no station, and hers has given up", untold(1), untold(2), true, false, false},
+		{"one session: the client's next try", session(1, "s-1"), session(2, "s-1"), false, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, k := newKnock(t, mfa.WaitInside)
+				app := g.store.apps["vpn"]
+				app.Methods = []mfa.MethodID{mfa.MethodPush}
+				g.store.apps["vpn"] = app
+				if c.gone {
+					c.victim.Gone = func() bool { return true }
+				}
+				hers := later(t.Context(), g.engine(), c.victim)
+				synctest.Wait()
+				asked := k.reached[0]
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				theirs := later(ctx, g.engine(), c.thief) // at another server
+				synctest.Wait()
+				if _, _, err := g.waits.AnswerWait(t.Context(), "alice", asked.ID, asked.Nonce, mfa.WaitAnswer{Reason: mfa.OK, Credential: "device", At: time.Now()}); err != nil && (c.joined || c.refused) {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				switch {
+				case c.joined:
+					want(t, "the next try", <-theirs, mfa.Accept, mfa.OK)
+				case c.refused:
+					want(t, "theirs", <-theirs, mfa.Reject, mfa.AlreadyAsked)
+					want(t, "hers", <-hers, mfa.Accept, mfa.OK)
+				default:
+					if k.count() != 2 || k.reached[1].Nonce == asked.Nonce {
+						t.Errorf("reached %d times, want a question of its own", k.count())
+					}
+					select {
+					case o := <-theirs:
+						t.Errorf("an approval of another question decided theirs: %+v", o)
+					default:
+					}
+					cancel()
+					<-theirs
+				}
+				if (c.joined || c.refused) && k.count() != 1 {
+					t.Errorf("reached %d times, want once", k.count())
+				}
+			})
+		})
+	}
+}
+
+// Where a number is shown, each conversation has its own; the number of one says nothing about
+// another.
+func TestWaitOwnNumbers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitPrompt)
+		hers := ask(t, g.engine(), station(1))
+		again := ask(t, g.engine(), station(1)) // the same packet, as a client does that has missed the answer
+		theirs := ask(t, g.engine(), session(2, "s-2"))
+		if hers.Awaits == nil || again.Awaits == nil || theirs.Awaits == nil {
+			t.Fatalf("not asked: %+v, %+v, %+v", hers, again, theirs)
+		}
+		if again.Awaits.Number != hers.Awaits.Number || k.count() != 2 || k.reached[0].ID == k.reached[1].ID {
+			t.Fatalf("%s, then %s; reached %d times, want once for each conversation", hers.Awaits.Number, again.Awaits.Number, k.count())
+		}
+		w := k.reached[0]
+		if _, taken, err := g.waits.AnswerWait(t.Context(), "alice", w.ID, w.Nonce, mfa.WaitAnswer{Reason: mfa.OK, Credential: "device", At: time.Now()}); !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		waiting := later(t.Context(), g.engine(), answerTo("vpn", "alice", theirs, "ok"))
+		want(t, "hers", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", hers, "ok")), mfa.Accept, mfa.OK)
+		w = k.reached[1]
+		if _, _, err := g.waits.AnswerWait(t.Context(), "alice", w.ID, w.Nonce, mfa.WaitAnswer{Reason: mfa.WrongNumber, Credential: "device", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "theirs", <-waiting, mfa.Reject, mfa.WrongNumber)
+	})
+}
+
+// A client that has turned to another server is not gone because the first hears of it no more.
+func TestWaitHeldElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newKnock(t, mfa.WaitInside)
+		r := station(1)
+		began := time.Now()
+		left := r
+		left.Gone = func() bool { return time.Since(began) > 5*time.Second }
+		one := later(t.Context(), g.engine(), left)
+		synctest.Wait()
+		r.Gone = func() bool { return false }
+		two := later(t.Context(), g.engine(), r)
+		time.Sleep(10 * time.Second)
+		if o := <-one; o.err == nil {
+			t.Errorf("the server that the client has left: %+v", o.d)
+		}
+		want(t, "another's: the token behind it is asked for", <-later(t.Context(), g.engine(), station(2)), mfa.Challenge, mfa.ReasonNone)
+		g.answer(t, mfa.OK)
+		want(t, "where the client waits", <-two, mfa.Accept, mfa.OK)
+		if k.count() != 1 {
+			t.Errorf("reached %d times", k.count())
+		}
 	})
 }
 

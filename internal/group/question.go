@@ -22,6 +22,7 @@ type Question struct {
 	Caps        mfa.Caps          `json:"caps"`
 	Peer        netip.AddrPort    `json:"peer"`
 	Source      string            `json:"source"`
+	Session     string            `json:"session,omitempty"`
 	Refuse      mfa.Reason        `json:"refuse"`
 	Trace       bool              `json:"trace,omitempty"`
 	Text        string            `json:"text,omitempty"`
@@ -31,13 +32,13 @@ type Question struct {
 // Ask makes a question of a request.
 func Ask(r mfa.Request) Question {
 	return Question{r.Application, r.FrontEnd, r.Leg, r.Login, secret.Wire{Text: r.Password}, r.Passkey, r.Handle, secret.Wire{Text: r.Answer}, r.Caps,
-		r.Peer, r.Source, r.Refuse, r.Trace, r.Text, r.Patient}
+		r.Peer, r.Source, r.Session, r.Refuse, r.Trace, r.Text, r.Patient}
 }
 
 // Request is the request that the question was made of.
 func (q Question) Request() mfa.Request {
 	return mfa.Request{Application: q.Application, FrontEnd: q.FrontEnd, Leg: q.Leg, Login: q.Login, Password: q.Password.Text, Passkey: q.Passkey, Handle: q.Handle,
-		Answer: q.Answer.Text, Caps: q.Caps, Peer: q.Peer, Source: q.Source, Refuse: q.Refuse, Trace: q.Trace,
+		Answer: q.Answer.Text, Caps: q.Caps, Peer: q.Peer, Source: q.Source, Session: q.Session, Refuse: q.Refuse, Trace: q.Trace,
 		Text: q.Text, Patient: q.Patient}
 }
 

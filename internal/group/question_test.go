@@ -14,7 +14,7 @@ import (
 func TestQuestionRoundTrip(t *testing.T) {
 	r := mfa.Request{Application: "app", FrontEnd: "radius", Leg: mfa.LegID{1, 2}, Login: "Bücher\\alice", Password: secret.FromString("päss"),
 		Passkey: true, Handle: []byte{0, 255}, Answer: secret.FromString("123456"), Caps: mfa.CanPrompt, Peer: netip.MustParseAddrPort("[::1]:99"),
-		Source: "10.0.0.1", Refuse: mfa.WrongCode, Trace: true, Text: "Pay 10 EUR", Patient: true}
+		Source: "10.0.0.1", Session: "5f01", Refuse: mfa.WrongCode, Trace: true, Text: "Pay 10 EUR", Patient: true}
 	v := reflect.ValueOf(r)
 	for i := range v.NumField() {
 		if v.Type().Field(i).Name == "Waits" || v.Type().Field(i).Name == "Gone" { // concerns this server alone

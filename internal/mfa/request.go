@@ -33,6 +33,7 @@ type Request struct {
 	Caps        Caps           // what the front-end can carry
 	Peer        netip.AddrPort // who sent the packet
 	Source      string         // the end user's address or station as told by the client (Calling-Station-Id); "" if untold
+	Session     string         // the client's own name for this conversation, the same in all that it sends for it (Acct-Session-Id); "" if untold
 	Refuse      Reason         // set by the front-end: a field cannot be used; refused with this reason once the application is known
 	Trace       bool           // keep what was decided on the way (an administrator's test)
 	Text        string         // first leg: what the user approves by signing in (a payment, a release), shown where the method can; "": nothing

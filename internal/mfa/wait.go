@@ -24,6 +24,8 @@ type Wait struct {
 	Source      string    // the end user's address or station, if the client told it
 	Place       string    // where that is, if known
 	Text        string    // what an API application wants signed; ""
+	Session     string    // the client's name for the conversation that it was opened for; "": it told none
+	Left        bool      // the client of Leg has given up: what is answered waits for its next request
 	Server      string    // that opened it
 	Asked       time.Time
 	Expires     time.Time // nothing answers it from then on

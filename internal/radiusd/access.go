@@ -2,6 +2,7 @@ package radiusd
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -22,11 +23,11 @@ const vendorMicrosoft = 311
 // fields are the attributes of an Access-Request that matter, as far as present. They
 // point into the packet.
 type fields struct {
-	name, password, state, station []byte
-	names, passwords, states       int
-	chap, mschap, eap              bool
-	eapID                          byte
-	proxyBytes                     int
+	name, password, state, station, session []byte
+	names, passwords, states                int
+	chap, mschap, eap                       bool
+	eapID                                   byte
+	proxyBytes                              int
 }
 
 // scan reads a packet once.
@@ -44,6 +45,8 @@ func scan(p radius.Packet) (f fields) {
 			f.states++
 		case radius.CallingStationID:
 			f.station = v
+		case radius.AcctSessionID:
+			f.session = v
 		case radius.ProxyState:
 			f.proxyBytes += 2 + len(v)
 		case radius.CHAPPassword, radius.ARAPPassword:
@@ -144,6 +147,7 @@ func (s *Server) request(j *job) mfa.Request {
 		Caps:        mfa.CanPrompt,
 		Peer:        j.from,
 		Source:      printable(f.station),
+		Session:     hex.EncodeToString(f.session),
 	}
 	if j.client.app.Waiting == mfa.WaitInside {
 		r.Patient, r.Waits = true, func() { s.park(j) }

@@ -52,6 +52,11 @@ func TestDatagrams(t *testing.T) {
 				t.Errorf("source = %q", r.Source)
 			}
 		}, ""},
+		{"name of the session", access(true, name, password, attr{radius.AcctSessionID, "A\xff1"}), Accepted, radius.AccessAccept, func(t *testing.T, r mfa.Request) {
+			if r.Session != "41ff31" {
+				t.Errorf("session = %q", r.Session)
+			}
+		}, ""},
 		{"padding behind the packet", append(access(true, name, password), 1, 2, 3), Accepted, radius.AccessAccept, plain, ""},
 		{"answer to a challenge", access(true, name, attr{radius.UserPassword, "123456"}, attr{radius.State, "handle"}), Accepted, radius.AccessAccept, func(t *testing.T, r mfa.Request) {
 			if string(r.Handle) != "handle" || string(r.Answer.Expose()) != "123456" || !r.Password.Empty() || r.Refuse != 0 {

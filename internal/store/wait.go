@@ -29,6 +29,7 @@ type waitRecord struct {
 	Cred    mfa.CredentialID `json:"credential,omitempty"`
 	At      time.Time        `json:"at,omitzero"`
 	Missed  bool             `json:"unreached,omitempty"`
+	Left    bool             `json:"left,omitempty"`
 	Sealed  []byte           `json:"sealed"`
 }
 
@@ -39,6 +40,7 @@ type waitSecrets struct {
 	Source      string `json:"source,omitempty"`
 	Place       string `json:"place,omitempty"`
 	Text        string `json:"text,omitempty"`
+	Session     string `json:"session,omitempty"`
 }
 
 // waiting is what a server knows of waits besides the view: those that it keeps alone while the
@@ -64,10 +66,10 @@ func waitKey(user mfa.UserID, id mfa.WaitID) (string, error) {
 }
 
 func (s *Store) sealWait(key string, w mfa.Wait) (waitRecord, error) {
-	plain := format(waitSecrets{w.Application, w.Number, w.Source, w.Place, w.Text})
+	plain := format(waitSecrets{w.Application, w.Number, w.Source, w.Place, w.Text, w.Session})
 	sealed, err := s.ring.Seal("wait", strings.TrimPrefix(key, prefixWait), key, plain)
 	r := waitRecord{V: schema, Nonce: w.Nonce[:], Method: w.Method, Attempt: w.Attempt, Leg: w.Leg, Server: w.Server, Asked: w.Asked.UTC(),
-		Expires: w.Expires.UTC(), Until: w.Until.UTC(), Epoch: w.Epoch, Cred: w.Answer.Credential, Missed: w.Answer.Unreached, Sealed: sealed}
+		Expires: w.Expires.UTC(), Until: w.Until.UTC(), Epoch: w.Epoch, Cred: w.Answer.Credential, Missed: w.Answer.Unreached, Left: w.Left, Sealed: sealed}
 	if w.Answer.Reason != mfa.ReasonNone {
 		r.Reason, r.At = w.Answer.Reason.String(), w.Answer.At.UTC()
 	}
@@ -90,7 +92,7 @@ func (s *Store) parseWait(key string, b []byte) (w mfa.Wait, err error) {
 	}
 	user, id, _ := strings.Cut(rest, "/")
 	w = mfa.Wait{ID: mfa.WaitID(id), User: mfa.UserID(user), Nonce: [16]byte(r.Nonce), Method: r.Method, Attempt: r.Attempt, Application: p.Application,
-		Leg: r.Leg, Number: p.Number, Source: p.Source, Place: p.Place, Text: p.Text, Server: r.Server, Asked: r.Asked, Expires: r.Expires, Until: r.Until, Epoch: r.Epoch}
+		Leg: r.Leg, Number: p.Number, Source: p.Source, Place: p.Place, Text: p.Text, Session: p.Session, Left: r.Left, Server: r.Server, Asked: r.Asked, Expires: r.Expires, Until: r.Until, Epoch: r.Epoch}
 	if r.Reason != "" {
 		w.Answer = mfa.WaitAnswer{Credential: r.Cred, At: r.At, Unreached: r.Missed}
 		if err := w.Answer.Reason.UnmarshalText([]byte(r.Reason)); err != nil {
@@ -133,6 +135,17 @@ func (s *Store) AnswerWait(ctx context.Context, user mfa.UserID, id mfa.WaitID, 
 		return got, taken, nil
 	})
 	return got, taken, err
+}
+
+// HoldWait says whether the client of a wait's newest leg still waits, if that is leg.
+func (s *Store) HoldWait(ctx context.Context, w mfa.Wait, leg mfa.LegID, left bool) error {
+	return s.changeWait(ctx, w.User, w.ID, func(there mfa.Wait, known bool) (mfa.Wait, bool, error) {
+		if !known || there.Nonce != w.Nonce || there.Leg != leg || there.Left == left {
+			return there, false, nil
+		}
+		there.Left = left
+		return there, true, nil
+	})
 }
 
 // changeWait has change make what is to be there of what is there, and whether that has to be

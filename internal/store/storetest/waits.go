@@ -13,7 +13,7 @@ import (
 // aWait is a wait of a user, opened at noon for a minute.
 func aWait(user mfa.UserID, id byte) mfa.Wait {
 	return mfa.Wait{ID: mfa.WaitID(strings.Repeat(string(id), 25) + "a"), User: user, Nonce: [16]byte{id}, Method: mfa.MethodPush, Application: "vpn",
-		Leg: mfa.LegID{id}, Number: "42", Source: "10.1.1.1", Text: "Pay 10 EUR", Server: "one", Asked: noon, Expires: noon.Add(time.Minute),
+		Leg: mfa.LegID{id}, Number: "42", Source: "10.1.1.1", Text: "Pay 10 EUR", Session: "s-1", Server: "one", Asked: noon, Expires: noon.Add(time.Minute),
 		Until: noon.Add(2 * time.Minute), Epoch: 1}
 }
 
@@ -54,6 +54,17 @@ func waits(t *testing.T, r *rig) {
 	got, err := other.Wait(ctx, u, w.ID, true)
 	if err != nil || got.Nonce != w.Nonce || got.Number != "42" || got.Text != w.Text || got.Application != "vpn" || !got.Expires.Equal(w.Expires) || got.Leg != w.Leg {
 		t.Errorf("read at the other server: %+v, %v", got, err)
+	}
+	for _, held := range []struct {
+		leg        mfa.LegID
+		left, want bool
+	}{{mfa.LegID{99}, true, false}, {w.Leg, true, true}, {w.Leg, false, false}} {
+		if err := other.HoldWait(ctx, w, held.leg, held.left); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.Wait(ctx, u, w.ID, true); err != nil || got.Left != held.want || got.Session != "s-1" {
+			t.Errorf("leg %s says left %t: %+v, %v", held.leg, held.left, got, err)
+		}
 	}
 	raw, _, err := r.kv.Get(ctx, "q/"+string(u)+"/"+string(w.ID))
 	if err != nil || strings.Contains(string(raw), "Pay") || strings.Contains(string(raw), "10.1.1.1") || strings.Contains(string(raw), "vpn") {
