@@ -54,6 +54,8 @@ func (s *Store) Reseal(ctx context.Context, progress func(done, total int)) erro
 			}
 		}
 	}
+	r.total = r.done // the rest others have written anew meanwhile
+	r.report(0)
 	return r.bad
 }
 

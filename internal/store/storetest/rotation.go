@@ -128,6 +128,26 @@ func rotation(t *testing.T, r *rig) {
 	nothingUnder(t, r.kv, before, r.ring.Keyset())
 }
 
+// resealedMeanwhile: what others write anew between the count and its turn is not to be done any
+// more, and the progress ends with all of all.
+func resealedMeanwhile(t *testing.T, r *rig) {
+	ctx := t.Context()
+	u := r.user(t, "carol").ID
+	is(t, "rotate", r.RotateKeys(ctx), nil)
+	calls, last, sum := 0, 0, 0
+	err := r.Reseal(ctx, func(done, total int) {
+		if calls++; calls == 1 {
+			_, err := r.UpdateUser(ctx, u, func(u *mfa.User) error { u.Tags = []string{"west"}; return nil })
+			is(t, "update", err, nil)
+		}
+		last, sum = done, total
+	})
+	is(t, "reseal", err, nil)
+	if calls == 0 || last != sum {
+		t.Errorf("ended at %d of %d", last, sum)
+	}
+}
+
 // nothingUnder checks that what the new keyset sealed is closed to the old one: a store
 // with the old keyset reads nobody.
 func nothingUnder(t *testing.T, kv store.KV, old, now keyring.Keyset) {
