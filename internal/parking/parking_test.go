@@ -121,7 +121,7 @@ func TestRestriction(t *testing.T) {
 		"an application closed": {Change{Kind: Application, What: Removed, Before: Object{Application: &mfa.Application{ID: "a"}}}, "", false},
 	} {
 		c.c.BaseKnown, c.c.Epoch, c.c.Server = true, 3, "nyc1"
-		r, ok := c.c.Restriction()
+		r, ok := c.c.Restriction(Object{})
 		if got := map[bool]string{true: r.What}[ok]; got != c.what || c.c.Restricted() != c.all {
 			t.Errorf("%s: %q, alone %t, want %q, %t", name, got, c.c.Restricted(), c.what, c.all)
 		}

@@ -6,18 +6,18 @@ import (
 	"countersign/internal/mfa"
 )
 
-// Restriction returns the part of c that holds at once, without an administrator: a block,
-// a credential that is disabled, a token that is revoked. A user or a credential that was
-// removed, and a user who was denied, is kept out by a block until the change is applied or
-// discarded. ok is false if there is no such part.
-func (c Change) Restriction() (r mfa.Change, ok bool) {
+// Restriction returns the part of c that holds at once for an object that is now so, without an
+// administrator: a block, a credential that is disabled, a token that is revoked. A user or a
+// credential that was removed, and a user who was denied and is not here, is kept out by a block
+// until the change is applied or discarded. ok is false if there is no such part.
+func (c Change) Restriction(now Object) (r mfa.Change, ok bool) {
 	r = mfa.Change{By: fmt.Sprintf("epoch %d of %s", c.Epoch, c.Server), Time: c.Found, Server: c.Server}
 	switch {
 	case c.What == Added:
 		return r, false
 	case c.Kind == User:
 		r.What, r.User = mfa.ChangeBlock, mfa.UserID(c.Object)
-		r.Block = c.block(r.By)
+		r.Block = c.block(r.By, now)
 		return r, r.Block != nil
 	case c.Kind == Credential:
 		removed := c.What == Removed && c.Before.Credential != nil
@@ -36,15 +36,16 @@ func (c Change) Restriction() (r mfa.Change, ok bool) {
 	return r, false
 }
 
-// block is what keeps out the user of c; nil: nothing does.
-func (c Change) block(by string) *mfa.Block {
+// block is what keeps out the user of c, who is now so; nil: nothing does.
+func (c Change) block(by string, now Object) *mfa.Block {
 	before, after := c.Before.User, c.After.User
+	denied := func(u *mfa.User) bool { return u != nil && u.State == mfa.StateDenied }
 	switch {
 	case c.What == Removed:
 		return &mfa.Block{By: by, Since: c.Found, Reason: "removed there; see group parked"}
 	case after == nil:
 		return nil
-	case after.State == mfa.StateDenied && (before == nil || before.State != mfa.StateDenied):
+	case denied(after) && !denied(before) && !denied(now.User):
 		return &mfa.Block{By: by, Since: c.Found, Reason: "set to denied there; see group parked"}
 	}
 	var was *mfa.Block
@@ -70,7 +71,7 @@ func (c Change) Restricted() bool {
 // Undone reports whether u is kept out by what Restriction gave in place of c itself, which
 // ends when c is discarded.
 func (c Change) Undone(by string) bool {
-	r, ok := c.Restriction()
+	r, ok := c.Restriction(Object{})
 	if !ok || r.By != by {
 		return false
 	}

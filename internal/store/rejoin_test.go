@@ -245,6 +245,29 @@ func TestRejoinRestricts(t *testing.T) {
 	}
 }
 
+// Who was denied on both sides needs no block that stands for it: nothing would be listed with which
+// it could end. A block of there holds beside it.
+func TestRejoinDeniedOnBothSides(t *testing.T) {
+	var u mfa.User
+	d := part(t, func(s *store.Store) { u = addUser(t, s, "alice") })
+	deny := func(s *store.Store, b *mfa.Block) {
+		_, err := s.UpdateUser(t.Context(), u.ID, func(u *mfa.User) error { u.State, u.Block = mfa.StateDenied, b; return nil })
+		must(t, err)
+	}
+	end := noon.Add(3 * time.Hour)
+	deny(d.there, &mfa.Block{By: "root", Since: noon, Until: end, Reason: "lost phone"})
+	deny(d.here, nil)
+	d.rejoin()
+	a, err := d.here.Account(t.Context(), u.ID, true)
+	must(t, err)
+	if b := a.User.Block; b == nil || !b.Until.Equal(end) || b.Reason != "lost phone" {
+		t.Errorf("block %+v, want the one of there", b)
+	}
+	if list := d.listed(); len(list) != 0 {
+		t.Errorf("listed: %+v", list)
+	}
+}
+
 func TestRejoinSettlements(t *testing.T) {
 	var u mfa.User
 	var c mfa.Credential

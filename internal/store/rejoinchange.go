@@ -157,7 +157,7 @@ func (r *rejoining) lookAt(ctx context.Context, m *merging, rep *reportRecord, r
 		return nil, err
 	}
 	var acts []mfa.Act
-	if restriction, ok := c.Restriction(); ok && !now.None() {
+	if restriction, ok := c.Restriction(now); ok && !now.None() {
 		if err := m.change(ctx, restriction); err != nil {
 			return nil, err
 		}
