@@ -98,8 +98,11 @@ func TestPortalShowsGroups(t *testing.T) {
 		t.Error("an auditor is offered what an owner does")
 	}
 	r.status(r.get("/applications"), http.StatusNotFound) // nothing is protected here
-	if p := r.get("/administrators"); p.StatusCode != http.StatusOK || strings.Contains(p.body, `href="/policy"`) {
+	if p := r.get("/administrators"); p.StatusCode != http.StatusOK || strings.Contains(p.body, `href="/rules"`) || !strings.Contains(p.body, `href="/policy"`) {
 		t.Errorf("who holds a role: %s\n%s", p.Status, p.text())
+	}
+	if p := r.get("/policy"); p.StatusCode != http.StatusOK || strings.Contains(p.body, "/policy/edit") || !strings.Contains(p.text(), "Its site is the name") {
+		t.Errorf("of the policy there are the passkeys: %s\n%s", p.Status, p.text())
 	}
 	w.Violations = append(w.Violations, group.Violation{Rule: group.RuleNoMajority, Detail: "no majority of the coordinators answers", NextStep: "start them"})
 	if p := r.get("/"); !strings.Contains(p.text(), "no majority of the coordinators answers no_majority To mend it: start them") {

@@ -71,7 +71,9 @@ func policyPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 	if err != nil {
 		return err
 	}
-	c.show(w, r, http.StatusOK, "policy", view{Nav: "settings", Sub: "policy", Who: v, Data: shownPolicy(p)})
+	page := c.policyView(v)
+	page.Data = shownPolicy(p)
+	c.show(w, r, http.StatusOK, "policy", page)
 	return nil
 }
 

@@ -44,7 +44,7 @@ func editPasskeys(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 		return err
 	}
 	_, typed := c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"))
-	page := view{Nav: "settings", Sub: "policy", Who: v}
+	page := c.policyView(v)
 	switch {
 	case errors.Is(typed, mfa.ErrChanged):
 		page.Data, page.Error = shownPolicy(p), c.say(r, "changed")
@@ -59,6 +59,15 @@ func editPasskeys(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 	}
 	done(w, r, "/policy", "done.saved")
 	return nil
+}
+
+// policyView is the page of the defaults, of which the management portal has the passkeys alone.
+func (c *Console) policyView(v *visitor) view {
+	page := view{Nav: "settings", Sub: "policy", Who: v}
+	if c.Coordinator != nil {
+		page.Title = "policy.passkeys"
+	}
+	return page
 }
 
 // typedPasskeys is the page with the form as it was sent.

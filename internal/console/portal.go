@@ -13,7 +13,8 @@ import (
 
 // portalRoutes are the pages of the management portal on an independent coordinator. Its
 // operators are users of its own, whom the same pages take care of that a group has for its
-// users; there are no applications to protect.
+// users; there are no applications to protect, and of the policy there is what operators need for
+// passkeys, whose site is the coordinators' own.
 func (c *Console) portalRoutes() []route {
 	var (
 		status = one(mfa.MayReadStatus)
@@ -24,6 +25,8 @@ func (c *Console) portalRoutes() []route {
 		{"GET /found", own, false, foundPage},
 		{"POST /found/create", own, true, foundingCode},
 		{"POST /groups/{group}/retire", own, true, retireGroup},
+		{"GET /policy", one(mfa.MayReadSettings), false, policyPage},
+		{"POST /policy/passkeys", one(mfa.MayChangeSettings), true, editPasskeys},
 	}
 	routes = append(routes, c.groupRoutes()...)
 	routes = append(routes, c.userRoutes()...)

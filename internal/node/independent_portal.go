@@ -41,9 +41,12 @@ func (c *independent) openOperators(ctx context.Context, data *stage) (err error
 // them and their credentials: the same as a server has.
 func (c *independent) assembleOperators() {
 	all := methods(c.Now, c.store.Settings)
+	keys := passkeys(coordinatorGroup, c.store.Settings, c.ring, c.store.Epoch, c.Now)
+	all = append(all, keys.Method)
 	c.checker = directory.New(c.store, directory.Options{Upgrade: c.store.Rehash, Now: c.Now, Log: c.log.Logger("directory")})
 	c.engine = authn.New(authn.Config{Server: c.Config.Name, Store: c.store, First: c.checker, Methods: all, Trail: c.trail,
-		Handles: challenge.Sealer{Keys: c.ring}, Settings: c.store.Settings, CodeLength: otp.CodeLength, Now: c.Now, Log: c.log.Logger("authn")})
+		Handles: challenge.Sealer{Keys: c.ring}, Settings: c.store.Settings, CodeLength: otp.CodeLength, Now: c.Now, Log: c.log.Logger("authn"),
+		Observe: func(a *mfa.Attempt) { warnCopied(c.log.Logger("authn"), a) }})
 	c.sessions = &session.Keeper{Server: c.Config.Name, Store: c.store, Now: c.Now, Log: c.log.Logger("session")}
 	head := func(context.Context) (trail.Position, error) { return trail.Position{}, nil } // the database keeps none
 	lost := func(context.Context) ([]lostHead, error) { return nil, nil }
@@ -53,7 +56,7 @@ func (c *independent) assembleOperators() {
 		Engine: c.engine, Decider: c.engine, Digests: c.ring, Requests: c.store, Sessions: c.sessions, Sealed: c.store, Web: c.managementURL, Now: c.Now}
 	c.enroll = &enroll.Service{Server: c.Config.Name, Issuer: "coordinator " + c.Config.Name, Store: c.store, Applications: c.store, Resolve: c.admin.Resolve,
 		Settings:  c.store.Settings,
-		Passcodes: passcodes{all}, Trail: c.trail, Now: c.Now}
+		Passcodes: passcodes{all}, Passkeys: keys, Trail: c.trail, Now: c.Now}
 }
 
 // resumeChallenges has the engine go on watching the challenges that an earlier run asked and

@@ -20,10 +20,16 @@ func passkeys(name string, settings func() policy.Settings, ring *keyring.Ring, 
 
 // copied raises the alarm about a passkey of which there may be two.
 func (m *metrics) copied(log *slog.Logger, a *mfa.Attempt) {
+	if a.Reason == mfa.PasskeyCounterBack {
+		m.copies.Inc()
+	}
+	warnCopied(log, a)
+}
+
+func warnCopied(log *slog.Logger, a *mfa.Attempt) {
 	if a.Reason != mfa.PasskeyCounterBack {
 		return
 	}
-	m.copies.Inc()
 	log.Warn("a passkey's counter went back or stood still: there may be a copy of it", "user", a.User, "credential", a.Credential, "attempt", a.ID,
 		"application", a.Application, "source", a.Source,
 		"next", "ask the user whether it was them; if not, or if nobody knows: countersign credential remove, and have another one enrolled")
