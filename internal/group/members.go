@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/membership"
@@ -32,6 +33,9 @@ func (s *Service) Join(ctx context.Context, name, was string) (JoinInfo, error) 
 	if err := s.forgetOldVote(ctx, m, was); err != nil {
 		return JoinInfo{}, err
 	}
+	if err := s.votesAnswer(m); err != nil {
+		return JoinInfo{}, err
+	}
 	info, err := s.Cluster.AddLearner(ctx, m.Name, m.Peer)
 	if err != nil {
 		return JoinInfo{}, err
@@ -58,12 +62,44 @@ func (s *Service) forgetOldVote(ctx context.Context, m mfa.Member, was string) e
 			return fmt.Errorf("server %s still is member %s of the database: %w; start it again", m.Name, was, mfa.ErrExists)
 		}
 		if n.Voter && !n.Master && (n.Name == m.Name || n.Peer == m.Peer) {
+			if err := s.votesAnswer(m); err != nil { // the database would not do it either
+				return err
+			}
 			if err := s.Cluster.Remove(ctx, n.ID); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// votesAnswer returns an error that wraps ErrVotesAway while so few of the votes answer that
+// the database takes in nobody: it wants a majority without the new member, even if that is
+// to have no vote. Who joins is told, instead of waiting for it in vain.
+func (s *Service) votesAnswer(m mfa.Member) error {
+	nodes, err := s.Cluster.Nodes()
+	if err != nil {
+		return err
+	}
+	votes := 0
+	var silent []string
+	for _, n := range nodes {
+		if !n.Voter || n.Name == m.Name {
+			continue
+		}
+		votes++
+		if n.Name == s.Server {
+			continue
+		}
+		if _, ok := s.Peers.Heard(n.Name); !ok {
+			silent = append(silent, n.Name)
+		}
+	}
+	if votes <= 1 || votes-len(silent) > (votes+1)/2 {
+		return nil
+	}
+	return fmt.Errorf("%w: of %d votes these do not answer: %s; start what is silent, or, if it is gone for good, run `countersign group forget %s`; server %s joins by itself then",
+		ErrVotesAway, votes, strings.Join(silent, ", "), silent[0], m.Name)
 }
 
 func (s *Service) member(name string) (mfa.Member, error) {

@@ -20,6 +20,7 @@ var wireErrors = []struct {
 	status int
 }{
 	{"not_master", ErrNotMaster, http.StatusMisdirectedRequest},
+	{"votes_away", ErrVotesAway, http.StatusServiceUnavailable},
 	{"stranger", ErrStranger, http.StatusForbidden},
 	{"unavailable", mfa.ErrUnavailable, http.StatusServiceUnavailable},
 	{"not_member", ErrNotMember, http.StatusForbidden},

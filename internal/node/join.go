@@ -153,6 +153,8 @@ func (s *server) askToJoin(ctx context.Context) (info group.JoinInfo, err error)
 			return info, fmt.Errorf("%w: %s, the master, has no record of it (%w)", errForgotten, m.Name, err)
 		case errors.Is(err, mfa.ErrExists), errors.Is(err, mfa.ErrOutdated):
 			return info, err
+		case errors.Is(err, group.ErrVotesAway):
+			return info, fmt.Errorf("the master, %s, takes in no server now: %w", m.Name, err)
 		}
 		tried = append(tried, fmt.Sprintf("%s at %s: %v", m.Name, m.Peer, err))
 	}
