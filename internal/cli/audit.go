@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"countersign/internal/admin"
 	"countersign/internal/mfa"
@@ -61,7 +62,20 @@ func (v *auditList) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	e.silent(doc.Silent)
-	return e.table(doc, doc.Attempts, "time", "login", "application", "verdict", "reason", "method", "source", "server", "duration_ms", "attempt_id")
+	return e.table(doc, doc.Attempts, attemptColumns(doc.Attempts)...)
+}
+
+// attemptColumns are those of the table; what only a group without a master or a pair has
+// stands in it where there is one.
+func attemptColumns(all []admin.Attempt) []string {
+	columns := []string{"time", "login", "application", "verdict", "reason", "method", "source", "server", "duration_ms", "attempt_id"}
+	if slices.ContainsFunc(all, func(a admin.Attempt) bool { return a.Degraded }) {
+		columns = append(columns, "degraded")
+	}
+	if slices.ContainsFunc(all, func(a admin.Attempt) bool { return a.Unreplicated }) {
+		columns = append(columns, "unreplicated")
+	}
+	return columns
 }
 
 // silent names the servers whose records are missing in a list.

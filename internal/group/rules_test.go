@@ -178,6 +178,19 @@ func TestOverview(t *testing.T) {
 	if len(o.Violations) != 2 || o.Violations[0].Servers[0] != "n3" || o.Violations[1].Servers[0] != "n4" {
 		t.Errorf("violations %+v", o.Violations)
 	}
+	// Without a master the others tell how many users there are, and revisions of another epoch
+	// are compared with nothing.
+	for i := range seen {
+		seen[i].Report.Users = 5 + i
+	}
+	seen[0].Last = noon.Add(-time.Minute)
+	if o := NewOverview("n2", noon, seen, DefaultLimits); o.Groups[0].Master != "" || o.Groups[0].Users != 6 {
+		t.Errorf("without a master: %+v", o.Groups)
+	}
+	seen[0].Last, seen[0].Report.Epoch, seen[0].Report.Revision = noon, 5, 1_000_000_000
+	if o := NewOverview("n1", noon, seen, DefaultLimits); o.Groups[0].Epoch != 5 || o.Servers[0].Lag != 0 || o.Servers[1].Lag != 0 {
+		t.Errorf("two epochs: %+v", o.Servers)
+	}
 	if o := NewOverview("n1", noon, nil, DefaultLimits); o.Groups == nil || o.Servers == nil || o.Violations == nil {
 		t.Error("null in JSON")
 	}
