@@ -1,12 +1,15 @@
 package e2e_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"countersign/internal/mfatest"
+	"countersign/internal/radius"
 )
 
 var twoDigits = regexp.MustCompile(`type ([0-9]{2}) on it`)
@@ -60,5 +63,51 @@ func TestCallOverRADIUS(t *testing.T) {
 	}
 	if got["ok"] != 1 || got["call_busy"] != 1 {
 		t.Errorf("reasons %v, want one ok and one call_busy: %+v", got, s.attempts())
+	}
+}
+
+// A telephone rings at the request of one server while the master is killed; whoever picks up
+// presses #. The client repeats its packet all the while and is let in once, by one call.
+func TestCallWhileTheMasterDies(t *testing.T) {
+	t.Parallel()
+	mfatest.Need(t, "sipp")
+	all := newGroup(t, 3)
+	all[0].application("old", atPrompt, "--first-factor", "local", "--methods", "call", "--waiting", "inside")
+	all[0].user("alice", "wonder")
+	trunk := mfatest.FreeUDP(t)
+	all[0].cli("gateway", "add", "trunk", "--kind", "call", "--address", trunk, "--from", "+4930123456", "--country", "DE", "--transport", "udp")
+	all[0].cli("credential", "add", "alice", "--method", "call", "--to", "+491701234567", "--trusted")
+	dead, left := master(t, all)
+	await(t, "the credential at the other server", func() bool {
+		return strings.Contains(left[0].try("", "credential", "list", "alice", "--json").stdout, `"call"`)
+	})
+	ringing := filepath.Join(t.TempDir(), "ringing")
+	phone := mfatest.Sipp(t, mfatest.PhoneOptions{Address: trunk}, mfatest.Ring, mfatest.Touch(ringing), mfatest.Wait(2*time.Second), mfatest.Answer,
+		mfatest.Wait(300*time.Millisecond), mfatest.Press("#"), mfatest.Wait(500*time.Millisecond), mfatest.HangUp)
+	n := newNAS(t, atPrompt, left[0].radius)
+	packet := n.request("alice", "wonder", nil)
+	answered := make(chan reply, 1)
+	go func() { answered <- n.untilAnswered(packet) }()
+	await(t, "a telephone that rings", func() bool { _, err := os.Stat(ringing); return err == nil })
+	dead.kill9()
+	if r := <-answered; r.code != radius.AccessAccept {
+		t.Errorf("the request that waited: %v", r)
+	}
+	n.wait = patience
+	if r := n.turn(left[1]).send(packet); r.code != radius.AccessAccept { // as of a client that has missed the answer
+		t.Errorf("the same packet elsewhere: %v", r)
+	}
+	phone.Done(t)
+	if here, there := left[0].reasons("--user", "alice"), left[1].reasons("--user", "alice"); len(here) != 1 || here["ok"]+there["ok"] != 1 {
+		t.Errorf("one call left %v at one server and %v at the other, want one ok", here, there)
+	}
+	calls := 0
+	for _, s := range left {
+		var got struct{ Health struct{ Sent, Failed int } }
+		s.json(&got, "gateway", "show", "trunk")
+		calls += got.Health.Sent + got.Health.Failed
+	}
+	if calls != 1 {
+		t.Errorf("%d calls were placed", calls)
 	}
 }

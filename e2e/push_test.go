@@ -130,6 +130,20 @@ func (p *phone) answer(s *server, q question, act, number string) (outcome strin
 	return got.Outcome
 }
 
+// untilAnswered sends a packet, again each second, as a client does, until it is answered.
+func (n *nas) untilAnswered(packet []byte) reply {
+	n.wait = time.Second
+	for end := time.Now().Add(patience); ; {
+		r, err := n.exchange(packet)
+		if err == nil || !errors.Is(err, errSilent) || time.Now().After(end) {
+			if err != nil {
+				n.t.Error(err)
+			}
+			return r
+		}
+	}
+}
+
 // A request waits for its user at one server while the master is killed; the user answers at a
 // third. The client repeats its packet all the while, and is let in once.
 func TestPushWhileTheMasterDies(t *testing.T) {
@@ -146,19 +160,7 @@ func TestPushWhileTheMasterDies(t *testing.T) {
 	n := newNAS(t, atPrompt, left[0].radius)
 	packet := n.request("alice", "wonder", nil)
 	answered := make(chan reply, 1)
-	n.wait = time.Second
-	go func() {
-		for end := time.Now().Add(patience); ; { // again each second, as a client does
-			r, err := n.exchange(packet)
-			if err == nil || !errors.Is(err, errSilent) || time.Now().After(end) {
-				if err != nil {
-					t.Error(err)
-				}
-				answered <- r
-				return
-			}
-		}
-	}()
+	go func() { answered <- n.untilAnswered(packet) }()
 	q := p.next(left[1])
 	if q.Application != "old" {
 		t.Errorf("the device is shown %+v", q)

@@ -15,6 +15,7 @@ func TestScreenshotsPortal(t *testing.T) {
 	s := newServer(t)
 	const password = "adas password"
 	s.cliIn(password, "user", "add", "ada", "--name", "Ada Lovelace", "--email", "ada@corp.example", "--phone", "+491701234501", "--password-stdin")
+	s.cli("gateway", "add", "trunk", "--kind", "call", "--address", "127.0.0.1:9", "--from", "+4930123456", "--country", "DE", "--transport", "udp")
 	s.application("vpn", "127.0.0.1/32", "--passcode", "append")
 	var invitation struct{ Link string }
 	s.json(&invitation, "user", "invite", "ada")
@@ -40,6 +41,10 @@ func TestScreenshotsPortal(t *testing.T) {
 	for name, path := range map[string]string{"factor": strings.TrimPrefix(factor, "/portal"), "password": "/password", "phone": "/phone", "sign-ins": "/sign-ins", "not-me": strings.TrimPrefix(attempt, "/portal"), "error": "/nowhere"} {
 		b.pictures(dir, "portal-"+name, base+path)
 	}
+	b.pictures(dir, "portal-number", base+"/number")
+	b.open(base + "/number")
+	b.fill("/portal/number", "to", "+49 170 1234567")
+	b.pictures(dir, "portal-number-code", "")
 	b.open(base + "/")
 	b.fill("/portal/sign-out")
 	b.pictures(dir, "portal-sign-in", base+"/sign-in")

@@ -145,6 +145,11 @@ const LoginEnd = `<label id="2"/>`
 // Wait does nothing for a while.
 func Wait(d time.Duration) string { return fmt.Sprintf(`<pause milliseconds="%d"/>`, d.Milliseconds()) }
 
+// Touch makes a file, by which a test sees how far the call is.
+func Touch(file string) string {
+	return `<nop><action><exec command="touch ` + file + `"/></action></nop>`
+}
+
 // Press presses keys (RFC 4733).
 func Press(keys string) string {
 	var b strings.Builder
