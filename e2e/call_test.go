@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,6 +67,25 @@ func TestCallOverRADIUS(t *testing.T) {
 	}
 }
 
+// shortWAV is a recording of a tenth of a second.
+func shortWAV(t *testing.T) string {
+	t.Helper()
+	const samples = 800
+	b := []byte("RIFF")
+	for _, field := range []any{uint32(36 + 2*samples), []byte("WAVEfmt "), uint32(16), uint16(1), uint16(1), uint32(8000), uint32(16000), uint16(2), uint16(16),
+		[]byte("data"), uint32(2 * samples), make([]byte, 2*samples)} {
+		var err error
+		if b, err = binary.Append(b, binary.LittleEndian, field); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "short.wav")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // A telephone rings at the request of one server while the master is killed; whoever picks up
 // presses #. The client repeats its packet all the while and is let in once, by one call.
 func TestCallWhileTheMasterDies(t *testing.T) {
@@ -77,13 +97,16 @@ func TestCallWhileTheMasterDies(t *testing.T) {
 	trunk := mfatest.FreeUDP(t)
 	all[0].cli("gateway", "add", "trunk", "--kind", "call", "--address", trunk, "--from", "+4930123456", "--country", "DE", "--transport", "udp")
 	all[0].cli("credential", "add", "alice", "--method", "call", "--to", "+491701234567", "--trusted")
+	for _, prompt := range []string{"greeting", "application", "application-old", "press"} { // # counts when it was named
+		all[0].cli("recording", "set", prompt+".en", "--file", shortWAV(t))
+	}
 	dead, left := master(t, all)
 	await(t, "the credential at the other server", func() bool {
 		return strings.Contains(left[0].try("", "credential", "list", "alice", "--json").stdout, `"call"`)
 	})
 	ringing := filepath.Join(t.TempDir(), "ringing")
 	phone := mfatest.Sipp(t, mfatest.PhoneOptions{Address: trunk}, mfatest.Ring, mfatest.Touch(ringing), mfatest.Wait(2*time.Second), mfatest.Answer,
-		mfatest.Wait(300*time.Millisecond), mfatest.Press("#"), mfatest.Wait(500*time.Millisecond), mfatest.HangUp)
+		mfatest.Wait(1500*time.Millisecond), mfatest.Press("#"), mfatest.Wait(500*time.Millisecond), mfatest.HangUp)
 	n := newNAS(t, atPrompt, left[0].radius)
 	packet := n.request("alice", "wonder", nil)
 	answered := make(chan reply, 1)

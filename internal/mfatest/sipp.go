@@ -90,7 +90,9 @@ Content-Length: 0
 
 ]]></send><recv response="200"/>`
 	// RingOut rings until the caller gives up.
-	RingOut = Ring + `<recv request="CANCEL"/><send><![CDATA[
+	RingOut = Ring + GivenUp
+	// GivenUp waits for that.
+	GivenUp = `<recv request="CANCEL"/><send><![CDATA[
 SIP/2.0 200 OK
 [last_Via:]
 [last_From:]

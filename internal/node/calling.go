@@ -76,8 +76,13 @@ func (p calling) talk(ctx context.Context, c phonecall.Call) call.Talk {
 	if name := voice.NameOf(p.s.recording, c.Application, language); name != nil {
 		ask = append(append(append(ask, say(voice.Application)...), name...), voice.Pause(250)...)
 	}
-	ask = append(ask, say(instruction, voice.FraudHint)...)
-	return call.Talk{Ask: ask, Again: say(voice.TryAgain, instruction), Tries: c.Tries, Asks: asks, Pause: keyPause,
+	ask = append(ask, say(instruction)...)
+	sure, named := byte(0), len(ask)
+	if c.Asks == phonecall.Key {
+		sure = '#'
+	}
+	ask = append(ask, say(voice.FraudHint)...)
+	return call.Talk{Ask: ask, Sure: sure, Named: named, Again: say(voice.TryAgain, instruction), Tries: c.Tries, Asks: asks, Pause: keyPause,
 		Said: map[call.Answer]voice.Sound{call.Right: say(voice.SaidRight), call.Wrong: say(voice.SaidWrong), call.Fraud: say(voice.SaidFraud)},
 		Judge: func(ctx context.Context, keys string) call.Answer {
 			return map[phonecall.Answer]call.Answer{phonecall.More: call.More, phonecall.Wrong: call.Wrong, phonecall.Right: call.Right,

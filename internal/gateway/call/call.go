@@ -54,15 +54,19 @@ const (
 	Fraud // they say that it was not they who sign in
 )
 
-// Talk is what is said once somebody picks up. All fields must be set, but for Said.
+// Talk is what is said once somebody picks up. All fields must be set, but for Said, Sure and Named.
 type Talk struct {
-	Ask    voice.Sound   // said first, and again after silence
-	Again  voice.Sound   // said after keys that were wrong
-	Judge  Judge         // is told the keys since the last wrong ones
-	Tries  int           // wrong answers that end the call
-	Asks   int           // how often Ask is said
-	Pause  time.Duration // how long a key is waited for, after the end of what is said and after a key
-	Said   map[Answer]voice.Sound
+	Ask   voice.Sound   // said first, and again after silence
+	Again voice.Sound   // said after keys that were wrong
+	Judge Judge         // is told the keys since the last wrong ones
+	Tries int           // wrong answers that end the call
+	Asks  int           // how often Ask is said
+	Pause time.Duration // how long a key is waited for, after the end of what is said and after a key
+	Said  map[Answer]voice.Sound
+	// Sure is the key that is enough alone, "#"; 0: there is none. It counts once it was named, and
+	// from a line that sounds like a mailbox once it came twice: greetings have tones in them.
+	Sure   byte
+	Named  int    // samples of Ask that have been said when Sure is named; of Again all
 	Picked func() // called when somebody picks up; may be nil
 }
 

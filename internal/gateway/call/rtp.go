@@ -95,6 +95,14 @@ func (s *stream) hush() { s.queue = nil }
 // idle reports whether everything is said.
 func (s *stream) idle() bool { return len(s.queue) == 0 }
 
+// left returns how many samples are still to be said.
+func (s *stream) left() (n int) {
+	for _, i := range s.queue {
+		n += len(i.sound)
+	}
+	return n
+}
+
 // dial presses the keys of an extension: as events if the other side takes them, else as tones.
 func (s *stream) dial(extension string) {
 	p := s.peer.Load()

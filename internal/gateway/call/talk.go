@@ -53,6 +53,8 @@ type dialogue struct {
 	keys  string    // since the last wrong answer
 	wrong int       // answers
 	heard bool      // what is asked was said to its end
+	after int       // samples that are said after Sure was named, of what is said now
+	doubt bool      // Sure came from what sounds like a mailbox, and has to come again
 	quiet time.Time // since when nothing is said or pressed
 }
 
@@ -99,11 +101,34 @@ func (l *line) talk(ctx context.Context, t Talk) error {
 
 func (d *dialogue) ask() {
 	d.asks++
+	d.after = max(len(d.Ask)-d.Named, 0)
 	d.stream.play(d.Ask)
+}
+
+// early reports whether a key is Sure and comes before that was named. Whatever else was typed
+// before it counts: 0 and # is the word of somebody who wants to be heard at once.
+func (d *dialogue) early(key byte) bool {
+	return key == d.Sure && d.keys == "" && d.stream.left() > d.after
+}
+
+// dubious reports whether a key is Sure and the line sounds like a mailbox, for the first time:
+// then it is asked for once more. Somebody in a loud place does press it again.
+func (d *dialogue) dubious(key byte) bool {
+	if key != d.Sure || d.keys != "" || d.doubt || !d.ear.machine() {
+		return false
+	}
+	d.doubt = true
+	d.stream.hush()
+	d.ask()
+	d.quiet = time.Time{}
+	return true
 }
 
 // press takes one key. It reports whether the talk is over, and why: nil if the keys are right.
 func (d *dialogue) press(ctx context.Context, key byte) (over bool, err error) {
+	if d.early(key) || d.dubious(key) {
+		return false, nil
+	}
 	d.result.Keys++
 	d.stream.hush()
 	d.quiet = time.Time{}
@@ -132,6 +157,7 @@ func (d *dialogue) mistaken() (over bool, err error) {
 		d.stream.play(d.Said[Wrong])
 		return true, mfa.CallWrongKey
 	}
+	d.after = 0
 	d.stream.play(d.Again)
 	return false, nil
 }
