@@ -144,6 +144,9 @@ func (e *Engine) exempt(a *attempt) mfa.Reason {
 // the user's comes first; that is looked at, not revealed: the password is still checked
 // first, and the code is proven and spent afterwards.
 func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]policy.Split, error) {
+	if hasFirst && !a.Answer.Empty() { // a form had both: nothing is asked, so nothing is sent
+		return []policy.Split{{Password: a.Password, Code: a.Answer}}, nil
+	}
 	app := a.app
 	if hasFirst && !a.known && a.set.Rules.NeedGroups() { // what is allowed is not certain before the password is checked
 		app = a.base

@@ -109,6 +109,28 @@ func TestACodeIsSentAfterTheFirstFactorOnly(t *testing.T) {
 	}
 }
 
+// A form that has password and code together, as that of an invitation: nothing has to be asked.
+func TestACodeBesideThePasswordSendsNothing(t *testing.T) {
+	g, p := newPost(t, mfa.MethodHOTP)
+	e := g.engine()
+	leg := func(password, code string) mfa.Request {
+		q := firstLeg("vpn", "alice", password)
+		q.Answer = secret.FromString(code)
+		return q
+	}
+	for _, c := range []struct {
+		password, code string
+		want           mfa.Reason
+	}{{"wrong", code(0), mfa.WrongPassword}, {"right", "999999", mfa.WrongCode}, {"right", code(0), mfa.OK}, {"right", code(0), mfa.ReplayedCode}} {
+		if d := ask(t, e, leg(c.password, c.code)); d.Reason != c.want || d.Verdict == mfa.Challenge {
+			t.Errorf("%s and %s: %s %s, want %s", c.password, c.code, d.Verdict, d.Reason, c.want)
+		}
+	}
+	if p.count() != 0 {
+		t.Errorf("%d messages were sent", p.count())
+	}
+}
+
 func TestAWrongAnswerSendsNothing(t *testing.T) {
 	g, p := newPost(t)
 	app("vpn", func(a *mfa.Application) { a.Retries = 2 })(g)

@@ -37,17 +37,7 @@ func (c *Console) sendToProof(w http.ResponseWriter, r *http.Request, v *visitor
 
 // carryOut serves a form that was kept, as if it came with this token.
 func (c *Console) carryOut(w http.ResponseWriter, r *http.Request, k web.Kept, token secret.Text) {
-	sent := r.Clone(r.Context())
-	sent.Method, sent.URL, sent.RequestURI = http.MethodPost, k.URL, k.URL.RequestURI()
-	sent.Form, sent.PostForm, sent.MultipartForm, sent.Body = k.Form, k.Form, nil, http.NoBody
-	sent.Header.Del("Cookie")
-	for _, k := range r.Cookies() {
-		if k.Name != c.cookieName() {
-			sent.AddCookie(k)
-		}
-	}
-	sent.AddCookie(&http.Cookie{Name: c.cookieName(), Value: string(token.Expose())}) //nolint:gosec // to ourselves
-	c.mux.ServeHTTP(w, sent)
+	c.mux.ServeHTTP(w, k.Request(r, c.cookieName(), token))
 }
 
 // tryAgain carries out a form that was kept because it was not possible.

@@ -29,7 +29,7 @@ type Request struct {
 	Password    secret.Text    // first leg: first factor, possibly with a passcode appended
 	Passkey     bool           // first leg: a passkey will say who it is, without login and password
 	Handle      []byte         // later leg: the challenge that is answered
-	Answer      secret.Text    // later leg: the user's answer: a code, or what a browser returned of a passkey
+	Answer      secret.Text    // later leg: the user's answer: a code, or what a browser returned of a passkey; first leg: a code that came beside the password
 	Caps        Caps           // what the front-end can carry
 	Peer        netip.AddrPort // who sent the packet
 	Source      string         // the end user's address or station as told by the client (Calling-Station-Id); "" if untold

@@ -45,7 +45,7 @@ func (s *server) web(api http.Handler) (map[string]http.Handler, error) {
 	}
 	own, err := portal.New(portal.Portal{
 		Server: s.Config.Name, GroupName: s.node.Group(), Admin: s.admin, Enroll: s.enroll, Engine: decider{s},
-		Sessions: s.sessions, Now: portal.Clock(s.Now), Log: s.log.Logger("portal"),
+		Sessions: s.sessions, Seals: s.ring, Now: portal.Clock(s.Now), Log: s.log.Logger("portal"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)

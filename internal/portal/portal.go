@@ -34,12 +34,15 @@ type Portal struct {
 	Enroll    *enroll.Service
 	Engine    mfa.Authenticator
 	Sessions  Sessions
+	Seals     web.Seals // of forms that wait for a proof
 	Now       Clock
 	Log       *slog.Logger
 
 	editions  web.Editions
 	assets    web.Assets
 	strangers *web.Limits
+	forms     *web.Forms
+	mux       *http.ServeMux
 	handler   http.Handler
 }
 
@@ -57,7 +60,9 @@ func New(p Portal) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, mux := &p, http.NewServeMux()
+	p.forms = &web.Forms{Seals: p.Seals, Drawer: &web.Drawer{}}
+	p.mux = http.NewServeMux()
+	d, mux := &p, p.mux
 	app.Routes(mux)
 	mux.Handle("GET "+Base+"/assets/{file}", d.assets)
 	mux.Handle("GET "+Base+"/{$}", d.visited(route{do: homePage}))
@@ -136,7 +141,11 @@ func (p *Portal) visited(one route) http.HandlerFunc {
 			if base := path.Base(to); r.Method != http.MethodGet && (base == "rename" || base == "remove") {
 				to = path.Dir(to)
 			}
-			http.Redirect(w, r, Base+"/confirm?"+url.Values{"back": {to}}.Encode(), http.StatusSeeOther)
+			q := url.Values{"back": {to}}
+			if name := p.keep(r, v); name != "" {
+				q.Set("kept", name)
+			}
+			http.Redirect(w, r, Base+"/confirm?"+q.Encode(), http.StatusSeeOther)
 			return
 		}
 		if err := one.do(p, w, r, v); err != nil {

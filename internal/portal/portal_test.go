@@ -443,3 +443,46 @@ func TestWithoutAMaster(t *testing.T) {
 		t.Errorf("%s %s", p.Status, p.text())
 	}
 }
+
+// A form that comes too late for its proof is kept, and carried out after it, once.
+func TestFormIsKeptForTheProof(t *testing.T) {
+	r, d := enrolled(t)
+	r.now = r.now.Add(session.Fresh)
+	asked := r.post("/portal/phone", "phone", "+49 170 1234567")
+	r.leads(asked, "/portal/confirm?")
+	p := r.get(asked.Header.Get("Location"))
+	if r.status(p, http.StatusOK); !strings.Contains(p.text(), "is kept") {
+		t.Errorf("nothing says that the form is kept: %s", p.text())
+	}
+	kept, back := p.field(t, "kept"), p.field(t, "back")
+	p = r.post("/portal/confirm", "password", password, "back", back, "kept", kept)
+	r.status(p, http.StatusOK)
+	p = r.post("/portal/confirm", "handle", p.field(t, "handle"), "code", d.next(), "back", p.field(t, "back"), "kept", p.field(t, "kept"))
+	r.leads(p, "/portal/?done=")
+	if u, err := r.Admin.User(t.Context(), "alice"); err != nil || u.Phone != "+491701234567" {
+		t.Errorf("the phone number is %q, %v", u.Phone, err)
+	}
+	p = r.post("/portal/confirm", "password", password, "back", back, "kept", kept)
+	p = r.post("/portal/confirm", "handle", p.field(t, "handle"), "code", d.next(), "back", back, "kept", kept)
+	r.status(p, http.StatusUnprocessableEntity) // once
+}
+
+// What somebody sent is nobody else's to carry out.
+func TestKeptFormIsItsAuthors(t *testing.T) {
+	r, _ := enrolled(t)
+	r.now = r.now.Add(session.Fresh)
+	asked := r.post("/portal/phone", "phone", "+49 170 1234567")
+	kept := r.get(asked.Header.Get("Location")).field(t, "kept")
+	r.person("mallory", password)
+	r.cookie = ""
+	r.leads(r.post(welcomePath, "login", "mallory", "password", password, "code", r.invite("mallory")), "/portal/token")
+	d := r.enrol("phone")
+	p := r.post("/portal/confirm", "password", password, "back", "/portal/", "kept", kept)
+	p = r.post("/portal/confirm", "handle", p.field(t, "handle"), "code", d.next(), "back", "/portal/", "kept", kept)
+	r.status(p, http.StatusUnprocessableEntity)
+	for _, who := range []string{"alice", "mallory"} {
+		if u, err := r.Admin.User(t.Context(), who); err != nil || u.Phone != "" {
+			t.Errorf("the phone number of %s is %q, %v", who, u.Phone, err)
+		}
+	}
+}

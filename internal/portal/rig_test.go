@@ -79,7 +79,7 @@ func newRig(t *testing.T) *rig {
 	a.Passwords, a.Sessions, a.Notices, a.Portal = checker, keeper, r.db, func() string { return "https://nyc1.example/portal" }
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: totp}, Passkeys: keysOf, Trail: r.trail,
 		Settings: r.db.Settings, Now: now, Sessions: keeper, Portal: a}
-	r.Portal, err = New(Portal{Server: "nyc1", GroupName: "acme", Admin: a, Enroll: e, Engine: engine, Sessions: keeper, Now: now, Log: log})
+	r.Portal, err = New(Portal{Server: "nyc1", GroupName: "acme", Admin: a, Enroll: e, Engine: engine, Sessions: keeper, Seals: ring, Now: now, Log: log})
 	must(err)
 	return r
 }

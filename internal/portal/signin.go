@@ -37,6 +37,7 @@ type question struct {
 	Prompt string
 	Code   string // welcome: what the link carries
 	Back   string
+	Kept   string // names a form that is carried out after the proof; "": none
 
 	Passkey   string // what the browser needs to answer with one, JSON; "": it cannot
 	Asked     bool   // it is what is asked for, before a code
@@ -50,8 +51,16 @@ type question struct {
 
 // Form is the form for an answer with a passkey.
 func (q question) Form() web.PasskeyForm {
-	return web.PasskeyForm{Kind: "get", Action: q.Action, Options: q.Passkey, Auto: q.Auto,
-		Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}}
+	return web.PasskeyForm{Kind: "get", Action: q.Action, Options: q.Passkey, Auto: q.Auto, Hidden: q.hidden()}
+}
+
+// hidden is what comes back with an answer.
+func (q question) hidden() map[string]string {
+	all := map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}
+	if q.Kept != "" {
+		all["kept"] = q.Kept
+	}
+	return all
 }
 
 // withPasskeys adds to a question what a page has to know about passkeys.
@@ -110,7 +119,7 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 		q.Auto = q.Asked
 		if d.Awaits != nil {
 			q.Await = &web.AwaitForm{Number: d.Awaits.Number, Call: d.Awaits.Method == mfa.MethodCall, Action: q.Action, Auto: !wrong || web.Looked(r),
-				Hidden: map[string]string{"back": q.Back, "handle": q.Handle, "login": q.Login}}
+				Hidden: q.hidden()}
 		}
 		switch {
 		case web.Looked(r): // nobody has answered yet
@@ -173,7 +182,7 @@ func (p *Portal) confirmPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.show(w, r, http.StatusOK, "sign-in", view{Who: v, Title: "title.confirm",
-		Data: p.withPasskeys(r, question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.URL.Query().Get("back"))})})
+		Data: p.withPasskeys(r, question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.URL.Query().Get("back")), Kept: r.URL.Query().Get("kept")})})
 }
 
 func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {
@@ -182,7 +191,7 @@ func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {
 		p.sendToSignIn(w, r)
 		return
 	}
-	q := question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.PostFormValue("back"))}
+	q := question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.PostFormValue("back")), Kept: r.PostFormValue("kept")}
 	user, ok := p.ask(w, r, v, q)
 	switch {
 	case !ok:
@@ -197,5 +206,14 @@ func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	web.SetCookie(w, cookieName, token)
-	http.Redirect(w, r, q.Back, http.StatusSeeOther)
+	if q.Kept == "" {
+		http.Redirect(w, r, q.Back, http.StatusSeeOther)
+		return
+	}
+	k, ok := p.forms.Take(v.User, q.Kept, p.Now())
+	if !ok {
+		p.fail(w, r, v, errGone)
+		return
+	}
+	p.mux.ServeHTTP(w, k.Request(r, cookieName, token))
 }

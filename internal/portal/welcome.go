@@ -63,10 +63,9 @@ func (p *Portal) invited(r *http.Request, q question) (d mfa.Decision, err error
 	if err != nil {
 		return d, err
 	}
-	leg.Password = password
-	if d, err = p.Engine.Authenticate(r.Context(), leg); err != nil || d.Verdict != mfa.Challenge || q.Code == "" {
-		return d, err
+	leg.Password, leg.Answer = password, secret.FromString(q.Code) // together, so that no message is sent to ask for a code
+	if q.Code == "" {
+		leg.Refuse = mfa.EmptyCode
 	}
-	leg.Password, leg.Handle, leg.Answer = secret.Text{}, d.Handle, secret.FromString(q.Code)
 	return p.Engine.Authenticate(r.Context(), leg)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -92,6 +93,22 @@ func (f *Forms) Take(owner mfa.UserID, name string, now time.Time) (Kept, bool) 
 	}
 	form, err := url.ParseQuery(s.Form)
 	return Kept{URL: to, Form: form}, err == nil
+}
+
+// Request is the request with which the browser of r would send k now, with a session's token in
+// the cookie of that name.
+func (k Kept) Request(r *http.Request, cookie string, token secret.Text) *http.Request {
+	sent := r.Clone(r.Context())
+	sent.Method, sent.URL, sent.RequestURI = http.MethodPost, k.URL, k.URL.RequestURI()
+	sent.Form, sent.PostForm, sent.MultipartForm, sent.Body = k.Form, k.Form, nil, http.NoBody
+	sent.Header.Del("Cookie")
+	for _, k := range r.Cookies() {
+		if k.Name != cookie {
+			sent.AddCookie(k)
+		}
+	}
+	sent.AddCookie(&http.Cookie{Name: cookie, Value: string(token.Expose())}) //nolint:gosec // to ourselves
+	return sent
 }
 
 // first reports whether a form was not taken out here before. When there are more of them than
