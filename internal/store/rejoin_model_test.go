@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,13 +200,20 @@ func TestRejoinLosesNothing(t *testing.T) {
 			switch {
 			case base[name].Same(o), now[name].Same(o), waits && c.After.Same(o):
 			case o.User != nil && now[name].User != nil && !o.User.Block.Stricter(now[name].User.Block) && c.ID == "" && sameButRestrictions(base[name], o):
+			case o.User != nil && now[name].User != nil && !o.User.Block.Stricter(now[name].User.Block) && c.ID == "" && !unblocks(base[name], o) && unblocked(o).Same(unblocked(now[name])):
+				// here it is so by itself, and whoever was kept out there is kept out here
 			case o.Credential != nil && now[name].Credential != nil && now[name].Credential.Disabled && c.ID == "" && sameButRestrictions(base[name], o):
 			case o.Credential != nil && listed["user "+string(o.Credential.User)].What == parking.Changed && now["user "+string(o.Credential.User)].None():
 				// of a user who was removed here: told with the user's own change
 			case now[name].None() && hereWas[name].None() && !base[name].None() && sameButRestrictions(base[name], o):
 				// restricted there, removed here
 			default:
-				r.Fatalf("lost: %s: there %+v, at the fork %+v, now %+v, listed %t %+v", name, o, base[name], now[name], waits, c)
+				r.Fatalf("lost: %s: there %s, at the fork %s, now %s, listed %t %+v", name, tell(o), tell(base[name]), tell(now[name]), waits, c)
+			}
+		}
+		for name, o := range now {
+			if o.User != nil && o.User.Block != nil && strings.Contains(o.User.Block.Reason, "see group parked") && listed[name].ID == "" {
+				r.Fatalf("%s is blocked until something is decided that is not listed: %s", name, tell(o))
 			}
 		}
 		for name, o := range base {
@@ -239,6 +248,23 @@ func TestRejoinLosesNothing(t *testing.T) {
 		}
 		apply(r, here, list)
 	})
+}
+
+func unblocked(o parking.Object) parking.Object {
+	u := *o.User
+	u.Block = nil
+	return parking.Object{User: &u}
+}
+
+// unblocks reports whether a block of before is gone or another one after.
+func unblocks(before, after parking.Object) bool {
+	return before.User != nil && before.User.Block != nil && (after.User.Block == nil || *after.User.Block != *before.User.Block)
+}
+
+// tell shows what is in an object.
+func tell(o parking.Object) string {
+	b, err := json.Marshal(o)
+	return fmt.Sprint(string(b), err)
 }
 
 func sameButRestrictions(a, b parking.Object) bool {
