@@ -27,42 +27,49 @@ type CoverageRow struct {
 	Factors  map[string]int `json:"factors" doc:"by method, how many users such a second factor serves"`
 }
 
-func (r *CoverageRow) add(methods []string) {
-	r.Users++
+// add counts n users whom these methods serve.
+func (r *CoverageRow) add(methods []string, n int) {
+	r.Users += n
 	if len(methods) == 0 {
-		r.None++
+		r.None += n
 		return
 	}
-	r.Enrolled++
+	r.Enrolled += n
 	if r.Factors == nil {
 		r.Factors = map[string]int{}
 	}
 	for _, m := range methods {
-		r.Factors[m]++
+		r.Factors[m] += n
 	}
 }
 
-// coverage counts the users within reach (nil: all).
-func (s *Service) coverage(ctx context.Context, reach func(mfa.User) bool) (Coverage, error) {
+// coverage counts the users within reach.
+func (s *Service) coverage(ctx context.Context, reach mfa.Reach) (Coverage, error) {
 	var c Coverage
 	directories, tags, states := map[string]*CoverageRow{}, map[string]*CoverageRow{}, map[string]*CoverageRow{}
 	now := s.Now()
-	err := s.Users.Outlines(ctx, func(a settlement.Account) bool {
-		if reach != nil && !reach(a.User) {
+	count := func(a settlement.Account, n int) bool {
+		if !reach.Includes(a.User) {
 			return true
 		}
 		methods := factorsOf(a.Credentials, now)
-		c.All.add(methods)
-		row(directories, a.User.Directory).add(methods)
-		row(states, a.User.State.String()).add(methods)
+		c.All.add(methods, n)
+		row(directories, a.User.Directory).add(methods, n)
+		row(states, a.User.State.String()).add(methods, n)
 		for _, tag := range a.User.Tags {
-			row(tags, tag).add(methods)
+			row(tags, tag).add(methods, n)
 		}
 		if len(a.User.Tags) == 0 {
-			row(tags, "").add(methods)
+			row(tags, "").add(methods, n)
 		}
 		return true
-	})
+	}
+	var err error
+	if reach.All || len(reach.Groups) == 0 {
+		err = s.Users.Kinds(ctx, count)
+	} else { // who belongs to a group is not told by what they are alike in
+		err = s.Users.Outlines(ctx, func(a settlement.Account) bool { return count(a, 1) })
+	}
 	c.ByDirectory, c.ByTag, c.ByState = rows(directories), rows(tags), rows(states)
 	if c.All.Factors == nil {
 		c.All.Factors = map[string]int{}

@@ -322,7 +322,7 @@ func (d Desk) Report(ctx context.Context, name string, q ReportQuery) (Figures, 
 	if need == mfa.MayReadAudit && !d.by.Reach.All {
 		return Figures{}, fmt.Errorf("%s: %w: sees attempts of one user at a time, and this report is about everybody's", d.by.By, mfa.ErrForbidden)
 	}
-	return d.s.Report(ctx, name, q, d.by.Reach.Includes)
+	return d.s.Report(ctx, name, q, d.by.Reach)
 }
 
 // Acts returns one page of administrative acts.

@@ -31,6 +31,9 @@ type Users interface {
 	FindUsers(ctx context.Context, text string, user func(mfa.User) bool, account func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error
 	// Outlines yields everybody without what is sealed: no names, no secrets.
 	Outlines(ctx context.Context, yield func(settlement.Account) bool) error
+	// Kinds yields one account, without id, for all users who are alike in directory, state, tags and
+	// what kind of credentials they have, and how many these are.
+	Kinds(ctx context.Context, yield func(like settlement.Account, n int) bool) error
 	CountUsers() int
 	// Sync waits until reads here show everything that was acknowledged before, on any server.
 	Sync(ctx context.Context) error

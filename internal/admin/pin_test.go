@@ -98,7 +98,7 @@ func TestFraudWithoutABlock(t *testing.T) {
 	if did, err = r.ReportFraud(ctx, mfa.Fraud{User: user, Attempt: mfa.NewAttemptID(nil), Channel: mfa.FraudPush, Time: noon, Server: "nyc1", Application: "vpn"}); err != nil || did.Blocked {
 		t.Errorf("%+v, %v", did, err)
 	}
-	f, err := r.Report(ctx, admin.ReportFrauds, admin.ReportQuery{}, nil)
+	f, err := r.Report(ctx, admin.ReportFrauds, admin.ReportQuery{}, mfa.Reach{All: true})
 	if err != nil || len(f.Frauds) != 2 || f.Frauds[0].Channel != mfa.FraudPush || f.Frauds[0].Login != "alice" || f.Frauds[1].Attempt != attempt {
 		t.Errorf("report %+v, %v", f.Frauds, err)
 	}

@@ -109,8 +109,8 @@ func (a *about) includes(c TallyCount) bool {
 	return a == nil || slices.Contains(a.reasons, mfa.Reason(c.Reason)) || a.method != "" && c.Method == a.method && mfa.Reason(c.Reason) == mfa.OK
 }
 
-// Report makes one. reach limits users who are listed or counted; nil: everybody.
-func (s *Service) Report(ctx context.Context, name string, q ReportQuery, reach func(mfa.User) bool) (Figures, error) {
+// Report makes one. reach limits users who are listed or counted.
+func (s *Service) Report(ctx context.Context, name string, q ReportQuery, reach mfa.Reach) (Figures, error) {
 	out := Figures{Name: name, Silent: []SilentServer{}}
 	switch name {
 	case ReportEnrolment:
@@ -251,7 +251,7 @@ func (s *Service) concerned(ctx context.Context, r *Figures, q PeopleQuery) erro
 const maxPeople = 500
 
 // affected adds the users who are blocked, or locked, now.
-func (s *Service) affected(ctx context.Context, r *Figures, reach func(mfa.User) bool) error {
+func (s *Service) affected(ctx context.Context, r *Figures, reach mfa.Reach) error {
 	now := s.Now()
 	var applies func(a settlement.Account) []ReportUser
 	switch r.Name {
@@ -276,7 +276,7 @@ func (s *Service) affected(ctx context.Context, r *Figures, reach func(mfa.User)
 	}
 	r.Now = []ReportUser{}
 	if err := s.Users.Outlines(ctx, func(a settlement.Account) bool {
-		if reach != nil && !reach(a.User) {
+		if !reach.Includes(a.User) {
 			return true
 		}
 		for _, u := range applies(a) {

@@ -84,7 +84,7 @@ func TestReportsEqualTheTrails(t *testing.T) {
 	for name, selected := range selects {
 		for _, app := range []string{"", "vpn"} {
 			q := admin.ReportQuery{Since: r.Now().Add(-100 * time.Hour), Until: r.Now().Add(-time.Hour), Zone: "Asia/Kathmandu", Application: app}
-			rep, err := r.Report(t.Context(), name, q, nil)
+			rep, err := r.Report(t.Context(), name, q, mfa.Reach{All: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +134,7 @@ func TestReportsEqualTheTrails(t *testing.T) {
 		}
 	}
 	s.down["nyc3"] = true
-	if rep, err := r.Report(t.Context(), admin.ReportSignIns, admin.ReportQuery{}, nil); err != nil || len(rep.Silent) != 1 || rep.Silent[0].Server != "nyc3" {
+	if rep, err := r.Report(t.Context(), admin.ReportSignIns, admin.ReportQuery{}, mfa.Reach{All: true}); err != nil || len(rep.Silent) != 1 || rep.Silent[0].Server != "nyc3" {
 		t.Errorf("without nyc3: %+v, %v", rep.Silent, err)
 	}
 }
@@ -158,7 +158,7 @@ func TestReportSpans(t *testing.T) {
 		t.Fatal(err)
 	}
 	since, until := time.Date(2026, 10, 20, 9, 7, 0, 0, berlin), time.Date(2026, 10, 30, 9, 7, 0, 0, berlin)
-	rep, err := r.Report(t.Context(), admin.ReportSignIns, admin.ReportQuery{Since: since, Until: until, Zone: "Europe/Berlin"}, nil)
+	rep, err := r.Report(t.Context(), admin.ReportSignIns, admin.ReportQuery{Since: since, Until: until, Zone: "Europe/Berlin"}, mfa.Reach{All: true})
 	if err != nil || len(rep.OverTime) != 11 || rep.Since.In(berlin).Format("15:04") != "09:00" || rep.Until.In(berlin).Format("15:04") != "09:15" {
 		t.Fatalf("%d spans from %s to %s, %v", len(rep.OverTime), rep.Since, rep.Until, err)
 	}
@@ -168,13 +168,13 @@ func TestReportSpans(t *testing.T) {
 		}
 	}
 	for _, q := range []admin.ReportQuery{{Zone: "Local"}, {Zone: "../etc/passwd"}, {Zone: "Mars/Olympus"}, {Since: until, Until: since}, {Since: until.AddDate(-5, 0, 0), Until: until}} {
-		if _, err := r.Report(t.Context(), admin.ReportSignIns, q, nil); !errors.Is(err, mfa.ErrInvalid) {
+		if _, err := r.Report(t.Context(), admin.ReportSignIns, q, mfa.Reach{All: true}); !errors.Is(err, mfa.ErrInvalid) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
 	for long, most := range map[time.Duration]int{time.Hour: 5, 12 * time.Hour: 49, 4 * 24 * time.Hour: 97, 93 * 24 * time.Hour: 95, 400 * 24 * time.Hour: 60, 790 * 24 * time.Hour: 30} {
 		for _, zone := range []string{"UTC", "Asia/Kathmandu", "America/Sao_Paulo", "Australia/Lord_Howe"} {
-			rep, err := r.Report(t.Context(), admin.ReportSignIns, admin.ReportQuery{Since: until.Add(-long), Until: until, Zone: zone}, nil)
+			rep, err := r.Report(t.Context(), admin.ReportSignIns, admin.ReportQuery{Since: until.Add(-long), Until: until, Zone: zone}, mfa.Reach{All: true})
 			if err != nil || len(rep.OverTime) > most || len(rep.OverTime) < 4 {
 				t.Errorf("%s in %s: %d spans, %v; want at most %d", long, zone, len(rep.OverTime), err, most)
 			}

@@ -36,6 +36,14 @@ func (s *Store) Outlines(ctx context.Context, yield func(settlement.Account) boo
 
 // outline reads one user; ok is false if there is none (any more).
 func (s *Store) outline(id rawID) (a settlement.Account, ok bool, err error) {
+	if a, ok, err = s.bareOutline(id); ok && err == nil {
+		a = s.overlay.show(a, s.settingsOf, s.now())
+	}
+	return a, ok, err
+}
+
+// bareOutline is outline without what only this server has.
+func (s *Store) bareOutline(id rawID) (a settlement.Account, ok bool, err error) {
 	e, err := s.view.entryOf(id)
 	if err != nil || e.profile.rev == 0 {
 		return a, false, err
@@ -58,7 +66,7 @@ func (s *Store) outline(id rawID) (a settlement.Account, ok bool, err error) {
 			return a, true, err
 		}
 	}
-	return s.overlay.show(a, s.settingsOf, s.now()), true, nil
+	return a, true, nil
 }
 
 // plainCred decodes what is not sealed of a credential as the view keeps it.

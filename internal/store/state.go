@@ -18,6 +18,7 @@ type state struct {
 	order []rawID         // ids of these in order; nil: not sorted since the last change
 
 	touched map[rawID]struct{} // profiles that changed since somebody searched; nil: nobody has
+	recount map[rawID]struct{} // accounts that changed since the census took them; nil: it has taken none
 }
 
 type val struct {
@@ -71,6 +72,7 @@ func (s *state) set(c change) {
 		if user, id, ok := cutCredKey(rest); ok {
 			e := s.entry(user)
 			e.setCred(id, c)
+			s.changed(user)
 			s.sweep(user, e)
 		}
 	case "q":
@@ -156,6 +158,7 @@ func (s *state) setProfile(id rawID, c change) {
 		if s.touched != nil {
 			s.touched[id] = struct{}{}
 		}
+		s.changed(id)
 		had := e.profile.rev != 0
 		e.profile = packed(c, packProfile(c))
 		if has := e.profile.rev != 0; has != had {
@@ -168,6 +171,13 @@ func (s *state) setProfile(id rawID, c change) {
 		}
 	}
 	s.sweep(id, e)
+}
+
+// changed notes that the census has to look at a user again.
+func (s *state) changed(user rawID) {
+	if s.recount != nil {
+		s.recount[user] = struct{}{}
+	}
 }
 
 // A record that this server cannot read is kept as it is; what wants it gets the reason

@@ -63,6 +63,7 @@ type Store struct {
 	overlay *overlay
 	contact contact
 	find    finder
+	census  census
 
 	settling sync.Pool // of *settling
 }
@@ -95,6 +96,7 @@ func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { s.keepFindable(ctx) })
+	wg.Go(func() { s.keepCounted(ctx) })
 	if s.o.Group != nil {
 		wg.Go(func() { s.keepInTouch(ctx) })
 	}

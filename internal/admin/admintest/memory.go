@@ -132,6 +132,11 @@ func (m *Memory) Outlines(ctx context.Context, yield func(settlement.Account) bo
 	})
 }
 
+// Kinds implements admin.Users: each user is of a kind of their own.
+func (m *Memory) Kinds(ctx context.Context, yield func(like settlement.Account, n int) bool) error {
+	return m.Outlines(ctx, func(a settlement.Account) bool { return yield(a, 1) })
+}
+
 // CountUsers implements admin.Users.
 func (m *Memory) CountUsers() int {
 	m.mu.Lock()
