@@ -18,6 +18,7 @@ const (
 	followLeg   = 30 * time.Second
 	followPause = 2 * time.Second // after one that could not be decided
 	postTime    = 2 * time.Minute // for all tries to deliver
+	lastPost    = 3 * time.Second // of a server that stops
 	// waitSlack is left of a long poll's time for the decision itself.
 	waitSlack = 2 * time.Second
 )
@@ -87,16 +88,20 @@ func (f *followers) done() {
 	f.room++
 }
 
-// RunCallbacks follows sign-ins whose programs want to be called back, until ctx is done. What is
-// open then is not followed any more: the programs ask by themselves.
+// RunCallbacks follows sign-ins whose programs want to be called back, until ctx is done. Of what is
+// open then the programs are told that it is unknown, so that they ask by themselves at another server.
 func (s *Service) RunCallbacks(ctx context.Context, log *slog.Logger) error {
 	jobs := s.followers.open(MaxFollowed)
 	var all sync.WaitGroup
 	defer all.Wait()
-	defer s.followers.close()
 	for {
 		select {
 		case <-ctx.Done():
+			s.followers.close()
+			for len(jobs) > 0 { // taken, and not begun
+				f := <-jobs
+				all.Go(func() { s.follow(ctx, f, log) })
+			}
 			return nil
 		case f := <-jobs:
 			all.Go(func() {
@@ -112,20 +117,25 @@ func (s *Service) RunCallbacks(ctx context.Context, log *slog.Logger) error {
 // follow waits for the outcome and posts it.
 func (s *Service) follow(ctx context.Context, f followed, log *slog.Logger) {
 	d, decided := s.outcome(ctx, f)
-	if ctx.Err() != nil {
-		return
-	}
 	c := Called{Application: f.app.Name, Verdict: "unknown", AttemptID: d.Attempt, Message: d.Message, State: f.state, Reply: list(d.Reply), Time: s.Now().UTC().Truncate(time.Second)}
 	if decided {
 		c.Verdict = d.Verdict.String()
 	}
 	body, err := json.Marshal(c)
-	if err == nil {
-		within, cancel := context.WithTimeout(ctx, postTime)
+	post := func(ctx context.Context, time time.Duration) error {
+		within, cancel := context.WithTimeout(ctx, time)
 		defer cancel()
-		err = s.Callbacks.Post(within, f.app, fmt.Sprintf("%s.%s", c.AttemptID, c.Verdict), body)
+		return s.Callbacks.Post(within, f.app, fmt.Sprintf("%s.%s", c.AttemptID, c.Verdict), body)
 	}
-	if err != nil && ctx.Err() == nil {
+	undelivered := err == nil
+	if undelivered && ctx.Err() == nil {
+		err = post(ctx, postTime)
+		undelivered = err != nil
+	}
+	if undelivered && ctx.Err() != nil { // this server stops: one more try, which it waits for
+		err = post(context.WithoutCancel(ctx), lastPost)
+	}
+	if err != nil {
 		log.Warn("a program was not told what became of a sign-in; it can ask by itself", "application", f.app.Name, "attempt", c.AttemptID, "verdict", c.Verdict, "error", err)
 	}
 }

@@ -59,17 +59,27 @@ type posted struct {
 	body admin.Called
 }
 
-func (p postbox) Post(_ context.Context, app mfa.Application, id string, body []byte) error {
+func (p postbox) Post(ctx context.Context, app mfa.Application, id string, body []byte) error {
 	m := posted{app: app.Name, id: id}
 	if err := json.Unmarshal(body, &m.body); err != nil {
 		return err
 	}
-	p <- m
-	return nil
+	select {
+	case p <- m:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // phones is a rig with an application that is called back, and the desk of its token.
 func phones(t *testing.T) (*rig, *phoned, postbox, admin.Desk) {
+	t.Helper()
+	return phonesUntil(t, context.Background())
+}
+
+// phonesUntil is the same of a server that stops when ctx is done.
+func phonesUntil(t *testing.T, until context.Context) (*rig, *phoned, postbox, admin.Desk) {
 	t.Helper()
 	r, e, box := newRig(t), &phoned{answer: make(chan mfa.Decision, 1)}, make(postbox, 1)
 	r.Decider, r.Callbacks = e, box
@@ -81,7 +91,7 @@ func phones(t *testing.T) (*rig, *phoned, postbox, admin.Desk) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(until)
 	done := make(chan error)
 	go func() { done <- r.RunCallbacks(ctx, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() { stop(); <-done })
@@ -131,6 +141,25 @@ func TestCallback(t *testing.T) {
 		if q.Handle != nil && (q.Leg != e.legs[len(e.legs)-1].Leg || q.Leg == (mfa.LegID{}) || !q.Answer.Empty() || !q.Patient) {
 			t.Errorf("a question by another leg: %+v", q)
 		}
+	}
+}
+
+// A server that stops tells the program that it does not know: another one does.
+func TestCallbackOfAServerThatStops(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	_, _, box, d := phonesUntil(t, ctx)
+	a := begin(t, d, admin.AuthenticateRequest{Login: "alice", Callback: true, State: "order 7"})
+	if !a.Callback {
+		t.Fatalf("%+v", a)
+	}
+	stop()
+	select {
+	case m := <-box:
+		if m.body.Verdict != "unknown" || m.body.State != "order 7" || m.body.AttemptID != a.AttemptID || !strings.HasSuffix(m.id, ".unknown") {
+			t.Errorf("%+v", m)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the program was told nothing")
 	}
 }
 
