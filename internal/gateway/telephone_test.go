@@ -55,6 +55,43 @@ func TestCallsFailOver(t *testing.T) {
 	declined.Done(t)
 }
 
+// Whatever is wrong with a trunk, the next one gets the call, unless a telephone has rung or
+// somebody has said no.
+func TestCallsGoByTheNextTrunk(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		invited []int
+		next    bool
+		health  mfa.Reason
+		want    mfa.Reason
+	}{
+		{"down", []int{503}, true, mfa.GatewayDown, mfa.CallBusy},
+		{"silent", nil, true, mfa.GatewaySlow, mfa.CallBusy},
+		{"takes it and rings nobody", []int{100}, true, mfa.GatewaySlow, mfa.CallBusy},
+		{"out of credit", []int{402}, true, mfa.GatewayNoCredit, mfa.CallBusy},
+		{"barred", []int{403}, true, mfa.GatewayRefused, mfa.CallBusy},
+		{"declined", []int{603}, false, mfa.ReasonNone, mfa.CallRejected},
+		{"rings, and then is overloaded", []int{180, 503}, false, mfa.ReasonNone, mfa.GatewayDown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			first, second := trunk("first", mfatest.Exchange(t, tt.invited, 487)), trunk("second", mfatest.Exchange(t, []int{486}))
+			first.Timeout = 300 * time.Millisecond
+			c := carrier(first, second)
+			r, err := c.Call(ctx, telephone())
+			reason(t, tt.name, err, tt.want)
+			if by := map[bool]string{true: "second", false: "first"}[tt.next]; r.Gateway != by {
+				t.Errorf("the call went by %s, want %s: %v", r.Gateway, by, err)
+			}
+			if h := c.Health(first); h.Reason != tt.health {
+				t.Errorf("health of the first: %+v, want %s", h, tt.health)
+			}
+		})
+	}
+}
+
 func TestCallsThatAreNotPlaced(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -243,4 +244,55 @@ func (x calls) authenticate(t *testing.T, token secret.Text, path, body string) 
 	}
 	must(t, json.Unmarshal([]byte(b.last), &a))
 	return a
+}
+
+// Whatever is wrong with the way of a call, it is a reason of its own, and whoever has another
+// factor is asked for that.
+func TestCallsThatReachNobody(t *testing.T) {
+	t.Parallel()
+	o := options(folder(t))
+	must(t, Init(t.Context(), o, "corp"))
+	inside(t, o, func(ctx context.Context, s *server) {
+		login, name, api, first, kind, from, transport, timeout := "alice", "shop", mfa.KindAPI, mfa.FirstFactorNone, mfa.GatewayCall, "+4930123456", "udp", 1
+		for _, who := range []string{login, "bob"} {
+			_, err := s.admin.AddUser(ctx, "test", admin.UserChange{Login: &who})
+			must(t, err)
+			_, err = s.enroll.Add(ctx, "test", who, enroll.Request{Method: mfa.MethodCall, To: "+491701234567", Trusted: true})
+			must(t, err)
+		}
+		_, err := s.enroll.Add(ctx, "test", "bob", enroll.Request{Method: mfa.MethodHOTP})
+		must(t, err)
+		app, err := s.admin.AddApplication(ctx, "test", admin.ApplicationChange{Name: &name, Kind: &api, FirstFactor: &first, Methods: &[]string{"call", "hotp"}})
+		must(t, err)
+		must(t, s.store.UpdateSettings(ctx, func(p *policy.Settings) error { p.PerUser, p.PerNumber, p.Prompts = 100, 100, 100; return nil }))
+		for i, tt := range []struct {
+			invited []int
+			want    mfa.Reason
+		}{
+			{[]int{503}, mfa.GatewayDown}, {nil, mfa.GatewaySlow}, {[]int{100}, mfa.GatewaySlow}, {[]int{402}, mfa.GatewayNoCredit}, {[]int{403}, mfa.GatewayRefused},
+			{[]int{603}, mfa.CallRejected}, {[]int{180, 486}, mfa.CallBusy}, {[]int{404}, mfa.RecipientRefused},
+		} {
+			trunk, address := fmt.Sprint("trunk", i), mfatest.Exchange(t, tt.invited, 487)
+			_, err = s.admin.AddGateway(ctx, "test", admin.GatewayChange{Name: &trunk, Kind: &kind, Address: &address, From: &from, Countries: &[]string{"DE"}, TimeoutSeconds: &timeout,
+				SIP: &admin.GatewaySIP{Transport: &transport}})
+			must(t, err)
+			leg := func(r mfa.Request) mfa.Decision {
+				r.Application, r.FrontEnd, r.Caps = app.ID, "api", mfa.CanPrompt
+				d, err := s.engine.Authenticate(ctx, r)
+				must(t, err)
+				return d
+			}
+			asked, other := leg(mfa.Request{Login: "alice"}), leg(mfa.Request{Login: "bob"})
+			if asked.Method != mfa.MethodCall || other.Method != mfa.MethodCall {
+				t.Fatalf("%v: asked by %s and %s", tt.invited, asked.Method, other.Method)
+			}
+			if d := leg(mfa.Request{Login: "alice", Handle: asked.Handle}); d.Verdict != mfa.Reject || d.Reason != tt.want {
+				t.Errorf("%v: %s, %s; want %s", tt.invited, d.Verdict, d.Reason, tt.want)
+			}
+			if d := leg(mfa.Request{Login: "bob", Handle: other.Handle}); d.Verdict != mfa.Challenge || d.Method != mfa.MethodHOTP {
+				t.Errorf("%v, with a token: %s, %s by %s", tt.invited, d.Verdict, d.Reason, d.Method)
+			}
+			must(t, s.admin.RemoveGateway(ctx, "test", trunk))
+		}
+	})
 }

@@ -20,6 +20,9 @@ const (
 	program  = "Countersign"
 	goodbye  = 2 * time.Second // that the other side has to confirm that we hang up
 	takeback = 3 * time.Second // and that a call that rings was taken back
+	// idleAnswers is how many times as long as until it says anything a trunk has until a telephone rings:
+	// 12 s, which calls to other continents do not take.
+	idleAnswers = 3
 )
 
 // line is one call on its way.
@@ -140,7 +143,9 @@ func (l *line) invite(ctx context.Context) error {
 	}
 	l.tx = tx
 	silent, ring := time.NewTimer(l.trunk.Answer), time.NewTimer(l.trunk.Ring)
+	idle := time.NewTimer(idleAnswers * l.trunk.Answer)
 	defer silent.Stop()
+	defer idle.Stop()
 	defer ring.Stop()
 	heard, logins := false, 0
 	for {
@@ -150,7 +155,10 @@ func (l *line) invite(ctx context.Context) error {
 			silent.Stop()
 			switch {
 			case res.IsProvisional():
-				l.result.Rang = l.result.Rang || res.StatusCode >= 180
+				if res.StatusCode >= 180 {
+					l.result.Rang = true
+					idle.Stop()
+				}
 			case res.IsSuccess():
 				l.result.Status = res.StatusCode
 				return l.picked(res)
@@ -173,6 +181,12 @@ func (l *line) invite(ctx context.Context) error {
 		case <-silent.C:
 			l.takeBack(heard)
 			return fmt.Errorf("%w: %s says nothing", mfa.GatewaySlow, l.trunk.Address)
+		case <-idle.C:
+			if l.takeBack(heard); l.answered != nil { // in this very moment: nobody else is to be rung
+				l.result.Rang = true
+				return mfa.CallNoAnswer
+			}
+			return fmt.Errorf("%w: %s took the call, and within %s no telephone rang", mfa.GatewaySlow, l.trunk.Address, idleAnswers*l.trunk.Answer)
 		case <-ring.C:
 			l.takeBack(heard)
 			return mfa.CallNoAnswer
