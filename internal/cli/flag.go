@@ -31,6 +31,17 @@ func (s *span) UnmarshalText(b []byte) error {
 // seconds is how the API wants a span.
 func (s span) seconds() int64 { return int64(time.Duration(s) / time.Second) }
 
+// codeMax is how long an activation code lives at most; the API says so of its own field.
+const codeMax = 24 * time.Hour
+
+// codeLife is seconds of the flag --ttl of an activation code.
+func (s span) codeLife() (int64, error) {
+	if d := time.Duration(s); d < time.Second || d > codeMax {
+		return 0, usage("--ttl %s: a code lives a second at least and 24h at most", d)
+	}
+	return s.seconds(), nil
+}
+
 // instant is a time that a person writes: RFC 3339, a date, or a span before now.
 type instant string
 

@@ -52,7 +52,11 @@ type foundingCreate struct {
 }
 
 func (v *foundingCreate) Run(ctx context.Context, e *env) error {
-	in := admin.FoundingRequest{Group: v.Group, Coordinator: v.Coordinator, Seconds: v.TTL.seconds()}
+	life, err := v.TTL.codeLife()
+	if err != nil {
+		return err
+	}
+	in := admin.FoundingRequest{Group: v.Group, Coordinator: v.Coordinator, Seconds: life}
 	var doc admin.ActivationCode
 	if err := e.call(ctx, http.MethodPost, "/coordinator/activations", nil, in, &doc); err != nil {
 		return err

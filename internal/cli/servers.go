@@ -32,7 +32,11 @@ type activationCreate struct {
 }
 
 func (v *activationCreate) Run(ctx context.Context, e *env) error {
-	in := admin.ActivationRequest{Role: v.Role, Seconds: v.TTL.seconds()}
+	life, err := v.TTL.codeLife()
+	if err != nil {
+		return err
+	}
+	in := admin.ActivationRequest{Role: v.Role, Seconds: life}
 	var doc admin.ActivationCode
 	if err := e.call(ctx, http.MethodPost, "/group/activations", nil, in, &doc); err != nil {
 		return err
