@@ -22,7 +22,9 @@ type auditVerbs struct {
 
 type auditList struct {
 	User        string  `help:"Only those of this user."`
+	Login       string  `help:"Only those with this login as it was typed, in any case, also of nobody's."`
 	Application string  `help:"Only those of this application."`
+	ByServer    string  `help:"Only those that this server of the group has recorded." placeholder:"NAME"`
 	Since       instant `help:"Only those since: 2026-11-24, 2026-11-24T08:00:00Z, or 2h for the last two hours." placeholder:"TIME"`
 	Until       instant `help:"Only those before." placeholder:"TIME"`
 	Method      string  `help:"Only those with this second factor."`
@@ -44,13 +46,13 @@ func (v *auditList) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	if v.Acts {
-		if v.User+v.Application+v.Reason+v.Method+v.Verdict+until != "" {
-			return usage("--acts does not go with --user, --application, --reason, --method, --verdict or --until")
+		if v.User+v.Login+v.Application+v.ByServer+v.Reason+v.Method+v.Verdict+until != "" {
+			return usage("--acts does not go with --user, --login, --application, --by-server, --reason, --method, --verdict or --until")
 		}
 		return v.acts(ctx, e, from)
 	}
 	doc := admin.AttemptList{Attempts: []admin.Attempt{}}
-	q := query("user", v.User, "application", v.Application, "reason", v.Reason, "method", v.Method, "verdict", v.Verdict, "since", from, "until", until, "here", flag(v.Here))
+	q := query("user", v.User, "login", v.Login, "application", v.Application, "server", v.ByServer, "reason", v.Reason, "method", v.Method, "verdict", v.Verdict, "since", from, "until", until, "here", flag(v.Here))
 	doc.Next, err = e.pages(ctx, "/audit/attempts", q, v.After, v.Limit, func() (any, func() (int, string)) {
 		var page admin.AttemptList
 		return &page, func() (int, string) {

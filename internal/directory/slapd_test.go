@@ -139,6 +139,23 @@ func TestOpenLDAP(t *testing.T) {
 			}
 		}
 	})
+	t.Run("more members than the directory hands out", func(t *testing.T) {
+		d := slapdDirectory(l)
+		d.BindDN = l.LimitedDN
+		c, _, _ := checker(t, d)
+		m, err := c.Members(t.Context(), "corp", "cn=even,dc=test")
+		if err == nil || m.Include("user0") {
+			t.Fatalf("half a group is taken for one: %d members, %v", m.Len(), err)
+		}
+		for _, want := range []string{"cn=even,dc=test", l.URL, "Size Limit Exceeded", `limits dn.exact="cn=limited,dc=test" size.prtotal=unlimited`} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("want %q, got %v", want, err)
+			}
+		}
+		if _, err := check(t.Context(), c, user("user9999"), l.Password(9999)); err != nil {
+			t.Errorf("one user of them: %v", err)
+		}
+	})
 	t.Run("step by step", func(t *testing.T) { testSteps(t, l) })
 	t.Run("dies while connections are kept", func(t *testing.T) {
 		l.Stop()

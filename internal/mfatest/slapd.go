@@ -21,6 +21,7 @@ type LDAP struct {
 	BaseDN       string // ou=people,dc=test holds the users
 	BindDN       string // may search
 	BindPassword string
+	LimitedDN    string // may search too, with BindPassword, and gets 500 entries at most, in pages or not
 	Users        int
 }
 
@@ -41,7 +42,7 @@ func Slapd(t testing.TB, users int) *LDAP {
 	if err := os.Mkdir(db, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l := &LDAP{CA: NewCA(t), BaseDN: "dc=test", BindDN: "cn=service,dc=test", BindPassword: "service-secret", Users: users}
+	l := &LDAP{CA: NewCA(t), BaseDN: "dc=test", BindDN: "cn=service,dc=test", LimitedDN: "cn=limited,dc=test", BindPassword: "service-secret", Users: users}
 	ca, cert, key := l.CA.files(t, dir, "127.0.0.1", "localhost")
 	conf := filepath.Join(dir, "slapd.conf")
 	writeFile(t, conf, fmt.Sprintf(`
@@ -64,8 +65,9 @@ maxsize 268435456
 dbnosync
 index objectClass,uid eq
 limits dn.exact="cn=service,dc=test" size.prtotal=unlimited
+limits dn.exact="cn=limited,dc=test" size=500
 access to attrs=userPassword by anonymous auth by * none
-access to * by dn.exact="cn=service,dc=test" read by self read by * none
+access to * by dn.exact="cn=service,dc=test" read by dn.exact="cn=limited,dc=test" read by self read by * none
 `, dir, ca, cert, key))
 	ldif := filepath.Join(dir, "users.ldif")
 	writeFile(t, ldif, l.ldif())
@@ -93,7 +95,9 @@ func (l *LDAP) ldif() string {
 	for _, ou := range []string{"people", "other"} {
 		fmt.Fprintf(&b, "dn: ou=%s,dc=test\nobjectClass: organizationalUnit\n\n", ou)
 	}
-	fmt.Fprintf(&b, "dn: %s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\nuserPassword: %s\n\n", l.BindDN, ssha(l.BindPassword))
+	for _, dn := range []string{l.BindDN, l.LimitedDN} {
+		fmt.Fprintf(&b, "dn: %s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\nuserPassword: %s\n\n", dn, ssha(l.BindPassword))
+	}
 	person := func(ou, uid, password string, groups ...string) {
 		fmt.Fprintf(&b, "dn: uid=%[1]s,ou=%[2]s,dc=test\nobjectClass: inetOrgPerson\ncn: %[1]s\nsn: %[1]s\nmail: %[1]s@test.example\nuserPassword: %[3]s\n", uid, ou, ssha(password))
 		for _, g := range groups {
