@@ -29,13 +29,15 @@ type bridge struct {
 
 // harmless are messages that etcd writes as warnings or errors about what is as it should
 // be here: there is no client port for tokens or gRPC, a member that has not written a
-// snapshot yet cannot tell the version of its schema, and a read that was asked again is
-// answered twice. An operator should not see them.
+// snapshot yet cannot tell the version of its schema, one that joins has not told its own,
+// and a read that was asked again is answered twice. An operator should not see them.
 var harmless = map[string]bool{
 	"Running http and grpc server on single port. This is not recommended for production.": true,
 	"simple token is not cryptographically signed":                                         true,
 	"Failed to detect schema version":                                                      true,
 	"failed to update storage version":                                                     true,
+
+	"failed to parse server version of remote member": true,
 
 	"ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader": true,
 }
