@@ -1,6 +1,10 @@
 package e2e_test
 
-import "testing"
+import (
+	"testing"
+
+	"countersign/internal/portal"
+)
 
 // The same of every page of the user portal, and of the app that it leads to.
 func TestPortalAccessible(t *testing.T) {
@@ -20,12 +24,23 @@ func TestPortalAccessible(t *testing.T) {
 	b.fill("/portal/token", "label", "Telefon")
 	b.fit("/portal/token, the key")
 	b.fill("/portal/token/prove", "code", b.device().now())
-	b.crawl(base, "/portal/", func(path string) {
+	s.cliIn("a token", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", "https://sms.example/send", "--password-stdin", "--from", "Corp", "--country", "DE")
+	s.cli("policy", "set", "passkey_site=localhost")
+	pages := visitsOf(portal.Pages(), "GET /portal/factor/{id}/number", "GET /portal/device/{id}/tried/{trial}", "GET /portal/number/{id}/tried/{trial}") // there are pictures of these
+	look := func(path string) {
 		b.fit(path)
+		pages.see(path)
 		if lang := b.eval("document.documentElement.lang"); lang != "de" {
 			t.Errorf("%s is in %q", path, lang)
 		}
-	})
+	}
+	b.crawl(base, "/portal/", look)
+	b.visit(base, look, "/portal/passkey", "/portal/pin")
+	b.open(base + "/portal/device")
+	b.fill("/portal/device")
+	b.fit("/portal/device, its code")
+	b.visit(base, look, b.eval("document.querySelector('[data-poll]').dataset.poll"))
+	pages.done(t)
 	b.open(base + "/portal/recovery")
 	b.fill("/portal/recovery")
 	b.fit("/portal/recovery, the codes")

@@ -10,6 +10,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"countersign/internal/console"
 )
 
 // axe is the checker of accessibility, testdata/axe/README. It is for tests alone: no server
@@ -70,6 +72,9 @@ func (b *tab) looks(each func(look string)) {
 // ids are what tells one page of a kind from another.
 var ids = regexp.MustCompile(`/[a-z2-7]{16}(/|$)|^/protect/[a-z]+$`)
 
+// texts are messages, whose pages differ in what they hold alone.
+var texts = regexp.MustCompile(`^/texts/[a-z_.]+$`)
+
 // crawl visits every page that links lead to from a path, one of each kind, and calls each
 // with it open.
 func (b *tab) crawl(base, from string, each func(path string)) {
@@ -78,6 +83,9 @@ func (b *tab) crawl(base, from string, each func(path string)) {
 	for next := []string{from}; len(next) > 0; next = next[1:] {
 		path := next[0]
 		kind := ids.ReplaceAllString(path, "/one$1")
+		if texts.MatchString(path) {
+			kind = "a text"
+		}
 		if seen[kind] {
 			continue
 		}
@@ -89,6 +97,15 @@ func (b *tab) crawl(base, from string, each func(path string)) {
 			b.t.Fatal(err)
 		}
 		next = append(next, found...)
+	}
+}
+
+// visit calls each with pages that no link leads to.
+func (b *tab) visit(base string, each func(path string), paths ...string) {
+	b.t.Helper()
+	for _, path := range paths {
+		b.open(base + path)
+		each(path)
 	}
 }
 
@@ -230,19 +247,34 @@ func TestAccessible(t *testing.T) {
 	b.reads("alice · owner")
 	s.user("bob", "bobs password")
 	s.application("vpn", "127.0.0.1/32", "--first-factor", "none")
+	s.cliIn("what callbacks are signed with", "application", "add", "shop", "--kind", "api", "--callback-url", "https://shop.corp.example/done", "--secret-stdin")
+	s.cliIn("a token", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", "https://sms.example/send", "--password-stdin", "--from", "Corp", "--country", "DE")
+	s.cliIn("a password to bind with", "directory", "add", "corp", "--kind", "ldap", "--url", "ldaps://dc1.corp.example", "--bind-dn", "cn=reader", "--bind-password-stdin", "--base-dn", "dc=corp")
+	s.cli("policy", "add", "night", "--hours", "mon-sun 22:00-06:00", "--zone", "Europe/Berlin", "--access", "deny")
+	s.cli("policy", "set", "passkey_site=localhost")
+	pages := visitsOf(console.Pages(false), "GET /live", "GET /offer", "GET /attempts.csv", "GET /reports", "GET /reports/{name}/{file}", "GET /users/bulk",
+		"GET /promotion/disaster") // TestDisasterFromThePage
 	b.keyboard(base + "/users/new")
 	b.announces(base)
 	b.choose("de") // longer words
-	b.crawl(base, "/", func(path string) {
-		check(path)
+	look := func(path string) {
+		b.fits(path)
+		pages.see(path)
 		if lang := b.eval("document.documentElement.lang"); lang != "de" {
 			t.Errorf("%s is in %q", path, lang)
 		}
-	})
+	}
+	b.crawl(base, "/", look)
+	b.visit(base, look, "/promotion", "/account/passkey") // no link leads there now
 	b.choose("en")
 	var bob struct{ ID string }
 	s.json(&bob, "user", "show", "bob")
 	b.answered(base, bob.ID)
+	b.open(base + "/attempts") // the test of a sign-in is there now
+	b.open(b.eval("document.querySelector('tbody a[href^=\"/attempts/\"]').href"))
+	b.fits("a sign-in")
+	pages.see(b.eval("location.pathname"))
+	pages.done(t)
 	b.open(base + "/nowhere")
 	check("/nowhere")
 	b.open(base)
@@ -265,11 +297,16 @@ func TestAccessibleCoordinator(t *testing.T) {
 	b.fill("/found/create", "group", "umbrella")
 	b.fits("a founding code")
 	b.choose("de")
-	b.crawl(base, "/", func(path string) {
+	pages := visitsOf(console.Pages(true), "GET /attempts.csv", "GET /attempts/{id}", "GET /reports", "GET /reports/{name}", "GET /reports/{name}/{file}", "GET /users/bulk")
+	look := func(path string) {
 		b.fits("the coordinator's " + path)
+		pages.see(path)
 		if lang := b.eval("document.documentElement.lang"); lang != "de" {
 			t.Errorf("%s is in %q", path, lang)
 		}
-	})
+	}
+	b.crawl(base, "/", look)
+	b.visit(base, look, "/groups", "/account/passkey")
+	pages.done(t)
 	b.keyboard(base + "/found")
 }
