@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -82,15 +83,34 @@ func blank(title, description, version string, log *slog.Logger) *API {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "an API token, made by `countersign api-token create`"},
 	}
+	strictly()
 	mux := http.NewServeMux()
 	api := &API{log: log, refusals: rate.Sometimes{First: 10, Interval: time.Second}}
 	api.huma = humago.NewWithPrefix(mux, Prefix, config)
 	api.huma.UseMiddleware(api.authorise)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if methods := allowed(mux, r); len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			writeProblem(w, http.StatusMethodNotAllowed, "no operation "+r.Method+" "+r.URL.Path+"; there is "+strings.Join(methods, ", "))
+			return
+		}
 		writeProblem(w, http.StatusNotFound, "no operation "+r.Method+" "+r.URL.Path+api.elsewhere)
 	})
 	api.mux = api.once(mux)
 	return api
+}
+
+// strictly has fields named as they are described: {"login":"a","Login":"b"} is no user's.
+var strictly = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
+
+// allowed are the methods that there is an operation of at the path of r.
+func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
+	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		if _, pattern := mux.Handler(&http.Request{Method: m, Host: r.Host, URL: r.URL}); pattern != "/" {
+			methods = append(methods, m)
+		}
+	}
+	return methods
 }
 
 // ServeHTTP implements http.Handler. Who asks is settled before anything else is looked at.

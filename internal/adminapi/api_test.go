@@ -315,7 +315,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"not found", "GET", "/users/nobody", "", 404, `user "nobody": not found`},
 		{"unknown operation", "GET", "/nonsense", "", 404, "no operation GET"},
-		{"wrong method", "PUT", "/users", "{}", 404, "no operation PUT"},
+		{"wrong method", "PUT", "/users", "{}", 405, "no operation PUT /api/v1/users; there is GET, HEAD, POST"},
 		{"no body", "POST", "/users", "", 400, "body is required"},
 		{"no JSON", "POST", "/users", "{", 400, ""},
 		{"unknown field", "POST", "/users", `{"login":"a","pasword":"hunter2"}`, 422, "pasword"},

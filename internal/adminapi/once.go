@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -95,14 +96,22 @@ func unsure(ctx context.Context, err error) {
 // comes in: its key is claimed by a conditional write before, and the answer kept after.
 func (a *API) once(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := r.Header.Get(onceKey)
+		keys := r.Header.Values(onceKey)
 		_, pattern := mux.Handler(r)
 		c, ok := a.creators[pattern]
-		if !ok || key == "" || refused(callerOf(r.Context()), c.op) != "" {
+		if !ok || len(keys) == 0 || refused(callerOf(r.Context()), c.op) != "" {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		if len(key) > maxOnceKey {
+		key := strings.TrimSpace(keys[0]) // HTTP/1.1 does so, HTTP/2 does not
+		switch {
+		case len(keys) > 1:
+			writeProblem(w, http.StatusUnprocessableEntity, fmt.Sprintf("%s: given %d times: a request has one name", onceKey, len(keys)))
+			return
+		case key == "":
+			writeProblem(w, http.StatusUnprocessableEntity, onceKey+": empty: leave it out, or give the request a name of its own")
+			return
+		case len(key) > maxOnceKey:
 			writeProblem(w, http.StatusUnprocessableEntity, onceKey+": at most 255 characters")
 			return
 		}

@@ -65,6 +65,9 @@ func plainError(_ huma.Context, _ string, v any) (any, error) {
 			continue
 		}
 		e.Value = nil
+		if strings.HasPrefix(e.Message, "invalid date/time") {
+			e.Message = "a time is written 2026-11-24T08:00:00Z, or with its zone 2026-11-24T09:00:00+01:00 (RFC 3339)"
+		}
 		if where := strings.TrimPrefix(e.Location, "body."); i == 0 {
 			m.Detail += ": " + strings.TrimPrefix(where+": "+e.Message, ": ")
 		}

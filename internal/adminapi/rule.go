@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -63,7 +64,26 @@ func (a *API) authorise(ctx huma.Context, next func(huma.Context)) {
 		_ = huma.WriteErr(a.huma, ctx, http.StatusForbidden, refusal)
 		return
 	}
+	if twice := repeated(ctx); twice != "" {
+		_ = huma.WriteErr(a.huma, ctx, http.StatusUnprocessableEntity, twice)
+		return
+	}
 	next(ctx)
+}
+
+// repeated says which parameter of the query was given more than once and is no list, or "".
+func repeated(ctx huma.Context) string {
+	u := ctx.URL()
+	if u.RawQuery == "" {
+		return ""
+	}
+	given := u.Query()
+	for _, p := range ctx.Operation().Parameters {
+		if n := len(given[p.Name]); p.In == "query" && n > 1 && p.Schema != nil && p.Schema.Type != huma.TypeArray {
+			return fmt.Sprintf("%s: given %d times, and has one value", p.Name, n)
+		}
+	}
+	return ""
 }
 
 // refused says why the caller may not, or "".
