@@ -36,7 +36,8 @@ lint:
 fuzz:
 	tools/fuzz.sh
 
-# Beside FreeRADIUS and slapo-otp, in one run; then a group of three servers beside one alone; then the pages.
+# Beside FreeRADIUS and slapo-otp, in one run; then a group of three servers beside one alone; then the pages
+# (PAGESFLAGS="-attempts 1000000": lists and reports over so many sign-ins instead).
 # docs/performance.md says what it means.
 bench: deps build
 	go run ./cmd/bench $(BENCHFLAGS)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"log/slog"
 	"os"
 
@@ -19,6 +20,7 @@ func pages(ctx context.Context, args []string) (err error) {
 	f.IntVar(&o.Users, "users", 100_000, "users; at least 2")
 	f.IntVar(&o.Rounds, "rounds", 100, "requests for each page")
 	dir := f.String("dir", "", "folder for data, on the disk to be measured; default: the system's temporary folder")
+	attempts := f.Int("attempts", 0, "instead of the pages: lists and reports over a trail of so many attempts")
 	path := f.String("json", "bin/bench-pages.json", "file for the figures")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -30,7 +32,12 @@ func pages(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(o.Dir)
-	r, err := bench.RunPages(ctx, o)
+	var r interface{ WriteTable(io.Writer) error }
+	if *attempts > 0 {
+		r, err = bench.RunAttempts(ctx, bench.AttemptsOptions{Dir: o.Dir, Attempts: *attempts, Users: o.Users, Rounds: o.Rounds, Log: o.Log})
+	} else {
+		r, err = bench.RunPages(ctx, o)
+	}
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ const (
 	indexRest   = 19                     // pauses are this often as long as the work before
 	indexRetry  = 5 * time.Second        // after an error, if nobody asks
 	indexBreath = 250 * time.Millisecond // after an error in any case
+	indexFar    = 20_000                 // lines behind the trail: the log says how it catches up
+	indexTell   = 10 * time.Second       // how often it does
 
 	sqliteCorrupt = 11 // result codes of SQLite
 	sqliteNotADB  = 26
@@ -68,6 +70,13 @@ type Index struct {
 	r     *reader // Run's own
 	at    place
 	block block
+	far   catchingUp
+}
+
+// catchingUp is what the log was told of an index that is far behind. The zero value: it is not.
+type catchingUp struct {
+	began, told time.Time
+	from        uint64 // the line that it stood at
 }
 
 // place is where the index stands: behind a line that begins at off.
@@ -262,6 +271,7 @@ func (x *Index) follow(ctx context.Context) error {
 			m, _, _ = x.t.durable(false)
 		}
 		began := time.Now()
+		x.tell(head.Seq, began)
 		more, err := x.batch(m)
 		if err != nil {
 			return err
@@ -272,6 +282,25 @@ func (x *Index) follow(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+	}
+}
+
+// tell logs how an index that is far behind the trail comes up to it: one that is made anew, or of a
+// server that was restored.
+func (x *Index) tell(head uint64, now time.Time) {
+	log, at := x.t.opt.Log.With("file", x.path), x.at.pos.Seq
+	switch left := head - at; {
+	case x.far.began.IsZero() && left < indexFar:
+	case x.far.began.IsZero():
+		x.far = catchingUp{began: now, told: now, from: at}
+		log.Info("trail: the index is far behind the trail and catches up; lists of sign-ins and reports wait for it, sign-ins do not", "records", left)
+	case left <= indexBatch:
+		log.Info("trail: the index has caught up", "records", head-x.far.from, "took", now.Sub(x.far.began).Round(time.Millisecond))
+		x.far = catchingUp{}
+	case now.Sub(x.far.told) >= indexTell:
+		done, pace := at-x.far.from, now.Sub(x.far.began)
+		log.Info("trail: the index catches up", "done", done, "left", left, "ready_in", (time.Duration(float64(pace) * float64(left) / float64(max(done, 1)))).Round(time.Second))
+		x.far.told = now
 	}
 }
 
