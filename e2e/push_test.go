@@ -28,6 +28,7 @@ type phone struct {
 	t   testing.TB
 	key *ecdsa.PrivateKey
 	id  string
+	pin string // that its user types; "": none
 	web *http.Client
 }
 
@@ -88,6 +89,9 @@ func (p *phone) call(s *server, verb string, in, out any) int {
 		p.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if p.pin != "" {
+		r.Header.Set("Countersign-PIN", base64.RawURLEncoding.EncodeToString([]byte(p.pin)))
+	}
 	if p.id != "" {
 		m := device.Request{Method: r.Method, Path: r.URL.Path, Time: fmt.Sprint(time.Now().Unix()), Nonce: rand.Text(), Body: body}
 		for name, value := range map[string]string{"Device": p.id, "Time": m.Time, "Nonce": m.Nonce, "Signature": p.sign(m.Message())} {
@@ -265,7 +269,24 @@ func TestPushOverRADIUS(t *testing.T) {
 	await(t, "the client's patience is known", func() bool {
 		return strings.Contains(s.cli("application", "show", "vpn"), "set its RADIUS time-out to 70 s")
 	})
-	if why := s.reasons("--user", "alice"); why["ok"] != 3 || why["refused_by_user"] != 1 || why["already_asked"] != 1 {
+
+	// With a PIN, which is typed on the device, and counted there.
+	s.cli("application", "set", "vpn", "--waiting", "prompt")
+	s.cliIn("4826", "user", "pin", "set", "alice", "--pin-stdin")
+	s.cli("user", "pin", "must-change", "alice", "--no")
+	for pin, want := range map[string]string{"4827": "Access-Reject", "4826": "Access-Accept"} {
+		out := ask("User-Password=wonder")
+		number, state := numberLine.FindStringSubmatch(out), stateLine.FindStringSubmatch(out)
+		if number == nil || state == nil {
+			t.Fatalf("with a PIN: radclient got %s", out)
+		}
+		p.pin = pin
+		outcome := p.answer(s, p.next(s), "approve", number[1])
+		if out := ask("User-Password=ok", "State="+state[1]); !strings.Contains(out, "Received "+want) {
+			t.Errorf("PIN %s came to %s, and radclient got %s", pin, outcome, out)
+		}
+	}
+	if why := s.reasons("--user", "alice"); why["ok"] != 4 || why["wrong_pin"] != 1 || why["refused_by_user"] != 1 || why["already_asked"] != 1 {
 		t.Errorf("reasons: %v", why)
 	}
 	s.verify()

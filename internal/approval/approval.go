@@ -17,6 +17,7 @@ import (
 	"countersign/internal/device"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
+	"countersign/internal/secret"
 )
 
 // What a device is told.
@@ -43,11 +44,14 @@ const (
 // Service carries out what devices ask for. All fields must be set; it is safe for concurrent
 // use.
 type Service struct {
-	Server   string // this server's name, for the trail
-	Group    string // shown by the device
-	Store    Store
-	Trail    Recorder
-	Fraud    func(ctx context.Context, f mfa.Fraud) error // a user says that a sign-in is not theirs
+	Server string // this server's name, for the trail
+	Group  string // shown by the device
+	Store  Store
+	Trail  Recorder
+	Fraud  func(ctx context.Context, f mfa.Fraud) error // a user says that a sign-in is not theirs
+	// PIN counts a try of the user's PIN and then judges it: nil, or mfa.WrongPIN, mfa.Locked, or a
+	// fault of ours.
+	PIN      func(ctx context.Context, user mfa.UserID, typed secret.Text) error
 	Settings func() policy.Settings
 	VAPID    func(ctx context.Context) (public string, err error) // of the group, as a browser wants it
 	Judge    func(to Subscription) error                          // what is wrong with where a device says that it is reached
@@ -119,6 +123,7 @@ type Signed struct {
 	device.Request
 	Device    string
 	Signature string
+	PIN       secret.Text // typed with an answer; beside what is signed, because that may go into the trail
 }
 
 // Device is one that has proven itself.

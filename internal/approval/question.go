@@ -10,6 +10,7 @@ import (
 
 	"countersign/internal/device"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 )
 
 // Question is what a device is shown. The number to match is not in it.
@@ -23,6 +24,7 @@ type Question struct {
 	Asked       int64      `json:"asked"`
 	Expires     int64      `json:"expires"`
 	Number      bool       `json:"number" doc:"two digits are to be typed that the sign-in shows"`
+	PIN         bool       `json:"pin,omitempty" doc:"the user's PIN is to be typed, and sent beside what is signed"`
 }
 
 // Pending are the questions that wait for a device.
@@ -89,7 +91,7 @@ func (s *Service) open(ctx context.Context, d *Device) (list []Question, next ti
 		}
 		next = min(next, w.Expires.Sub(now))
 		list = append(list, Question{ID: w.ID, Nonce: device.Token(w), Application: w.Application, Source: w.Source, Place: w.Place, Text: w.Text,
-			Asked: w.Asked.Unix(), Expires: w.Expires.Unix(), Number: w.Number != ""})
+			Asked: w.Asked.Unix(), Expires: w.Expires.Unix(), Number: w.Number != "", PIN: w.PIN})
 	}
 	return list, next, nil
 }
@@ -119,11 +121,13 @@ const (
 	Accepted    = "accepted"
 	Denied      = "denied"
 	WrongNumber = "wrong_number"
+	WrongPIN    = "wrong_pin"
 	Expired     = "expired"
 	Answered    = "answered" // before, by this device or another
 )
 
-// Answer takes a user's answer. A wrong number ends the question at once: it was guessed.
+// Answer takes a user's answer. A wrong number, and a wrong PIN, ends the question at once: it was
+// guessed.
 func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer) (Outcome, error) {
 	if a.Act != Approve && a.Act != Deny && a.Act != Fraud {
 		return Outcome{}, fmt.Errorf("act %q: want approve, deny or fraud: %w", a.Act, mfa.ErrInvalid)
@@ -150,7 +154,15 @@ func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer)
 	if why == mfa.OK && (d.cred.Disabled || d.user.BlockedAt(s.Now()) || d.spent(w)) {
 		return Outcome{Answered}, nil
 	}
-	now, taken, err := s.Store.AnswerWait(ctx, d.user.ID, w.ID, w.Nonce, mfa.WaitAnswer{Reason: why, Credential: d.cred.ID, At: s.Now()})
+	if why == mfa.OK && w.PIN {
+		if !w.Open(s.Now()) {
+			return Outcome{map[bool]string{true: Expired, false: Answered}[w.Answer.Reason == mfa.ReasonNone]}, nil
+		}
+		if why, err = s.judge(ctx, d, signed.PIN); err != nil {
+			return Outcome{}, err
+		}
+	}
+	now, taken, err := s.Store.AnswerWait(ctx, d.user.ID, w.ID, w.Nonce, mfa.WaitAnswer{Reason: why, Credential: d.cred.ID, At: s.Now(), PIN: why == mfa.OK && w.PIN})
 	if errors.Is(err, mfa.ErrNotFound) {
 		return Outcome{Expired}, nil
 	}
@@ -166,7 +178,26 @@ func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer)
 	case !taken:
 		return Outcome{Answered}, nil
 	}
-	return Outcome{map[mfa.Reason]string{mfa.OK: Accepted, mfa.WrongNumber: WrongNumber}[why]}.or(Denied), nil
+	return Outcome{map[mfa.Reason]string{mfa.OK: Accepted, mfa.WrongNumber: WrongNumber, mfa.WrongPIN: WrongPIN}[why]}.or(Denied), nil
+}
+
+// judge says what a PIN that was typed on a device makes of its answer.
+func (s *Service) judge(ctx context.Context, d Device, typed secret.Text) (mfa.Reason, error) {
+	if typed.Empty() {
+		return mfa.WrongPIN, fmt.Errorf("pin: this question wants the user's PIN (load the page of the app anew): %w", mfa.ErrInvalid)
+	}
+	if s.PIN == nil {
+		return mfa.WrongPIN, errors.New("this server judges no PINs")
+	}
+	err := s.PIN(ctx, d.user.ID, typed)
+	var why mfa.Reason
+	switch {
+	case err == nil:
+		return mfa.OK, nil
+	case errors.As(err, &why):
+		return why, nil
+	}
+	return mfa.WrongPIN, fmt.Errorf("the PIN could not be judged: %w", err)
 }
 
 func (o Outcome) or(other string) Outcome {
@@ -193,6 +224,7 @@ func (s *Service) answered(ctx context.Context, d Device, signed Signed, w mfa.W
 	if !taken || why == mfa.OK && w.Text == "" {
 		return nil
 	}
-	verb := map[mfa.Reason]string{mfa.OK: "device approve", mfa.RefusedByUser: "device refuse", mfa.WrongNumber: "device wrong number"}[why]
+	verb := map[mfa.Reason]string{mfa.OK: "device approve", mfa.RefusedByUser: "device refuse", mfa.WrongNumber: "device wrong number",
+		mfa.WrongPIN: "device wrong pin", mfa.Locked: "device locked out"}[why]
 	return s.record(ctx, by(d.user, d.cred), verb, d.user.Login, what)
 }

@@ -51,7 +51,7 @@ func (e *Engine) withPIN(a *attempt, acct settlement.Account, usable []mfa.Crede
 	return a.ruling.WithPIN(a.base, acct.Credentials, usable)
 }
 
-// wanted reports whether a PIN comes in front of c's codes.
+// wanted reports whether a PIN goes with c.
 func (p *pins) wanted(c mfa.Credential) bool { return p.need && c.Method.TakesPIN() }
 
 // length is how many characters c's codes have with the PIN; code is how many without.

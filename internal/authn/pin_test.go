@@ -3,6 +3,7 @@ package authn_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/authn"
@@ -117,5 +118,63 @@ func TestPINByPolicy(t *testing.T) {
 	e.PIN = nil
 	if d, err := e.Authenticate(t.Context(), firstLeg("vpn", "alice", "right1379"+code(1))); err == nil {
 		t.Errorf("a server that judges none: %s", d.Reason)
+	}
+}
+
+// A PIN that is typed where a question is answered: without it an approval is none.
+func TestPINWithAnAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*mfa.Credential)
+		rule   policy.Rule
+		typed  bool
+		why    mfa.Reason // of the answer
+		asked  bool       // for a PIN
+		want   mfa.Reason
+	}{
+		{"right", nil, policy.Rule{}, true, mfa.OK, true, mfa.OK},
+		{"not typed: an answer of a server that knows nothing of it", nil, policy.Rule{}, false, mfa.OK, true, mfa.WrongPIN},
+		{"wrong", nil, policy.Rule{}, false, mfa.WrongPIN, true, mfa.WrongPIN},
+		{"refused", nil, policy.Rule{}, false, mfa.RefusedByUser, true, mfa.RefusedByUser},
+		{"right, and to be changed", func(c *mfa.Credential) { c.MustChange = true }, policy.Rule{}, true, mfa.OK, true, mfa.PINMustChange},
+		{"a rule wants none", nil, policy.Rule{Name: "p", PIN: policy.No}, false, mfa.OK, false, mfa.OK},
+		{"switched off", func(c *mfa.Credential) { c.Disabled = true }, policy.Rule{}, false, mfa.OK, false, mfa.OK},
+		{"switched off, and a rule wants one", func(c *mfa.Credential) { c.Disabled = true }, policy.Rule{Name: "p", PIN: policy.Yes}, false, mfa.OK, false, mfa.NoPIN},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, k := newKnock(t, mfa.WaitPrompt)
+				c := mfa.Credential{ID: "pin-alice", User: "alice", Method: mfa.MethodPIN, Secret: secret.FromString("1379"), Digits: 4, Confirmed: time.Now()}
+				if tt.change != nil {
+					tt.change(&c)
+				}
+				g.store.change("alice", func(a *settlement.Account) { a.Credentials = append(a.Credentials, c) })
+				if tt.rule.Name != "" {
+					rules(t, g, tt.rule)
+				}
+				d := ask(t, g.engine(), station(1))
+				if tt.want == mfa.NoPIN {
+					if d.Reason != mfa.NoPIN || k.count() != 0 {
+						t.Errorf("who has none: %s %s, reached %d times", d.Verdict, d.Reason, k.count())
+					}
+					return
+				}
+				w := k.reached[0]
+				if w.PIN != tt.asked {
+					t.Errorf("a PIN is asked for: %t", w.PIN)
+				}
+				if _, _, err := g.waits.AnswerWait(t.Context(), "alice", w.ID, w.Nonce, mfa.WaitAnswer{Reason: tt.why, Credential: "device", PIN: tt.typed, At: time.Now()}); err != nil {
+					t.Fatal(err)
+				}
+				v := mfa.Reject
+				if tt.want == mfa.OK {
+					v = mfa.Accept
+				}
+				want(t, tt.name, <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, "ok")), v, tt.want)
+				if n := g.store.record("alice").Fails.N; n != 0 {
+					t.Errorf("%d failures counted here: a PIN is counted where it is typed", n)
+				}
+			})
+		})
 	}
 }

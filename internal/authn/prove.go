@@ -115,7 +115,7 @@ func (e *Engine) match(ctx context.Context, a *attempt, usable []mfa.Credential,
 		if err == nil {
 			err = lost(fork, a, c, floor, p.Floor)
 		}
-		if !step.Look {
+		if !step.Look && !c.Method.Waits() { // no answer of these is typed here
 			if bad, ours := pins.judge(ctx, e, c, pin); ours != nil {
 				return matched{err: ours}
 			} else if err == nil && bad != mfa.ReasonNone && best.why != mfa.OK {

@@ -192,6 +192,7 @@ func (e *Engine) newWait(a *attempt, m mfa.MethodID) (mfa.Wait, error) {
 	w := mfa.Wait{ID: e.intent(a), User: a.acct.User.ID, Method: m, Attempt: a.id, Application: a.app.Name, Leg: a.Leg, Source: printable(a.Source),
 		Text: a.Text, Session: a.Session, Server: e.Server, Asked: now, Expires: now.Add(a.set.Wait.Duration()), Epoch: e.Store.Epoch()}
 	w.Until = w.Expires.Add(waitGrace)
+	w.PIN = m.TakesPIN() && e.pins(a).need
 	if _, err := io.ReadFull(e.Random, w.Nonce[:]); err != nil {
 		return w, err
 	}
@@ -395,7 +396,7 @@ func (e *Engine) outcome(ctx context.Context, a *attempt, w mfa.Wait) (mfa.Decis
 }
 
 // approved says what the answer of w does to the record. Only a number that was guessed counts
-// as a wrong second factor.
+// as a wrong second factor: a PIN was counted where it was typed, before it was looked at.
 func (e *Engine) approved(a *attempt, w mfa.Wait, why mfa.Reason) (settlement.Change, []mfa.CredentialID, error) {
 	acct := a.acct
 	if acct.Record.Spent(w.Token()) {
@@ -418,6 +419,16 @@ func (e *Engine) approved(a *attempt, w mfa.Wait, why mfa.Reason) (settlement.Ch
 	for _, u := range usable {
 		if u.ID == w.Answer.Credential && u.Method == w.Method {
 			used := []mfa.CredentialID{u.ID}
+			if p := e.pins(a); p.wanted(u) {
+				used = append(used, p.cred.ID)
+				if c.Reason = p.why; !w.Answer.PIN {
+					c.Reason = mfa.WrongPIN // it is wanted since the question was put
+				}
+				if c.Reason != mfa.ReasonNone {
+					return c, used, nil
+				}
+				c.Reason = why
+			}
 			if a.local != "" {
 				used = append(used, a.local)
 			}

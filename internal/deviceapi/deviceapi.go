@@ -3,6 +3,7 @@
 package deviceapi
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"countersign/internal/approval"
 	"countersign/internal/device"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 	"countersign/internal/web"
 )
 
@@ -24,6 +26,9 @@ const Prefix = "/authenticator/api/"
 
 // maxBody bounds a request's body in bytes.
 const maxBody = 8 << 10
+
+// maxPIN bounds a PIN in bytes.
+const maxPIN = 64
 
 // API serves the calls. All exported fields must be set.
 type API struct {
@@ -82,12 +87,17 @@ func (a *API) activate(w http.ResponseWriter, r *http.Request) {
 func signed[In any](a *API, do func(r *http.Request, d approval.Device, s approval.Signed, in In) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in In
+		pin, err := base64.RawURLEncoding.DecodeString(r.Header.Get("Countersign-PIN"))
+		if err != nil || len(pin) > maxPIN {
+			a.fail(w, r, fmt.Errorf("Countersign-PIN: want up to %d bytes in base64url: %w", maxPIN, mfa.ErrInvalid))
+			return
+		}
 		raw, err := body(w, r, &in)
 		if err != nil {
 			a.fail(w, r, err)
 			return
 		}
-		s := approval.Signed{Device: r.Header.Get("Countersign-Device"), Signature: r.Header.Get("Countersign-Signature"),
+		s := approval.Signed{Device: r.Header.Get("Countersign-Device"), Signature: r.Header.Get("Countersign-Signature"), PIN: secret.New(pin),
 			Request: device.Request{Method: r.Method, Path: r.URL.Path, Time: r.Header.Get("Countersign-Time"), Nonce: r.Header.Get("Countersign-Nonce"), Body: raw}}
 		d, err := a.Approval.Who(r.Context(), s)
 		if err != nil {

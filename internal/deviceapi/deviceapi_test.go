@@ -2,6 +2,7 @@ package deviceapi_test
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
+	"countersign/internal/secret"
 )
 
 func TestActivate(t *testing.T) {
@@ -363,5 +365,52 @@ func TestNotUsable(t *testing.T) {
 	}
 	if got := p.answer(s, q, "approve", d.Awaits.Number); got == "accepted" {
 		t.Error("a disabled device approves")
+	}
+}
+
+// A PIN is typed on the device where the user has one. It is sent beside what is signed.
+func TestPIN(t *testing.T) {
+	for _, c := range []struct {
+		name, pin string
+		status    int
+		outcome   string
+		want      mfa.Reason
+		verb      string
+	}{
+		{"right", "1379", http.StatusOK, "accepted", mfa.OK, ""},
+		{"wrong", "1378", http.StatusOK, "wrong_pin", mfa.WrongPIN, "device wrong pin"},
+		{"one try too many", "0000", http.StatusOK, "denied", mfa.Locked, "device locked out"},
+		{"an app that asks for none", "", http.StatusUnprocessableEntity, "", mfa.ReasonNone, ""},
+		{"longer than any", strings.Repeat("1", 65), http.StatusUnprocessableEntity, "", mfa.ReasonNone, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			p := newPhone(r).activate("Phone")
+			s := r.all[0]
+			must(t, s.db.AddCredential(t.Context(), mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: r.user, Method: mfa.MethodPIN, Secret: secret.FromString("hash"), Digits: 4, Confirmed: noon, Created: noon}))
+			q := r.leg("vpn", "10.1.1.1")
+			d := r.ask(s, q)
+			list := p.pending(s)
+			if len(list) != 1 || list[0]["pin"] != true {
+				t.Fatalf("questions: %v", list)
+			}
+			status, out := p.post(t.Context(), s, "answer", map[string]any{"id": list[0]["id"], "nonce": list[0]["nonce"], "act": "approve", "number": d.Awaits.Number},
+				func(h http.Header) { h.Set("Countersign-PIN", base64.RawURLEncoding.EncodeToString([]byte(c.pin))) })
+			if got, _ := out["outcome"].(string); status != c.status || got != c.outcome {
+				t.Errorf("%d %v, want %d %s", status, out, c.status, c.outcome)
+			}
+			if c.want == mfa.ReasonNone {
+				if len(p.pending(s)) != 1 {
+					t.Error("the question is over by that")
+				}
+				return
+			}
+			if got := r.ask(s, r.then(q, d)); got.Reason != c.want {
+				t.Errorf("the sign-in: %s %s, want %s", got.Verdict, got.Reason, c.want)
+			}
+			if _, err := r.act(c.verb); (err == nil) != (c.verb != "") {
+				t.Errorf("trail, %q: %v", c.verb, err)
+			}
+		})
 	}
 }

@@ -157,7 +157,7 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 	a.Fraud = func(f mfa.Fraud) { r.alarm <- f }
 	s.enroll = &enroll.Service{Server: name, Issuer: "acme", Store: s.db, Applications: s.db, Resolve: a.Resolve, Trail: r.trail, Settings: s.db.Settings, Now: r.now,
 		Devices: s.db, DevicePage: func() string { return "https://nyc1.example/authenticator/" }}
-	p := &approval.Service{Server: name, Group: "acme", Store: s.db, Trail: r.trail, Fraud: func(ctx context.Context, f mfa.Fraud) error { _, err := a.ReportFraud(ctx, f); return err }, Settings: s.db.Settings, Now: r.now,
+	p := &approval.Service{Server: name, Group: "acme", Store: s.db, Trail: r.trail, PIN: r.judge, Fraud: func(ctx context.Context, f mfa.Fraud) error { _, err := a.ReportFraud(ctx, f); return err }, Settings: s.db.Settings, Now: r.now,
 		Judge: func(to approval.Subscription) error {
 			if !strings.HasPrefix(to.Endpoint, "https://") {
 				return mfa.ErrInvalid
@@ -262,6 +262,19 @@ func questions(out map[string]any) (list []map[string]any) {
 		list = append(list, q.(map[string]any))
 	}
 	return list
+}
+
+// judge knows the PIN 1379, and 0000 as one try too many.
+func (r *rig) judge(_ context.Context, user mfa.UserID, typed secret.Text) error {
+	switch {
+	case user != r.user:
+		return errNone
+	case typed.Equal(secret.FromString("1379")):
+		return nil
+	case typed.Equal(secret.FromString("0000")):
+		return mfa.Locked
+	}
+	return mfa.WrongPIN
 }
 
 func (p *phone) answer(s *one, q map[string]any, act, number string) string {

@@ -40,11 +40,11 @@ const (
 // goes with a code.
 func (m MethodID) FirstFactor() bool { return m == MethodPassword || m == MethodPIN }
 
-// TakesPIN reports whether a PIN comes in front of m's codes where one is wanted: of everything
-// but what is a way around a factor.
+// TakesPIN reports whether a PIN goes with m where one is wanted: in front of its codes, or typed
+// on the device or phone that answers. It goes with everything but what is a way around a factor.
 func (m MethodID) TakesPIN() bool {
 	switch m {
-	case MethodTOTP, MethodHOTP, MethodSMS, MethodEmail:
+	case MethodTOTP, MethodHOTP, MethodSMS, MethodEmail, MethodPush, MethodCall:
 		return true
 	}
 	return false

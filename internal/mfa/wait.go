@@ -21,6 +21,7 @@ type Wait struct {
 	Application string    // its name
 	Leg         LegID     // the newest first leg that waits for it; who asked before that gives way to it
 	Number      string    // two digits that the user has to match; "": there are none to be shown
+	PIN         bool      // whoever answers has to type the user's PIN as well
 	Source      string    // the end user's address or station, if the client told it
 	Place       string    // where that is, if known
 	Text        string    // what an API application wants signed; ""
@@ -39,6 +40,7 @@ type WaitAnswer struct {
 	Reason     Reason       // OK: approved; ReasonNone: not answered
 	Credential CredentialID // that answered, or was asked in vain
 	At         time.Time
+	PIN        bool // the user's PIN was typed, and is right
 	Unreached  bool // nobody decided: the user could not be asked, and another way may be tried
 }
 

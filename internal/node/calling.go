@@ -71,18 +71,19 @@ func (p calling) talk(ctx context.Context, c phonecall.Call) call.Talk {
 		}
 		return all
 	}
-	instruction := map[phonecall.Asked]string{phonecall.Key: voice.PressKey, phonecall.Number: voice.TypeNumber, phonecall.PIN: voice.TypePIN}[c.Asks]
+	instruction := map[phonecall.Asked][]string{phonecall.Key: {voice.PressKey}, phonecall.Number: {voice.TypeNumber}, phonecall.PIN: {voice.TypePIN},
+		phonecall.Both: {voice.TypeNumber, voice.TypePIN}}[c.Asks]
 	ask := say(voice.Greeting)
 	if name := voice.NameOf(p.s.recording, c.Application, language); name != nil {
 		ask = append(append(append(ask, say(voice.Application)...), name...), voice.Pause(250)...)
 	}
-	ask = append(ask, say(instruction)...)
+	ask = append(ask, say(instruction...)...)
 	sure, named := byte(0), len(ask)
 	if c.Asks == phonecall.Key {
 		sure = '#'
 	}
 	ask = append(ask, say(voice.FraudHint)...)
-	return call.Talk{Ask: ask, Sure: sure, Named: named, Again: say(voice.TryAgain, instruction), Tries: c.Tries, Asks: asks, Pause: keyPause,
+	return call.Talk{Ask: ask, Sure: sure, Named: named, Again: say(append([]string{voice.TryAgain}, instruction...)...), Tries: c.Tries, Asks: asks, Pause: keyPause,
 		Said: map[call.Answer]voice.Sound{call.Right: say(voice.SaidRight), call.Wrong: say(voice.SaidWrong), call.Fraud: say(voice.SaidFraud)},
 		Judge: func(ctx context.Context, keys string) call.Answer {
 			return map[phonecall.Answer]call.Answer{phonecall.More: call.More, phonecall.Wrong: call.Wrong, phonecall.Right: call.Right,

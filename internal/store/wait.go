@@ -30,6 +30,8 @@ type waitRecord struct {
 	At      time.Time        `json:"at,omitzero"`
 	Missed  bool             `json:"unreached,omitempty"`
 	Left    bool             `json:"left,omitempty"`
+	PIN     bool             `json:"pin,omitempty"`
+	Typed   bool             `json:"pin_typed,omitempty"`
 	Sealed  []byte           `json:"sealed"`
 }
 
@@ -69,7 +71,7 @@ func (s *Store) sealWait(key string, w mfa.Wait) (waitRecord, error) {
 	plain := format(waitSecrets{w.Application, w.Number, w.Source, w.Place, w.Text, w.Session})
 	sealed, err := s.ring.Seal("wait", strings.TrimPrefix(key, prefixWait), key, plain)
 	r := waitRecord{V: schema, Nonce: w.Nonce[:], Method: w.Method, Attempt: w.Attempt, Leg: w.Leg, Server: w.Server, Asked: w.Asked.UTC(),
-		Expires: w.Expires.UTC(), Until: w.Until.UTC(), Epoch: w.Epoch, Cred: w.Answer.Credential, Missed: w.Answer.Unreached, Left: w.Left, Sealed: sealed}
+		Expires: w.Expires.UTC(), Until: w.Until.UTC(), Epoch: w.Epoch, Cred: w.Answer.Credential, Missed: w.Answer.Unreached, Left: w.Left, PIN: w.PIN, Typed: w.Answer.PIN, Sealed: sealed}
 	if w.Answer.Reason != mfa.ReasonNone {
 		r.Reason, r.At = w.Answer.Reason.String(), w.Answer.At.UTC()
 	}
@@ -92,9 +94,9 @@ func (s *Store) parseWait(key string, b []byte) (w mfa.Wait, err error) {
 	}
 	user, id, _ := strings.Cut(rest, "/")
 	w = mfa.Wait{ID: mfa.WaitID(id), User: mfa.UserID(user), Nonce: [16]byte(r.Nonce), Method: r.Method, Attempt: r.Attempt, Application: p.Application,
-		Leg: r.Leg, Number: p.Number, Source: p.Source, Place: p.Place, Text: p.Text, Session: p.Session, Left: r.Left, Server: r.Server, Asked: r.Asked, Expires: r.Expires, Until: r.Until, Epoch: r.Epoch}
+		Leg: r.Leg, Number: p.Number, Source: p.Source, Place: p.Place, Text: p.Text, Session: p.Session, Left: r.Left, PIN: r.PIN, Server: r.Server, Asked: r.Asked, Expires: r.Expires, Until: r.Until, Epoch: r.Epoch}
 	if r.Reason != "" {
-		w.Answer = mfa.WaitAnswer{Credential: r.Cred, At: r.At, Unreached: r.Missed}
+		w.Answer = mfa.WaitAnswer{Credential: r.Cred, At: r.At, PIN: r.Typed, Unreached: r.Missed}
 		if err := w.Answer.Reason.UnmarshalText([]byte(r.Reason)); err != nil {
 			return w, fmt.Errorf("record %s: %w", key, err)
 		}
@@ -127,7 +129,7 @@ func (s *Store) AnswerWait(ctx context.Context, user mfa.UserID, id mfa.WaitID, 
 		if !known || there.Nonce != nonce {
 			return there, false, fmt.Errorf("wait %s: %w", id, mfa.ErrNotFound)
 		}
-		if had := there.Answer; had.Reason == a.Reason && had.Credential == a.Credential && had.At.Equal(a.At) { // of a write whose outcome was open
+		if had := there.Answer; had.Reason == a.Reason && had.Credential == a.Credential && had.PIN == a.PIN && had.At.Equal(a.At) { // of a write whose outcome was open
 			got, taken = there, true
 			return there, false, nil
 		}

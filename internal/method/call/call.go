@@ -45,6 +45,7 @@ const (
 	Key    Asked = iota // #
 	Number              // the two digits that the sign-in page shows
 	PIN                 // a PIN and #
+	Both                // the two digits, then a PIN and #
 )
 
 // Call is one call to one number.
@@ -58,11 +59,11 @@ type Call struct {
 	Judge       func(ctx context.Context, keys string) Answer // asked after each key with all since the last wrong answer
 }
 
-// Method is the method. All fields must be set, but for PINs. Its calls end with Close.
+// Method is the method. All fields must be set. Its calls end with Close.
 type Method struct {
 	Caller  Caller
 	Answers Answers
-	PINs    PINs // nil: nobody has one
+	PINs    PINs
 	Fraud   func(ctx context.Context, f mfa.Fraud) error
 	Mask    func(number string) string
 	Now     func() time.Time
@@ -235,39 +236,39 @@ func (m *Method) watch(ctx context.Context, unwanted context.CancelFunc, w mfa.W
 func (m *Method) one(ctx context.Context, decided func(), w mfa.Wait, c mfa.Credential) (mfa.WaitAnswer, error) {
 	number, extension := Split(c)
 	a := mfa.WaitAnswer{Credential: c.ID}
-	asks := Key
-	switch {
-	case w.Number != "":
-		asks = Number
-	case m.PINs != nil && m.PINs.HasPIN(w.User):
-		asks = PIN
-	}
-	confirmed := false
+	asks := asked(w)
+	confirmed, guess := false, mfa.ReasonNone
 	err := m.Caller.Call(ctx, Call{User: w.User, To: number, Extension: extension, Application: w.Application, Asks: asks, Tries: tries,
 		Judge: func(ctx context.Context, keys string) Answer {
 			switch got := m.judge(ctx, w, asks, keys); got {
 			case Right:
 				decided() // nobody else's answer is of interest from here
-				a.Reason, a.At = mfa.OK, m.Now()
+				a.Reason, a.At, a.PIN = mfa.OK, m.Now(), w.PIN
 				// What they are told next has to be true.
 				if confirmed = m.answer(ctx, w, a); !confirmed {
 					return Wrong
 				}
 				return Right
 			default:
+				if guess = wrong[asks]; asks == Both {
+					guess = wrong[Number]
+					if strings.HasPrefix(keys, w.Number) {
+						guess = wrong[PIN]
+					}
+				}
 				return got
 			}
 		}})
 	if confirmed {
 		return a, nil
 	}
-	a.Reason, a.At = mfa.ReasonNone, m.Now()
+	a.Reason, a.At, a.PIN = mfa.ReasonNone, m.Now(), false
 	var why mfa.Reason
 	switch {
 	case errors.As(err, &why):
 		a.Reason = why
-		if better, ok := wrong[asks]; ok && why == mfa.CallWrongKey {
-			a.Reason = better
+		if guess != mfa.ReasonNone && why == mfa.CallWrongKey {
+			a.Reason = guess
 		}
 		a.Unreached = unreached(why)
 	case err == nil:
@@ -276,6 +277,19 @@ func (m *Method) one(ctx context.Context, decided func(), w mfa.Wait, c mfa.Cred
 		a.Reason, a.Unreached = mfa.GatewayDown, true
 	}
 	return a, err
+}
+
+// asked is what whoever picks up for w is asked to press.
+func asked(w mfa.Wait) Asked {
+	switch {
+	case w.Number != "" && w.PIN:
+		return Both
+	case w.Number != "":
+		return Number
+	case w.PIN:
+		return PIN
+	}
+	return Key
 }
 
 // wrong are the reasons that say more than that a wrong key was pressed: these are guesses.
@@ -299,12 +313,15 @@ func (m *Method) judge(ctx context.Context, w mfa.Wait, asks Asked, keys string)
 		}
 		return Wrong
 	case PIN:
-		pin, ended := strings.CutSuffix(keys, "#")
-		switch {
-		case !ended && len(keys) < maxPIN:
+		return m.pin(ctx, w, keys)
+	case Both:
+		switch n := len(w.Number); {
+		case len(keys) <= n && !strings.HasSuffix(keys, "#"):
+			return More // nobody learns from this whether the number was right
+		case len(keys) > n && keys[:n] == w.Number:
+			return m.pin(ctx, w, keys[n:])
+		case !strings.HasSuffix(keys, "#") && len(keys) < n+maxPIN:
 			return More
-		case ended && m.PINs.CheckPIN(ctx, w.User, secret.FromString(pin)) == nil:
-			return Right
 		}
 		return Wrong
 	}
@@ -312,6 +329,25 @@ func (m *Method) judge(ctx context.Context, w mfa.Wait, asks Asked, keys string)
 		return Right
 	}
 	return Wrong
+}
+
+// pin judges a PIN that ends in #. It is counted as a try before it is looked at.
+func (m *Method) pin(ctx context.Context, w mfa.Wait, keys string) Answer {
+	typed, ended := strings.CutSuffix(keys, "#")
+	switch {
+	case !ended && len(keys) < maxPIN:
+		return More
+	case !ended || typed == "":
+		return Wrong
+	}
+	err := m.PINs.CheckPIN(ctx, w.User, secret.FromString(typed))
+	if err != nil && !errors.As(err, new(mfa.Reason)) {
+		m.Log.Error("a PIN that was typed in a call could not be judged, and counts as wrong", "attempt", w.Attempt, "user", w.User, "error", err)
+	}
+	if err != nil {
+		return Wrong
+	}
+	return Right
 }
 
 const maxPIN = 16

@@ -116,8 +116,6 @@ func credential(id mfa.CredentialID, to string) mfa.Credential {
 
 type pins struct{}
 
-func (pins) HasPIN(mfa.UserID) bool { return true }
-
 func (pins) CheckPIN(_ context.Context, _ mfa.UserID, pin secret.Text) error {
 	if pin.Equal(secret.FromString("2468")) {
 		return nil
@@ -148,6 +146,12 @@ func TestWhatComesOfACall(t *testing.T) {
 		{"zero and something else", answers{first: presses("0102")}, "42", false, nil, mfa.WrongNumber, "c1", false, 1},
 		{"PIN", answers{first: presses("2468#")}, "", true, nil, mfa.OK, "c1", false, 1},
 		{"wrong PIN", answers{first: presses("1111#2222#")}, "", true, nil, mfa.WrongPIN, "c1", false, 1},
+		{"number and PIN", answers{first: presses("422468#")}, "42", true, nil, mfa.OK, "c1", false, 1},
+		{"number and PIN, at the second try", answers{first: presses("421111#422468#")}, "42", true, nil, mfa.OK, "c1", false, 1},
+		{"number, wrong PIN", answers{first: presses("421111#422222#")}, "42", true, nil, mfa.WrongPIN, "c1", false, 1},
+		{"other digits, right PIN", answers{first: presses("432468#432468#")}, "42", true, nil, mfa.WrongNumber, "c1", false, 1},
+		{"the number alone, where a PIN is wanted", answers{first: presses("42#42#")}, "42", true, nil, mfa.WrongPIN, "c1", false, 1},
+		{"fraud, where a PIN is wanted", answers{first: presses("0#")}, "42", true, nil, mfa.FraudReported, "c1", false, 1},
 		{"nobody there, then the other number", answers{first: ends(mfa.CallNoAnswer), second: presses("42")}, "42", false, nil, mfa.OK, "c2", false, 2},
 		{"busy, and nobody at the other", answers{first: ends(mfa.CallBusy), second: ends(mfa.CallVoicemail)}, "42", false, nil, mfa.CallVoicemail, "c2", true, 2},
 		{"hung up: no other number", answers{first: ends(mfa.CallHungUp), second: presses("42")}, "42", false, nil, mfa.CallHungUp, "c1", false, 1},
@@ -160,21 +164,18 @@ func TestWhatComesOfACall(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				frauds := 0
 				p := &telephones{answers: tt.answers, changed: make(chan struct{})}
-				p.wait = mfa.Wait{User: "alice", Number: tt.number, Nonce: [16]byte{1}, Expires: time.Now().Add(time.Minute), Asked: time.Now()}
+				p.wait = mfa.Wait{User: "alice", Number: tt.number, PIN: tt.pin, Nonce: [16]byte{1}, Expires: time.Now().Add(time.Minute), Asked: time.Now()}
 				if tt.change != nil {
 					tt.change(p)
 				}
-				m := &call.Method{Caller: p, Answers: p, Mask: phone.Mask, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+				m := &call.Method{Caller: p, Answers: p, Mask: phone.Mask, Now: time.Now, PINs: pins{}, Log: slog.New(slog.DiscardHandler),
 					Fraud: func(context.Context, mfa.Fraud) error { frauds++; return nil }}
-				if tt.pin {
-					m.PINs = pins{}
-				}
 				if err := m.Reach(t.Context(), p.wait, []mfa.Credential{credential("c1", first), credential("c2", second+"x,417")}); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Minute) // of the bubble
 				synctest.Wait()
-				if got := p.wait.Answer; got.Reason != tt.want || got.Credential != tt.by || got.Unreached != tt.unheard {
+				if got := p.wait.Answer; got.Reason != tt.want || got.Credential != tt.by || got.Unreached != tt.unheard || got.PIN != (tt.pin && tt.want == mfa.OK) {
 					t.Errorf("got %s by %s, unreached %v; want %s by %s, %v", got.Reason, got.Credential, got.Unreached, tt.want, tt.by, tt.unheard)
 				}
 				if (frauds == 1) != (tt.want == mfa.FraudReported) {

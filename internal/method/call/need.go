@@ -28,8 +28,7 @@ type Answers interface {
 
 // PINs know users' PINs.
 type PINs interface {
-	// HasPIN reports whether the user types a PIN in a call where no number can be shown.
-	HasPIN(user mfa.UserID) bool
-	// CheckPIN returns nil for the right PIN, else the mfa.Reason.
+	// CheckPIN counts a try of the user's PIN and then judges it: nil for the right one, else the
+	// mfa.Reason, or a fault of ours.
 	CheckPIN(ctx context.Context, user mfa.UserID, pin secret.Text) error
 }

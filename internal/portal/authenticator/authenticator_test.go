@@ -47,7 +47,7 @@ func TestTexts(t *testing.T) {
 	}
 	look(pageFiles, "page/*", "", `\bt "([a-z0-9.-]+)"`)
 	look(assetFiles, "asset/*.js", saidPrefix, `say\("([a-z.]+[a-z])"`, `new Error\("([a-z]+\.[a-z.]+)"\)`, `(?:\?|:) "(clock\.[a-z]+)"`)
-	for _, outcome := range []string{"accepted", "denied", "wrong_number", "expired", "answered"} { // what the server may say
+	for _, outcome := range []string{"accepted", "denied", "wrong_number", "wrong_pin", "expired", "answered"} { // what the server may say
 		named[saidPrefix+"outcome."+outcome] = true
 	}
 	for _, why := range []string{"left", "removed"} { // forget

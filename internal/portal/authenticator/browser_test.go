@@ -244,10 +244,10 @@ func TestAppAnswers(t *testing.T) {
 	b.reads("your administrators are told")
 
 	b.with(func() { b.outcome = "expired" })
-	b.ask(request{ID: "six", Application: "late"})
-	b.reads("late")
+	b.ask(request{ID: "six", Application: "tardy"})
+	b.reads("tardy asks")
 	b.click("article form button")
-	b.reads("Too late: the request of late")
+	b.reads("Too late: the request of tardy")
 
 	want := []answer{{"device0", "one", "nonce of one", "approve", "42"}, {"device0", "two", "nonce of two", "deny", ""}, {"device0", "three", "nonce of three", "approve", "41"},
 		{"device0", "four", "nonce of four", "approve", ""}, {"device0", "five", "nonce of five", "fraud", ""}, {"device0", "six", "nonce of six", "approve", ""}}
@@ -308,6 +308,40 @@ func TestAppAskedAnew(t *testing.T) {
 	if got := b.answered()[0]; got.Nonce != "another nonce" {
 		t.Errorf("answered %+v", got)
 	}
+	b.noPolicyBroken()
+}
+
+// A PIN is typed where one is wanted, and goes beside what is signed, with that answer alone.
+func TestAppPIN(t *testing.T) {
+	b := newTab(t, "")
+	b.activated()
+	b.ask(request{ID: "one", Application: "vpn", Source: "198.51.100.7", Number: true, PIN: true})
+	b.reads("Your PIN")
+	b.fill("article [name=number]", "42")
+	b.click("article form button")
+	if n := len(b.answered()); n != 0 {
+		t.Error("sent without the PIN")
+	}
+	b.fill("article [name=pin]", "1379")
+	b.click("article form button")
+	b.reads("Approved: vpn")
+	b.ask(request{ID: "two", Application: "mail", Source: "198.51.100.7", PIN: true})
+	b.reads("mail asks")
+	if b.eval("document.querySelector('article [name=number]') === null") != "true" {
+		t.Error("there is a place for a number that nobody was shown")
+	}
+	b.fill("article [name=pin]", "1378")
+	b.click("article form button")
+	b.reads("The PIN was wrong, so mail refuses the sign-in.")
+	b.ask(request{ID: "three", Application: "wiki", Source: "198.51.100.7"})
+	b.reads("wiki asks")
+	b.click("article form button")
+	b.reads("Approved: wiki")
+	b.with(func() {
+		if b.pin != "" {
+			t.Error("a PIN goes along that nobody has asked for")
+		}
+	})
 	b.noPolicyBroken()
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type server struct {
 	ahead   time.Duration // of this server's clock
 	down    bool
 	removed []string // by the app
+	pin     string   // beside the last answer, as it was sent
 	outcome string   // instead of what follows from the answer
 }
 
@@ -48,6 +50,7 @@ type request struct {
 	Asked       int64  `json:"asked"`
 	Expires     int64  `json:"expires"`
 	Number      bool   `json:"number"`
+	PIN         bool   `json:"pin,omitempty"`
 }
 
 type answer struct{ Device, ID, Nonce, Act, Number string }
@@ -139,6 +142,9 @@ func (s *server) signed(w http.ResponseWriter, r *http.Request, do func(ctx cont
 	s.mu.Lock()
 	now, key, used, down := time.Now().Add(s.ahead), s.devices[device], s.nonces[nonce], s.down
 	s.nonces[nonce] = true
+	if pin := h.Get("Countersign-PIN"); pin != "" || strings.HasSuffix(r.URL.Path, "answer") {
+		s.pin = pin
+	}
 	s.mu.Unlock()
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
 	digest := sha256.Sum256(body)
@@ -214,6 +220,8 @@ func (s *server) take(_ context.Context, device string, body []byte) (any, error
 				outcome = s.outcome
 			case a.Act != "approve":
 				outcome = "denied"
+			case r.PIN && s.pin != base64.RawURLEncoding.EncodeToString([]byte("1379")):
+				outcome = "wrong_pin"
 			case r.Number && a.Number != "42":
 				outcome = "wrong_number"
 			default:

@@ -58,13 +58,9 @@ function add(account, r) {
   const id = r.id;
   const one = { account, card, r, busy: false };
   shown.set(id, one);
-  const field = card.querySelector("input");
-  const label = card.querySelector("label");
-  field.id = "number-" + id;
-  label.htmlFor = field.id;
-  if (!r.number) field.closest(".field").remove();
+  const field = named(card, "number", id, r.number), pin = named(card, "pin", id, r.pin);
   card.setAttribute("aria-label", say("request.title", r.application));
-  on(card, "approve", "submit", () => answer(id, "approve", r.number ? field.value : undefined));
+  on(card, "approve", "submit", () => answer(id, "approve", r.number ? field.value : undefined, r.pin ? pin.value : undefined));
   on(card, "deny", "click", () => answer(id, "deny"));
   on(card, "fraud", "click", () => answer(id, "fraud"));
   $("requests").prepend(card);
@@ -73,12 +69,21 @@ function add(account, r) {
   if (document.hidden) notify(r.id);
 }
 
+// named returns a field of a card, with an id for its label, or without wanted takes it away.
+function named(card, name, id, wanted) {
+  const field = card.querySelector(`[name=${name}]`);
+  field.id = name + "-" + id;
+  field.closest(".field").querySelector("label").htmlFor = field.id;
+  if (!wanted) field.closest(".field").remove();
+  return field;
+}
+
 // answer sends what somebody decided. A request whose answer got lost stays, to be answered again.
-async function answer(id, act, number) {
+async function answer(id, act, number, pin) {
   const one = shown.get(id);
   one.busy = true;
   try {
-    const said = await call(one.account, "answer", { id: one.r.id, nonce: one.r.nonce, act, number });
+    const said = await call(one.account, "answer", { id: one.r.id, nonce: one.r.nonce, act, number }, undefined, pin);
     away(false);
     done.add(one.r.nonce);
     drop(id);

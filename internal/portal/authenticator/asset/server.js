@@ -31,17 +31,17 @@ const base64 = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replaceAll
 const sign = async (key, s) => base64(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, text(s)));
 
 // call asks for VERB in the name of an account.
-async function call(account, verb, body, signal) {
+async function call(account, verb, body, signal, pin) {
   try {
-    return await once(account, verb, body, signal);
+    return await once(account, verb, body, signal, pin);
   } catch (e) {
     if (!(e instanceof Refused) || e.gone || Math.abs(clock.seen - clock.ahead) < unfit) throw e;
     clock.ahead = clock.seen; // our clock is wrong; the page says so
-    return once(account, verb, body, signal);
+    return once(account, verb, body, signal, pin);
   }
 }
 
-async function once(account, verb, body, signal) {
+async function once(account, verb, body, signal, pin) {
   const path = "/authenticator/api/" + verb;
   const sent = JSON.stringify(body);
   const time = String(Math.round((Date.now() + clock.ahead) / 1000));
@@ -53,7 +53,8 @@ async function once(account, verb, body, signal) {
   } catch {
     throw new Unsigned();
   }
-  return post(path, sent, signal, { "Countersign-Device": account.device, "Countersign-Time": time, "Countersign-Nonce": nonce, "Countersign-Signature": signature });
+  const beside = pin ? { "Countersign-PIN": base64(text(pin)) } : {}; // what is signed may be kept
+  return post(path, sent, signal, { ...beside, "Countersign-Device": account.device, "Countersign-Time": time, "Countersign-Nonce": nonce, "Countersign-Signature": signature });
 }
 
 // post sends a body and returns the answer's.
