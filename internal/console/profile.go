@@ -34,6 +34,9 @@ type clientData struct {
 	Seconds int
 }
 
+// Try is the time of one of five tries within Seconds, s.
+func (d clientData) Try() int { return d.Seconds / 5 }
+
 // pamRADIUS is the file of pam_radius, which several profiles use.
 var pamRADIUS = file("/etc/pam_radius_auth.conf (root, 0600)", `# server[:port]  secret  seconds
 {{range .Servers}}{{.Address}}  {{$.Secret}}  {{$.Seconds}}
@@ -49,6 +52,10 @@ var profiles = []profile{
 	{ID: "strongswan", Name: "strongSwan", Passcode: "append", Seconds: 60, Steps: 3, Files: []clientFile{
 		file("/etc/strongswan.d/charon/eap-radius.conf", `eap-radius {
   load = yes
+  # five tries in all, {{.Seconds}} seconds
+  retransmit_timeout = {{.Try}}
+  retransmit_base = 1
+  retransmit_tries = 4
   servers {
 {{range .Servers}}    {{.Server}} {
       address = {{.Host}}
@@ -58,6 +65,7 @@ var profiles = []profile{
 {{end}}  }
 }
 `),
+		file("/etc/strongswan.d/countersign.conf", "charon {\n  half_open_timeout = {{.Seconds}}\n}\n"),
 		file("/etc/strongswan.d/charon/eap-gtc.conf", "eap-gtc {\n  load = yes\n  backend = radius\n}\n"),
 		file("/etc/swanctl/conf.d/NAME.conf", "connections {\n  NAME {\n    version = 2\n    remote {\n      auth = eap-gtc\n      eap_id = %any\n    }\n  }\n}\n")}},
 	{ID: "asa", Name: "Cisco ASA, Secure Firewall", Passcode: "either", Seconds: 60, Steps: 4, Files: []clientFile{
