@@ -90,7 +90,7 @@ func BuiltIn(name string) string { return texts[name] }
 func Placeholders(purpose string) []string { return slices.Clone(placeholders[purpose].may) }
 
 // examples are what placeholders stand for in a preview.
-var examples = map[string]string{"code": "246813", "application": "VPN", "minutes": "2", "what": "totp added", "time": "2026-11-29 21:05 UTC"}
+var examples = map[string]string{"code": "246813", "application": "VPN", "minutes": "2", "what": "passkey added", "time": "2026-11-29 21:05 UTC"}
 
 // Preview returns a text as somebody would get it.
 func Preview(text string) string { return fill(text, examples) }

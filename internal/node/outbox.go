@@ -76,7 +76,7 @@ func (p sending) sendNotice(ctx context.Context, n mfa.Notice) error {
 	if language == "" {
 		language = set.Language
 	}
-	values := map[string]string{"what": n.What, "time": n.Time.UTC().Format("2006-01-02 15:04 UTC")}
+	values := map[string]string{"what": message.Told(n.What, language), "time": n.Time.UTC().Format("2006-01-02 15:04 UTC")}
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	_, err = p.s.carrier.Send(ctx, gateway.Message{ID: n.ID, Kind: mfa.GatewayMail, To: a.User.Email,
