@@ -26,6 +26,8 @@ const (
 	indexBreath = 250 * time.Millisecond // after an error in any case
 	indexFar    = 20_000                 // lines behind the trail: the log says how it catches up
 	indexTell   = 10 * time.Second       // how often it does
+	indexLarge  = 10_000                 // lines in one transaction meanwhile: its pages are written once
+	indexCache  = 64 << 10               // KiB of the database in memory meanwhile; attempts have random ids, so most of an index is touched
 
 	sqliteCorrupt = 11 // result codes of SQLite
 	sqliteNotADB  = 26
@@ -297,6 +299,8 @@ func (x *Index) tell(head uint64, now time.Time) {
 	case left <= indexBatch:
 		log.Info("trail: the index has caught up", "records", head-x.far.from, "took", now.Sub(x.far.began).Round(time.Millisecond))
 		x.far = catchingUp{}
+		x.db.SetMaxIdleConns(0) // the large cache goes with its connection
+		x.db.SetMaxIdleConns(2)
 	case now.Sub(x.far.told) >= indexTell:
 		done, pace := at-x.far.from, now.Sub(x.far.began)
 		log.Info("trail: the index catches up", "done", done, "left", left, "ready_in", (time.Duration(float64(pace) * float64(left) / float64(max(done, 1)))).Round(time.Second))

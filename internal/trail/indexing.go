@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -27,8 +28,8 @@ type block struct{ first, last, oldest, newest int64 }
 
 const blockSize = 512
 
-// batch indexes up to indexBatch lines before m in one transaction and reports whether
-// there may be more.
+// batch indexes up to indexBatch lines before m, or indexLarge if it is far behind, in one
+// transaction and reports whether there may be more.
 func (x *Index) batch(m mark) (more bool, err error) {
 	tx, err := x.db.Begin()
 	if err != nil {
@@ -39,13 +40,20 @@ func (x *Index) batch(m mark) (more bool, err error) {
 			err = errors.Join(err, tx.Rollback())
 		}
 	}()
+	size := indexBatch
+	if !x.far.began.IsZero() {
+		size = indexLarge
+		if _, err := tx.Exec(fmt.Sprintf("PRAGMA cache_size = -%d", indexCache)); err != nil {
+			return false, err
+		}
+	}
 	insert, err := tx.Prepare("INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
 	if err != nil {
 		return false, err
 	}
 	at, blocks, sums := x.at, []block{x.block}, tallies{}
 	n := 0
-	for ; n < indexBatch; n++ {
+	for ; n < size; n++ {
 		e, ok, err := x.r.next(m)
 		if err != nil {
 			return false, err
@@ -83,7 +91,7 @@ func (x *Index) batch(m mark) (more bool, err error) {
 	}
 	x.at, x.block = at, blocks[len(blocks)-1]
 	x.publish(at.pos.Seq, nil)
-	return n == indexBatch, nil
+	return n == size, nil
 }
 
 // index adds one line.
