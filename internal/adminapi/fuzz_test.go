@@ -103,32 +103,42 @@ func FuzzOperations(f *testing.F) {
 		r := populated(t)
 		caller := r.somebody(t, who)
 		for range 1 + min(len(key), 1) { // what is named is sent twice
-			req := as(x.request(""), caller)
-			if httpguts.ValidHeaderFieldValue(key) {
-				req.Header.Set(onceKey, key)
-			}
-			w := httptest.NewRecorder()
-			r.api.mux.ServeHTTP(w, req)
-			said := w.Body.String()
-			if w.Code >= 500 {
-				t.Errorf("%s %s %q: %d %s", method, target, body, w.Code, said)
-			}
-			if w.Code >= 400 && w.Header().Get("Content-Type") != "application/problem+json" {
-				t.Errorf("%s %s %q: %d without a problem: %s", method, target, body, w.Code, w.Header())
-			}
-			if wrong := outside.answer(x.request(""), w.Result()); wrong != "" && !strings.Contains(said, "no operation ") && w.Code/100 != 3 {
-				t.Errorf("%s %s %q: the answer is not as described: %s%s", method, target, body, wrong, said)
-			}
-			for _, word := range kept {
-				if strings.Contains(said, word) && !strings.Contains(target+body, word) {
-					t.Errorf("%s %s %q tells a secret: %s", method, target, body, said)
-				}
-			}
-			for _, of := range afar {
-				if caller.Role == mfa.RoleHelpDesk && strings.Contains(said, of) && !strings.Contains(target+body, of) {
-					t.Errorf("%s %s %q tells a help desk of somebody else's users: %s", method, target, body, said)
-				}
-			}
+			r.probe(t, outside, caller, x, key)
 		}
 	})
+}
+
+// probe sends one request, and looks at the answer.
+func (r *real) probe(t *testing.T, outside outsider, caller admin.Caller, x example, key string) {
+	t.Helper()
+	req := as(x.request(""), caller)
+	if key != "" && httpguts.ValidHeaderFieldValue(key) {
+		req.Header.Set(onceKey, key)
+	}
+	w := httptest.NewRecorder()
+	r.api.mux.ServeHTTP(w, req)
+	said := w.Body.String()
+	wrong := func(what string, more ...any) {
+		t.Helper()
+		t.Errorf("%s (%s) as %s with %s: %s: %d %s %v", x.operation, x.path, caller.By, x.body, what, w.Code, said, more)
+	}
+	if w.Code >= 500 {
+		wrong("a fault of the server's")
+	}
+	if kind := w.Header().Get("Content-Type"); w.Code >= 400 && kind != "application/problem+json" {
+		wrong("no problem", kind)
+	}
+	if odd := outside.answer(x.request(""), w.Result()); odd != "" && !strings.Contains(said, "no operation ") && w.Code/100 != 3 {
+		wrong("not as described", odd)
+	}
+	for _, word := range kept {
+		if strings.Contains(said, word) && !strings.Contains(x.path+x.body, word) {
+			wrong("tells a secret", word)
+		}
+	}
+	for _, of := range afar {
+		if caller.Role == mfa.RoleHelpDesk && strings.Contains(said, of) && !strings.Contains(x.path+x.body, of) {
+			wrong("tells a help desk of somebody else's users", of)
+		}
+	}
 }
