@@ -92,14 +92,14 @@ func (a *API) callers() {
 		UserPath
 		Body enroll.CallerRequest
 	}
-	route(a, needs(mfa.MayVerifyCaller), http.MethodPost, "/users/{login}/verify", "Send a code to somebody on the phone", func(ctx context.Context, d desk, in *ask) (enroll.CallerCheck, error) {
+	route(a, needs(mfa.MayVerifyCaller), http.MethodPost, "/users/{login}/verify", "Have somebody on the phone prove who they are", func(ctx context.Context, d desk, in *ask) (enroll.CallerCheck, error) {
 		return d.enroll.VerifyCaller(ctx, in.Login, in.Body)
 	})
 	type answer struct {
 		UserPath
 		Body enroll.CallerAnswer
 	}
-	route(a, needs(mfa.MayVerifyCaller), http.MethodPost, "/users/{login}/verify/answer", "Check what the caller has read out", func(ctx context.Context, d desk, in *answer) (enroll.CallerVerified, error) {
+	route(a, needs(mfa.MayVerifyCaller), http.MethodPost, "/users/{login}/verify/answer", "Check what the caller has read out or answered", func(ctx context.Context, d desk, in *answer) (enroll.CallerVerified, error) {
 		return d.enroll.CheckCaller(ctx, in.Login, in.Body)
 	})
 }

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
+	"countersign/internal/mfa"
 )
 
 type pinVerbs struct {
@@ -61,7 +64,7 @@ func (v *pinRemove) Run(ctx context.Context, e *env) error {
 
 type userVerify struct {
 	loginArg
-	Method    string `help:"sms or email; default: sms, or email to who has no number." placeholder:"METHOD" values:"sms,email"`
+	Method    string `help:"push, sms, call or email; default: the first of these that the user has." placeholder:"METHOD" values:"push,sms,call,email"`
 	CodeStdin bool   `help:"Read what the caller reads out from standard input."`
 }
 
@@ -70,6 +73,9 @@ func (v *userVerify) Run(ctx context.Context, e *env) error {
 	if err := e.call(ctx, http.MethodPost, path("users", v.Login, "verify"), nil, map[string]string{"method": v.Method}, &sent); err != nil {
 		return err
 	}
+	if sent.Number != "" {
+		return v.asked(ctx, e, sent)
+	}
 	e.say("A code is on its way by %s to %s, good until %s. Have the caller read it out.", sent.Method, printable(sent.To), sent.Expires.In(e.Location).Format("15:04"))
 	code, err := e.read(source{what: "code", stdin: v.CodeStdin, ask: true})
 	if err != nil {
@@ -77,4 +83,27 @@ func (v *userVerify) Run(ctx context.Context, e *env) error {
 	}
 	in := enroll.CallerAnswer{ID: sent.ID, Challenge: sent.Challenge, Code: *code}
 	return change[enroll.CallerVerified](ctx, e, http.MethodPost, path("users", v.Login, "verify", "answer"), in)
+}
+
+// lookAgain is how often it is asked whether a caller has answered.
+const lookAgain = time.Second
+
+// asked tells the number that the caller has to type, and waits until they have.
+func (v *userVerify) asked(ctx context.Context, e *env, q enroll.CallerCheck) error {
+	where := map[mfa.MethodID]string{mfa.MethodPush: "in the app", mfa.MethodCall: "on the telephone, which rings"}[q.Method]
+	e.say("Tell the caller to type %s %s (%s), until %s.", q.Number, where, printable(q.To), q.Expires.In(e.Location).Format("15:04:05"))
+	for {
+		err := change[enroll.CallerVerified](ctx, e, http.MethodPost, path("users", v.Login, "verify", "answer"), enroll.CallerAnswer{Challenge: q.Challenge})
+		var said apiError
+		if !errors.As(err, &said) || said.status != http.StatusConflict {
+			return err
+		}
+		timer := time.NewTimer(lookAgain)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
 }

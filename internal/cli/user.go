@@ -24,7 +24,7 @@ type userVerbs struct {
 	Unlock  userUnlock  `cmd:"" help:"Forget a user's wrong codes and passwords."`
 	Invite  userInvite  `cmd:"" help:"Let a user into the portal once, to enrol: by a link, or a code to read out."`
 	PIN     pinVerbs    `cmd:"" name:"pin" help:"PINs, which stand in front of codes."`
-	Verify  userVerify  `cmd:"" help:"Send a code to somebody on the phone, to be sure that it is the user."`
+	Verify  userVerify  `cmd:"" help:"Have somebody on the phone prove that they are the user: on their device, by a code or a call."`
 	Remove  userRemove  `cmd:"" help:"Remove a user with everything that is theirs."`
 	Import  userImport  `cmd:"" help:"Add users from a CSV file."`
 }

@@ -78,6 +78,10 @@ func TestTexts(t *testing.T) {
 	for _, way := range shownPasskeys(policy.Settings{}).Ways {
 		named["verify."+way] = true
 	}
+	for _, way := range []string{"", "push", "sms", "call", "email"} { // of verifying a caller
+		named["verify.way."+way] = true
+	}
+	named["verify.asked.push"], named["verify.asked.call"] = true, true
 	for _, p := range mfa.HelpDeskPermissions() {
 		named["permission."+p.String()] = true
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -40,15 +41,22 @@ func verifyCaller(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 	}
 	p := caller{ID: id, Login: u.Login}
 	if challenge := r.PostFormValue("challenge"); challenge != "" {
-		p.CallerCheck = enroll.CallerCheck{ID: mfa.CredentialID(r.PostFormValue("credential")), Method: mfa.MethodID(r.PostFormValue("method")), To: r.PostFormValue("to"), Challenge: challenge}
+		p.CallerCheck = enroll.CallerCheck{ID: mfa.CredentialID(r.PostFormValue("credential")), Method: mfa.MethodID(r.PostFormValue("method")), To: r.PostFormValue("to"), Challenge: challenge, Number: r.PostFormValue("number")}
 		code := secret.NewWire(strings.TrimSpace(r.PostFormValue("code")))
+		if p.Number != "" {
+			p.CallerCheck.ID = "" // any of their devices or telephones
+		}
 		_, err = c.enrolDesk(v).CheckCaller(r.Context(), id, enroll.CallerAnswer{ID: p.CallerCheck.ID, Challenge: challenge, Code: *code})
 		if mistake(err) {
-			c.show(w, r, web.StatusOf(err), "user-verify", view{Nav: "users", Title: "verify.title", Who: v, Data: p, Error: err.Error()})
+			said := err.Error()
+			if errors.Is(err, mfa.ErrConflict) {
+				said = c.say(r, "verify.unanswered")
+			}
+			c.show(w, r, web.StatusOf(err), "user-verify", view{Nav: "users", Title: "verify.title", Who: v, Data: p, Error: said})
 			return nil
 		}
 		p.Verified = err == nil
-	} else if p.CallerCheck, err = c.enrolDesk(v).VerifyCaller(r.Context(), id, enroll.CallerRequest{}); mistake(err) {
+	} else if p.CallerCheck, err = c.enrolDesk(v).VerifyCaller(r.Context(), id, enroll.CallerRequest{Method: mfa.MethodID(r.PostFormValue("method"))}); mistake(err) {
 		return c.after(w, r, v, err, "")
 	}
 	if err != nil {

@@ -86,7 +86,7 @@ func TestPINOnTheUsersPage(t *testing.T) {
 	if u := r.user(mfa.UserID(bob)); u.HasPIN {
 		t.Error("it was not taken away")
 	}
-	if p := r.post("/users/" + bob + "/verify"); p.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(p.text(), "no number and no address") {
+	if p := r.post("/users/" + bob + "/verify"); p.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(p.text(), "no device, and no number and no address") {
 		t.Errorf("nobody to be asked: %d %s", p.StatusCode, p.text())
 	}
 }

@@ -12,25 +12,27 @@ import (
 	"countersign/internal/settlement"
 )
 
-// CallerRequest asks for a code to be sent to somebody on the phone, who reads it back.
+// CallerRequest asks for a code to be sent to somebody on the phone, who reads it back, or for their
+// devices or telephones to ask for a number that is told to them.
 type CallerRequest struct {
-	Method mfa.MethodID `json:"method,omitempty" enum:",sms,email" doc:"how; empty: by text message, or by mail to who has no number"`
+	Method mfa.MethodID `json:"method,omitempty" enum:",push,sms,call,email" doc:"how; empty: on a device, else by text message, call or mail, as the user has it"`
 }
 
-// CallerCheck is a code on its way to a caller.
+// CallerCheck is a code on its way to a caller, or a question.
 type CallerCheck struct {
-	ID        mfa.CredentialID `json:"id"`
+	ID        mfa.CredentialID `json:"id" doc:"empty for push and call: any of the user's answers"`
 	Method    mfa.MethodID     `json:"method"`
-	To        string           `json:"to" doc:"what of the number or address may be shown"`
-	Challenge string           `json:"challenge" doc:"goes with the code that the caller reads out"`
+	To        string           `json:"to" doc:"what of the number or address may be shown, or the names of the devices"`
+	Challenge string           `json:"challenge" doc:"goes with the code that the caller reads out, or names the question"`
+	Number    string           `json:"number,omitempty" doc:"push and call: told to the caller, who types it on the device or the telephone"`
 	Expires   time.Time        `json:"expires"`
 }
 
 // CallerAnswer is what the caller has read out.
 type CallerAnswer struct {
-	ID        mfa.CredentialID `json:"id" maxLength:"64"`
+	ID        mfa.CredentialID `json:"id,omitempty" maxLength:"64"`
 	Challenge string           `json:"challenge" maxLength:"512"`
-	Code      secret.Wire      `json:"code" writeOnly:"true"`
+	Code      secret.Wire      `json:"code,omitzero" writeOnly:"true" doc:"none for push and call"`
 }
 
 // CallerVerified says that the caller has what the user has.
@@ -41,12 +43,11 @@ type CallerVerified struct {
 	Verified time.Time    `json:"verified"`
 }
 
-// callerWays are the methods by which a caller is asked, in order. Push and call join when they
-// are there.
-var callerWays = []mfa.MethodID{mfa.MethodSMS, mfa.MethodEmail}
+// callerWays are the methods by which a caller is asked, in order.
+var callerWays = []mfa.MethodID{mfa.MethodPush, mfa.MethodSMS, mfa.MethodCall, mfa.MethodEmail}
 
-// VerifyCaller sends a code to what the user has proven to be theirs, so that a help desk learns
-// whether they are who is on the phone.
+// VerifyCaller sends a code to what the user has proven to be theirs, or has it ask, so that a help
+// desk learns whether they are who is on the phone.
 func (s *Service) VerifyCaller(ctx context.Context, by, login string, r CallerRequest) (CallerCheck, error) {
 	a, err := s.account(ctx, login)
 	if err != nil {
@@ -55,17 +56,25 @@ func (s *Service) VerifyCaller(ctx context.Context, by, login string, r CallerRe
 	ways := callerWays
 	if r.Method != "" {
 		if ways = []mfa.MethodID{r.Method}; !slices.Contains(callerWays, r.Method) {
-			return CallerCheck{}, invalid("method %q: a caller is asked by sms or email", r.Method)
+			return CallerCheck{}, invalid("method %q: a caller is asked by push, sms, call or email", r.Method)
 		}
 	}
 	for _, m := range ways {
+		var able []mfa.Credential
 		for _, c := range a.Credentials {
 			if c.Method == m && proven(c, s.Now()) {
-				return s.askCaller(ctx, by, a.User, c)
+				able = append(able, c)
 			}
 		}
+		switch {
+		case len(able) == 0:
+		case !m.Waits():
+			return s.askCaller(ctx, by, a.User, able[0])
+		case s.Asker != nil || r.Method != "":
+			return s.questionCaller(ctx, by, a.User, able)
+		}
 	}
-	return CallerCheck{}, invalid("%s has no number and no address, proven and switched on, that a code could be sent to", a.User.Login)
+	return CallerCheck{}, invalid("%s has no device, and no number and no address, proven and switched on, that could be asked", a.User.Login)
 }
 
 // proven reports whether c is the user's for certain.
@@ -93,6 +102,9 @@ func (s *Service) askCaller(ctx context.Context, by string, u mfa.User, c mfa.Cr
 // CheckCaller compares what a caller has read out with what was sent. Wrong codes are counted as
 // those of a sign-in are. Either way the trail has it.
 func (s *Service) CheckCaller(ctx context.Context, by, login string, r CallerAnswer) (CallerVerified, error) {
+	if r.ID == "" {
+		return s.callerAnswered(ctx, by, login, mfa.WaitID(r.Challenge))
+	}
 	a, c, err := s.find(ctx, login, string(r.ID))
 	if err != nil {
 		return CallerVerified{}, err

@@ -44,22 +44,10 @@ func (o Own) Try(ctx context.Context, id, source string) (Trial, error) {
 	if err != nil {
 		return Trial{}, err
 	}
-	n, err := rand.Int(rand.Reader, big.NewInt(90))
+	w, err := o.s.question(mfa.Wait{User: o.by.User, Method: c.Method, Application: "portal", Source: source})
 	if err != nil {
 		return Trial{}, err
 	}
-	now := o.s.Now()
-	w := mfa.Wait{User: o.by.User, Method: c.Method, Attempt: mfa.NewAttemptID(rand.Reader), Application: "portal", Number: fmt.Sprint(10 + n.Int64()),
-		Source: source, Server: o.s.Server, Asked: now, Expires: now.Add(o.s.Settings().Wait.Duration())}
-	w.Until = w.Expires
-	var unique [16]byte
-	if _, err := rand.Read(unique[:]); err != nil {
-		return Trial{}, err
-	}
-	if _, err := rand.Read(w.Nonce[:]); err != nil {
-		return Trial{}, err
-	}
-	w.ID = mfa.WaitID(waitIDs.EncodeToString(unique[:]))
 	if err := o.s.record(ctx, o.by.By, map[mfa.MethodID]string{mfa.MethodPush: "device try", mfa.MethodCall: "number try"}[c.Method], a.User, describe(c)); err != nil {
 		return Trial{}, err
 	}
@@ -67,6 +55,26 @@ func (o Own) Try(ctx context.Context, id, source string) (Trial, error) {
 		return Trial{}, err
 	}
 	return Trial{w.ID, w.Number, w.Expires, mfa.ReasonNone}, nil
+}
+
+// question returns w with a name, a number and a time of its own: no sign-in joins it.
+func (s *Service) question(w mfa.Wait) (mfa.Wait, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(90))
+	if err != nil {
+		return w, err
+	}
+	var unique [16]byte
+	if _, err := rand.Read(unique[:]); err != nil {
+		return w, err
+	}
+	if _, err := rand.Read(w.Nonce[:]); err != nil {
+		return w, err
+	}
+	w.ID, w.Attempt, w.Number = mfa.WaitID(waitIDs.EncodeToString(unique[:])), mfa.NewAttemptID(rand.Reader), fmt.Sprint(10+n.Int64())
+	w.Server, w.Asked = s.Server, s.Now()
+	w.Expires = w.Asked.Add(s.Settings().Wait.Duration())
+	w.Until = w.Expires
+	return w, nil
 }
 
 // Tried returns what came of a trial of a device or a telephone.

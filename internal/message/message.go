@@ -20,7 +20,8 @@ const (
 	Notice        = "notice"
 	NoticeSubject = "notice_subject"
 
-	Caller            = "caller" // to somebody on the phone, who reads it out to the help desk
+	Caller            = "caller"       // to somebody on the phone, who reads it out to the help desk
+	CallerAsked       = "caller_asked" // to somebody on the phone, whose device asks; they type the number that the help desk tells
 	CallerMail        = "caller_mail"
 	CallerMailSubject = "caller_mail_subject"
 )
@@ -38,6 +39,8 @@ var texts = map[string]string{
 	"mail.de":                "{code} ist Ihr Code für {application}. Er gilt {minutes} Minuten und für eine Anmeldung.\n\nWenn Sie sich nicht gerade anmelden, kennt jemand Ihr Kennwort: Ändern Sie es und melden Sie es Ihrem Helpdesk.\n",
 	"caller.en":              "{code} is the code that the help desk of {application} asks you for. Read it out only if you have called them.",
 	"caller.de":              "{code} ist der Code, nach dem der Helpdesk von {application} Sie fragt. Nennen Sie ihn nur, wenn Sie selbst dort angerufen haben.",
+	"caller_asked.en":        "The help desk of {application} asks whether it is you on the phone. Type the number that they tell you, if you have called them yourself.",
+	"caller_asked.de":        "Der Helpdesk von {application} fragt, ob Sie am Telefon sind. Tippen Sie die Zahl, die man Ihnen nennt, wenn Sie selbst dort angerufen haben.",
 	"caller_mail.en":         "{code} is the code that the help desk of {application} asks you for. It is good for {minutes} minutes.\n\nRead it out only if you have called them yourself. If somebody has called you, hang up, and tell your help desk.\n",
 	"caller_mail.de":         "{code} ist der Code, nach dem der Helpdesk von {application} Sie fragt. Er gilt {minutes} Minuten.\n\nNennen Sie ihn nur, wenn Sie selbst dort angerufen haben. Hat jemand Sie angerufen, legen Sie auf und melden Sie es Ihrem Helpdesk.\n",
 	"caller_mail_subject.en": "The code that the help desk of {application} asks for",
@@ -57,12 +60,13 @@ var placeholders = map[string]struct{ may, must []string }{
 	NoticeSubject: {nil, nil},
 
 	Caller:            {[]string{"code", "application", "minutes"}, []string{"code"}},
+	CallerAsked:       {[]string{"application"}, nil},
 	CallerMail:        {[]string{"code", "application", "minutes"}, []string{"code"}},
 	CallerMailSubject: {[]string{"application"}, nil},
 }
 
 // most is the longest text in characters; a text message of more is sent in too many parts.
-var most = map[string]int{SMS: 300, Mail: 4000, MailSubject: 200, Notice: 4000, NoticeSubject: 200, Caller: 300, CallerMail: 4000, CallerMailSubject: 200}
+var most = map[string]int{SMS: 300, Mail: 4000, MailSubject: 200, Notice: 4000, NoticeSubject: 200, Caller: 300, CallerAsked: 300, CallerMail: 4000, CallerMailSubject: 200}
 
 // Names returns the built-in texts' names, as in "sms.en".
 func Names() []string { return slices.Sorted(maps.Keys(texts)) }
