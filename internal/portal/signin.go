@@ -112,8 +112,8 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 		page.Title = "title.confirm"
 	}
 	status := http.StatusOK
-	switch {
-	case d.Verdict == mfa.Challenge:
+	switch d.Verdict {
+	case mfa.Challenge:
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), p.editions.Prompt(r, d.Message)
 		q.Passkey, q.Asked, q.Others = string(d.Options), d.Method == mfa.MethodPasskey, d.Others || d.Method != mfa.MethodPasskey
 		q.Auto = q.Asked
@@ -128,7 +128,7 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 		case wrong:
 			page.Error, q.Auto = p.say(r, "signin.wrong"), false
 		}
-	case d.Verdict == mfa.Accept:
+	case mfa.Accept:
 		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.onefactor", d.Attempt)
 	default:
 		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.refused", d.Attempt)
