@@ -26,8 +26,9 @@ const MaxCodeLife = 24 * time.Hour
 var (
 	// ErrNotMaster: ask the master.
 	ErrNotMaster = errors.New("this server is not the group's master")
-	// ErrVotesAway: the database takes in no member while so few of its voters answer.
-	ErrVotesAway = errors.New("too few votes answer to take in a server")
+	// ErrVotesAway: the database takes in no member, and lets none with a vote go, while so
+	// few of its voters answer.
+	ErrVotesAway error = remote{"too few votes answer to change the members", mfa.ErrInvalid}
 	// ErrStranger: the caller tells a later epoch, but is on no record of this one, so that it
 	// is not believed: it may send what servers that are have signed (peer.PathTestimony).
 	ErrStranger = fmt.Errorf("%w: a server of a later epoch is not on record here", mfa.ErrUnavailable)

@@ -77,12 +77,38 @@ func (s *Service) forgetOldVote(ctx context.Context, m mfa.Member, was string) e
 // the database takes in nobody: it wants a majority without the new member, even if that is
 // to have no vote. Who joins is told, instead of waiting for it in vain.
 func (s *Service) votesAnswer(m mfa.Member) error {
+	votes, silent, err := s.votesBeside(m)
+	if err != nil || votes <= 1 || votes-len(silent) > (votes+1)/2 {
+		return err
+	}
+	return fmt.Errorf("%w: of %d votes these do not answer: %s; start what is silent, or, if it is gone for good, run `countersign group forget %s`; server %s joins by itself then",
+		ErrVotesAway, votes, strings.Join(silent, ", "), silent[0], m.Name)
+}
+
+// votesRemain does so while the database would not let a living server with a vote go,
+// because the votes that are left would be no majority.
+func (s *Service) votesRemain(m mfa.Member) error {
 	nodes, err := s.Cluster.Nodes()
 	if err != nil {
 		return err
 	}
-	votes := 0
-	var silent []string
+	if i := slices.IndexFunc(nodes, func(n Node) bool { return n.Name == m.Name }); i < 0 || !nodes[i].Voter {
+		return nil
+	}
+	if _, alive := s.Peers.Heard(m.Name); !alive && m.Name != s.Server {
+		return nil // its vote is no part of the majority
+	}
+	votes, silent, err := s.votesBeside(m)
+	if err != nil || votes == 0 || votes-len(silent) > votes/2 {
+		return err
+	}
+	return fmt.Errorf("%w: %s has one, and of the %d without it these do not answer: %s; start what is silent, or, if it is gone for good, run `countersign group forget %s` first",
+		ErrVotesAway, m.Name, votes, strings.Join(silent, ", "), silent[0])
+}
+
+// votesBeside counts the voters without m, and names those of them that do not answer.
+func (s *Service) votesBeside(m mfa.Member) (votes int, silent []string, err error) {
+	nodes, err := s.Cluster.Nodes()
 	for _, n := range nodes {
 		if !n.Voter || n.Name == m.Name {
 			continue
@@ -95,11 +121,7 @@ func (s *Service) votesAnswer(m mfa.Member) error {
 			silent = append(silent, n.Name)
 		}
 	}
-	if votes <= 1 || votes-len(silent) > (votes+1)/2 {
-		return nil
-	}
-	return fmt.Errorf("%w: of %d votes these do not answer: %s; start what is silent, or, if it is gone for good, run `countersign group forget %s`; server %s joins by itself then",
-		ErrVotesAway, votes, strings.Join(silent, ", "), silent[0], m.Name)
+	return votes, silent, err
 }
 
 func (s *Service) member(name string) (mfa.Member, error) {
@@ -123,6 +145,9 @@ func (s *Service) Forget(ctx context.Context, by, name string) error {
 	}
 	nodes, err := s.Cluster.Nodes()
 	if err != nil {
+		return err
+	}
+	if err := s.votesRemain(m); err != nil {
 		return err
 	}
 	if name == s.Server {

@@ -67,3 +67,35 @@ func TestJoinWhileVotesAreAway(t *testing.T) {
 		}
 	}
 }
+
+// One that is to go is not waited for either: a living server with a vote stays while the
+// others would be no majority without it. A dead one goes.
+func TestForgetWhileVotesAreAway(t *testing.T) {
+	for _, c := range []struct {
+		votes        int
+		name         string
+		heard        []string
+		silent, text string // "": nothing is in the way
+	}{
+		{3, "n2", []string{"n2", "n3"}, "", ""},
+		{3, "n2", []string{"n2"}, "n3", "n2 has one, and of the 2 without it these do not answer: n3;"},
+		{3, "n3", []string{"n2"}, "", ""},
+		{3, "n1", []string{"n2"}, "n3", "n1 has one"},
+		{2, "n2", []string{"n2"}, "", ""},
+		{2, "n1", []string{"n2"}, "", ""},
+		{5, "n2", []string{"n2", "n3", "n4"}, "", ""},
+		{5, "n2", []string{"n2", "n3"}, "n4", "run `countersign group forget n4` first"},
+		{1, "n1", nil, "", ""},
+		{3, "learner", []string{"learner"}, "", ""},
+	} {
+		heard := answering{}
+		for _, name := range c.heard {
+			heard[name] = true
+		}
+		s := &Service{Server: "n1", Peers: heard, Cluster: electorate{n: c.votes}}
+		err := s.votesRemain(mfa.Member{Name: c.name})
+		if (c.silent == "") != (err == nil) || err != nil && (!errors.Is(err, ErrVotesAway) || !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), c.text)) {
+			t.Errorf("%s of %d votes, heard %v: %v", c.name, c.votes, c.heard, err)
+		}
+	}
+}
