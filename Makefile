@@ -43,6 +43,7 @@ bench: deps build
 	go run ./cmd/bench $(BENCHFLAGS)
 	go run ./cmd/bench group $(GROUPFLAGS)
 	go run ./cmd/bench pages $(PAGESFLAGS)
+	go run ./cmd/bench waiting $(WAITINGFLAGS)
 
 # kill -9 under load, again and again; then groups of several sizes under
 # every fault of e2e/faults_test.go, and pairs cut in two epochs. Rounds that FAULTS_LOG holds are not run again.

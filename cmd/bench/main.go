@@ -38,6 +38,9 @@ func run(ctx context.Context, args []string) (err error) {
 	if len(args) > 0 && args[0] == "pages" {
 		return pages(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == "waiting" {
+		return waiting(ctx, args[1:])
+	}
 	if len(args) > 0 && args[0] == "compare" {
 		return compare(ctx, args[1:])
 	}
