@@ -333,23 +333,41 @@ func (e *Engine) await(ctx context.Context, a *attempt, w mfa.Wait, until time.T
 		if w.Answer.Reason != mfa.ReasonNone || !a.newest(w) || !e.Now().Before(until) {
 			break
 		}
+		changed, err := e.rest(ctx, a, w, change, until)
+		if err != nil {
+			return w, err
+		}
+		first = first && !changed
+	}
+	return w, e.resume(ctx, a)
+}
+
+// rest waits for a change of w, or until it is until. It reads nothing meanwhile: thousands wait at
+// once, and nearly all looks at the client find it waiting.
+func (e *Engine) rest(ctx context.Context, a *attempt, w mfa.Wait, change <-chan struct{}, until time.Time) (changed bool, err error) {
+	for {
 		left := until.Sub(e.Now())
+		if left <= 0 {
+			return false, nil
+		}
 		if a.Gone != nil {
 			left = min(left, goneLook)
 		}
 		timer := time.NewTimer(left)
 		select {
 		case <-change:
-			first = false
+			timer.Stop()
+			return true, nil
 		case <-timer.C:
+			if err := e.holds(ctx, a, w); err != nil {
+				return false, err
+			}
 		case <-ctx.Done():
 			timer.Stop()
 			e.leave(ctx, a, w)
-			return w, fmt.Errorf("%w: %w", errHungUp, context.Cause(ctx))
+			return false, fmt.Errorf("%w: %w", errHungUp, context.Cause(ctx))
 		}
-		timer.Stop()
 	}
-	return w, e.resume(ctx, a)
 }
 
 // resume takes the user's turn again and reads their account anew.
