@@ -277,18 +277,17 @@ func (c *Carrier) resend(ctx context.Context, d *delivery, why string) {
 	g, r, err := c.other(ctx, d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case err == nil:
-		if d.by(c, g, r); !r.follows {
-			d.end(Resent)
-		}
-		if d.told { // by somebody who does not know that
-			c.announce(d.first, Resent, "")
-		}
-	default:
+	if err != nil {
 		c.Log.Warn("a message that did not arrive could not be sent in another way", "error", err)
 		d.end(Lost)
 		c.announce(d.first, Lost, why)
+		return
+	}
+	if d.by(c, g, r); !r.follows {
+		d.end(Resent)
+	}
+	if d.told { // by somebody who does not know that
+		c.announce(d.first, Resent, "")
 	}
 }
 

@@ -114,7 +114,8 @@ func (s *Situation) master() []Alarm {
 
 func (s *Situation) answers() (all []Alarm) {
 	for _, name := range sortedKeys(s.Answered) {
-		at, began := s.Answered[name], ""
+		at := s.Answered[name]
+		var began string
 		switch joined := s.Joined[name]; {
 		case !at.IsZero():
 			began = fmt.Sprintf("does not answer since %s", stamp(at))

@@ -64,7 +64,7 @@ func (p calling) count(ctx context.Context, to string) error {
 
 // talk is what is said in c, in the user's language.
 func (p calling) talk(ctx context.Context, c phonecall.Call) call.Talk {
-	language := sending{p.s}.language(ctx, c.User)
+	language := sending(p).language(ctx, c.User)
 	say := func(names ...string) (all voice.Sound) {
 		for _, n := range names {
 			all = append(all, voice.Prompt(p.s.recording, n, language)...)
@@ -104,7 +104,7 @@ func (p calling) say(ctx context.Context, c sent.Code) (string, error) {
 	if err := p.count(ctx, to); err != nil {
 		return "", err
 	}
-	language := sending{p.s}.language(ctx, c.User)
+	language := sending(p).language(ctx, c.User)
 	say := func(name string) voice.Sound { return voice.Prompt(p.s.recording, name, language) }
 	code := voice.Spell(p.s.recording, string(c.Code.Expose()), language)
 	ask := slices.Concat(say(voice.Proof), voice.Pause(400), code, voice.Pause(600), say(voice.Repeat), voice.Pause(300), code)

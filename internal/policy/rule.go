@@ -74,7 +74,7 @@ func (r Rule) Check(known []mfa.MethodID) error {
 	case r.Access != "" && r.Access != AccessDeny && r.Access != AccessFirst && r.Access != AccessBoth:
 		return fmt.Errorf("rule %s: access %q: want deny, first-factor or both", r.Name, r.Access)
 	case !r.answers():
-		return fmt.Errorf("rule %s answers nothing: give it an access, methods, a remembered time, a number of prompts ...", r.Name)
+		return fmt.Errorf("rule %s answers nothing: give it an access, methods, a remembered time, a number of prompts or the like", r.Name)
 	case r.Access == AccessFirst && !r.conditional():
 		return fmt.Errorf("rule %s would let everybody pass on the first factor everywhere: give it a condition", r.Name)
 	case r.Remember != nil && (*r.Remember < 0 || *r.Remember > MaxRemember):

@@ -99,7 +99,7 @@ func proveNumber(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) 
 	}
 	code := secret.FromString(strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("code")), " ", ""))
 	_, err = v.factors.ProveNumber(r.Context(), n.Credential, n.Challenge, code, n.Replaces)
-	said := ""
+	var said string
 	switch {
 	case errors.Is(err, mfa.Locked):
 		said = "token.locked"

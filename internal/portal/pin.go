@@ -12,16 +12,16 @@ import (
 
 // wrongPIN says which rule a new PIN breaks.
 func (p *Portal) wrongPIN(r *http.Request, rule error) string {
-	switch rule { //nolint:errorlint // it is one of them, see admin.WeakPIN
-	case policy.ErrPINDigits:
+	switch {
+	case errors.Is(rule, policy.ErrPINDigits):
 		return p.say(r, "pin.digits")
-	case policy.ErrPINRepeat:
+	case errors.Is(rule, policy.ErrPINRepeat):
 		return p.say(r, "pin.repeat")
-	case policy.ErrPINSequence:
+	case errors.Is(rule, policy.ErrPINSequence):
 		return p.say(r, "pin.sequence")
-	case policy.ErrPINPhone:
+	case errors.Is(rule, policy.ErrPINPhone):
 		return p.say(r, "pin.phone")
-	case policy.ErrPINUsed:
+	case errors.Is(rule, policy.ErrPINUsed):
 		return p.say(r, "pin.used")
 	}
 	return p.say(r, "pin.length")

@@ -160,7 +160,8 @@ func (s *Store) changeWait(ctx context.Context, user mfa.UserID, id mfa.WaitID, 
 	alone, kept := s.waitAlone(key)
 	if _, contact := s.Contact(); contact {
 		err = s.write(ctx, func(ctx context.Context, t *tx) error {
-			there, known, err := mfa.Wait{}, false, error(nil)
+			var there mfa.Wait
+			known := false
 			b, err := t.get(ctx, key)
 			if err == nil && b != nil {
 				there, err = s.parseWait(key, b)

@@ -297,10 +297,10 @@ var wrong = map[Asked]mfa.Reason{Number: mfa.WrongNumber, PIN: mfa.WrongPIN}
 
 // judge says what keys mean.
 func (m *Method) judge(ctx context.Context, w mfa.Wait, asks Asked, keys string) Answer {
-	switch {
-	case keys == fraud:
+	switch keys {
+	case fraud:
 		return Fraud
-	case keys == fraud[:1]:
+	case fraud[:1]:
 		return More
 	}
 	switch asks {
