@@ -69,12 +69,11 @@ function add(account, r) {
   if (document.hidden) notify(r.id);
 }
 
-// named returns a field of a card, with an id for its label, or without wanted takes it away.
+// named returns a field of a card, joined to its label; if it is not wanted, it goes.
 function named(card, name, id, wanted) {
-  const field = card.querySelector(`[name=${name}]`);
-  field.id = name + "-" + id;
-  field.closest(".field").querySelector("label").htmlFor = field.id;
-  if (!wanted) field.closest(".field").remove();
+  const field = card.querySelector(`[name=${name}]`), box = field.closest(".field");
+  field.id = box.querySelector("label").htmlFor = name + "-" + id;
+  if (!wanted) box.remove();
   return field;
 }
 
