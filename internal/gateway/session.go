@@ -128,9 +128,15 @@ func (s *session) ask(ctx context.Context, c smpp.Command, body []byte) (smpp.PD
 	case p := <-answer:
 		return p, nil
 	case <-s.over:
-		return smpp.PDU{}, fmt.Errorf("%w: the connection was lost before the answer: %w", mfa.GatewayDown, s.why())
+		err = fmt.Errorf("%w: the connection was lost before the answer: %w", mfa.GatewayDown, s.why())
 	case <-ctx.Done():
-		return smpp.PDU{}, fmt.Errorf("no answer: %w", ctx.Err())
+		err = fmt.Errorf("no answer: %w", ctx.Err())
+	}
+	select {
+	case p := <-answer: // it came with the end, and counts
+		return p, nil
+	default:
+		return smpp.PDU{}, err
 	}
 }
 

@@ -141,6 +141,17 @@ func TestSMPP(t *testing.T) {
 	}
 }
 
+// An answer counts, also when the gateway closes the connection right after it.
+func TestSMPPLastWord(t *testing.T) {
+	t.Parallel()
+	s := mfatest.NewSMSC(t, nil, mfatest.Manner{BindStatus: 5})
+	for range 300 { // which of the two is seen first is chance
+		if _, err := run(t, smppGateway("bad", s)).Send(t.Context(), textTo("Code 123456")); !errors.Is(err, mfa.GatewayRefused) {
+			t.Fatalf("%v, want %s", err, mfa.GatewayRefused)
+		}
+	}
+}
+
 // A gateway can be down, slow, deaf, out of credit and more, and each is a reason of its own;
 // the next gateway is asked.
 func TestSMPPFaults(t *testing.T) {
