@@ -43,7 +43,7 @@ type Options struct {
 	Ballast   int64         // bytes of the ballast file; 0: 256 MiB; negative: none
 	Snapshots int           // local snapshots kept; 0: 24; negative: none are made
 	Batches   int           // batches of commits in flight; 0: 1
-	Timeout   time.Duration // of one read or write; 0: 2 s
+	Timeout   time.Duration // of one read or write; 0: 1.8 s
 	Tick      time.Duration // of raft, the same on all members; 0: 100 ms, without Peer 10 ms
 	Election  time.Duration // 0: 1 s, without Peer 100 ms (a sole voter has nobody to wait for)
 
@@ -76,8 +76,8 @@ type PeerTLS struct {
 const (
 	defaultBallast   = 256 << 20
 	defaultSnapshots = 24
-	defaultBatches   = 1 // a second one halves the batches: more syncs and more processor time for each commit
-	defaultTimeout   = 2 * time.Second
+	defaultBatches   = 1                       // a second one halves the batches: more syncs and more processor time for each commit
+	defaultTimeout   = 1800 * time.Millisecond // an election takes less, and a refusal comes within 2 s
 	singleTick       = 10 * time.Millisecond
 	singleElection   = 100 * time.Millisecond
 	groupTick        = 100 * time.Millisecond
