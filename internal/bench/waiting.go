@@ -314,7 +314,8 @@ func (in *installation) ask(ctx context.Context, server *process, p population, 
 		}
 		<-tick.C
 	}
-	for held := 0; ; {
+	var held int
+	for {
 		w.took = time.Since(start)
 		now, err := in.footprint(ctx, server, look)
 		if err != nil {
