@@ -119,8 +119,9 @@ func TestFailoverWithinTheTime(t *testing.T) {
 	good := mailGateway("second", s.Address)
 	good.CAs, good.Login, good.Password = s.CA.PEM, s.Login, secret.FromString(s.Password)
 	slow := mailGateway("first", silent(t))
+	slow.Timeout = 20 * time.Second
 	c := carrier(slow, good)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // less than the first alone would take
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second) // less than the first alone would take
 	defer cancel()
 	if r, err := c.Send(ctx, letter("alice@test.example")); err != nil || r.Gateway != "second" {
 		t.Fatalf("got %+v, %v", r, err)
