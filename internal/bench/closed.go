@@ -37,9 +37,9 @@ type lanes struct {
 }
 
 type lane struct {
-	todo []request
-	sent time.Duration // since the round's start; of the first in todo
-	busy bool
+	queue []request
+	sent  time.Duration // since the round's start; of the first in queue
+	busy  bool
 }
 
 func newClosedVolley(addr netip.AddrPort, dl dialect, codes []passcode, inFlight int) (*closedVolley, error) {
@@ -61,13 +61,13 @@ func newClosedVolley(addr netip.AddrPort, dl dialect, codes []passcode, inFlight
 	for i, c := range codes {
 		l := v.sockets[i%n]
 		j := i / n % len(l.lane)
-		k := len(l.lane[j].todo)
+		k := len(l.lane[j].queue)
 		r, err := dl.prepare(c, byte(j+k*l.stride))
 		if err != nil {
 			v.close()
 			return nil, err
 		}
-		l.lane[j].todo = append(l.lane[j].todo, r)
+		l.lane[j].queue = append(l.lane[j].queue, r)
 	}
 	return v, nil
 }
@@ -92,7 +92,7 @@ func (v *closedVolley) fire(d time.Duration) (tally, []passcode) {
 			defer mu.Unlock()
 			sum.merge(t)
 			for _, x := range l.lane {
-				for _, r := range x.todo {
+				for _, r := range x.queue {
 					unsent = append(unsent, r.passcode)
 				}
 			}
@@ -137,13 +137,13 @@ func (l *lanes) fire(judge func(*request, []byte) outcome, start time.Time, end 
 			if now >= last {
 				continue
 			}
-			if len(x.todo) == 0 {
+			if len(x.queue) == 0 {
 				end.ranOut(now)
 				continue
 			}
 			x.busy, x.sent = true, now
 			busy++
-			out = append(out, ipv4.Message{Buffers: [][]byte{x.todo[0].packet}})
+			out = append(out, ipv4.Message{Buffers: [][]byte{x.queue[0].packet}})
 		}
 		ready = ready[:0]
 		for rest := out; len(rest) > 0; {
@@ -177,13 +177,13 @@ func (l *lanes) fire(judge func(*request, []byte) outcome, start time.Time, end 
 				continue
 			}
 			i := int(b[1]) & (l.stride - 1)
-			if i >= len(l.lane) || !l.lane[i].busy || l.lane[i].todo[0].packet[1] != b[1] {
+			if i >= len(l.lane) || !l.lane[i].busy || l.lane[i].queue[0].packet[1] != b[1] {
 				t.Unproven++ // late, or no answer to anything
 				continue
 			}
 			x := &l.lane[i]
-			t.count(judge(&x.todo[0], b), now-x.sent, now <= last)
-			x.busy, x.todo = false, x.todo[1:]
+			t.count(judge(&x.queue[0], b), now-x.sent, now <= last)
+			x.busy, x.queue = false, x.queue[1:]
 			ready = append(ready, i)
 			busy--
 		}
@@ -195,7 +195,7 @@ func (l *lanes) expire(now time.Duration, t *tally, ready []int) []int {
 	for i := range l.lane {
 		if x := &l.lane[i]; x.busy && now-x.sent > patience {
 			t.TimedOut++
-			x.busy, x.todo = false, x.todo[1:]
+			x.busy, x.queue = false, x.queue[1:]
 			ready = append(ready, i)
 		}
 	}

@@ -15,27 +15,28 @@ import (
 // installation is a founded Countersign server in a folder of its own.
 type installation struct {
 	binary, dir, config string
-	radius, metrics     netip.AddrPort
+
+	radius, metrics, https netip.AddrPort // those that its node file names
 }
 
+// Of a node file: %[1]s is the folder, %[2]s, %[3]s and %[4]s are the addresses of radius, metrics and https.
 const nodeConf = `name: bench
-data_dir: %s/data
+data_dir: %[1]s/data
 listen:
-  radius: ["%s"]
-  metrics: "%s"
+  radius: ["%[2]s"]
+  metrics: "%[3]s"
 log: {level: warn}
 `
 
-// found founds a group in dir.
-func found(ctx context.Context, binary, dir string) (in *installation, err error) {
+// found founds a group in dir, with a node file like conf.
+func found(ctx context.Context, binary, dir, conf string) (in *installation, err error) {
 	in = &installation{binary: binary, dir: dir, config: filepath.Join(dir, "countersign.yaml")}
-	if in.radius, err = freePort(); err != nil {
-		return nil, err
+	for _, a := range []*netip.AddrPort{&in.radius, &in.metrics, &in.https} {
+		if *a, err = freePort(); err != nil {
+			return nil, err
+		}
 	}
-	if in.metrics, err = freePort(); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(in.config, fmt.Appendf(nil, nodeConf, dir, in.radius, in.metrics), 0o600); err != nil {
+	if err := os.WriteFile(in.config, fmt.Appendf(nil, conf, dir, in.radius, in.metrics, in.https), 0o600); err != nil {
 		return nil, err
 	}
 	return in, in.do(ctx, "", "init", "--group", "bench")
@@ -111,7 +112,7 @@ func (in *installation) importUsers(ctx context.Context, p population) (time.Dur
 
 // countersign starts a server with the population, and reports how the import went.
 func countersign(ctx context.Context, binary, dir string, p population) (s *system, im Import, err error) {
-	in, err := found(ctx, binary, dir)
+	in, err := found(ctx, binary, dir, nodeConf)
 	if err != nil {
 		return nil, im, err
 	}

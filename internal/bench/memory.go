@@ -34,7 +34,7 @@ func memory(ctx context.Context, binary, dir string, p population) (m Memory, er
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return m, err
 	}
-	in, err := found(ctx, binary, dir)
+	in, err := found(ctx, binary, dir, nodeConf)
 	if err != nil {
 		return m, err
 	}

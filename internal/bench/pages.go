@@ -11,10 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
-	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -65,10 +62,10 @@ func (r *Pages) WriteTable(w io.Writer) error {
 func kB(bytes int) float64 { return float64(bytes) / 1000 }
 
 const pagesConf = `name: bench
-data_dir: %s/data
+data_dir: %[1]s/data
 listen:
-  https: "%s"
-  metrics: "%s"
+  https: "%[4]s"
+  metrics: "%[3]s"
 log: {level: warn}
 `
 
@@ -78,18 +75,8 @@ const benchPassword = "correct horse battery"
 // and its groups, one request after the other, as an owner and as a user.
 func RunPages(ctx context.Context, o PagesOptions) (r *Pages, err error) {
 	r = &Pages{Environment: environment(ctx, o.Dir), Users: o.Users, Rounds: o.Rounds}
-	in := &installation{binary: o.Binary, dir: o.Dir, config: filepath.Join(o.Dir, "countersign.yaml")}
-	var https netip.AddrPort
-	if https, err = freePort(); err != nil {
-		return nil, err
-	}
-	if in.metrics, err = freePort(); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(in.config, fmt.Appendf(nil, pagesConf, o.Dir, https, in.metrics), 0o600); err != nil {
-		return nil, err
-	}
-	if err := in.do(ctx, "", "init", "--group", "bench"); err != nil {
+	in, err := found(ctx, o.Binary, o.Dir, pagesConf)
+	if err != nil {
 		return nil, err
 	}
 	server, _, err := in.serve(ctx, in.alive)
@@ -110,7 +97,7 @@ func RunPages(ctx context.Context, o PagesOptions) (r *Pages, err error) {
 	if err := in.do(ctx, "", "administrator", "add", p.login(0), "--role", "owner"); err != nil {
 		return nil, err
 	}
-	v := visits{base: "https://" + https.String(), rounds: o.Rounds, files: map[string]file{}}
+	v := visits{base: "https://" + in.https.String(), rounds: o.Rounds, files: map[string]file{}}
 	return r, v.all(ctx, p, r)
 }
 

@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -74,11 +73,11 @@ func (r *Waiting) WriteTable(w io.Writer) error {
 func mB(bytes int64) float64 { return float64(bytes) / 1e6 }
 
 const waitingConf = `name: bench
-data_dir: %s/data
+data_dir: %[1]s/data
 listen:
-  https: "%s"
-  radius: ["%s"]
-  metrics: "%s"
+  https: "%[4]s"
+  radius: ["%[2]s"]
+  metrics: "%[3]s"
 log: {level: warn}
 `
 
@@ -86,17 +85,8 @@ log: {level: warn}
 // its user at once, and looks at what the server's process takes.
 func RunWaiting(ctx context.Context, o WaitingOptions) (r *Waiting, err error) {
 	r = &Waiting{Environment: environment(ctx, o.Dir), Waiting: o.Waiting}
-	in := &installation{binary: o.Binary, dir: o.Dir, config: filepath.Join(o.Dir, "countersign.yaml")}
-	var https netip.AddrPort
-	for _, a := range []*netip.AddrPort{&https, &in.radius, &in.metrics} {
-		if *a, err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	if err := os.WriteFile(in.config, fmt.Appendf(nil, waitingConf, o.Dir, https, in.radius, in.metrics), 0o600); err != nil {
-		return nil, err
-	}
-	if err := in.do(ctx, "", "init", "--group", "bench"); err != nil {
+	in, err := found(ctx, o.Binary, o.Dir, waitingConf)
+	if err != nil {
 		return nil, err
 	}
 	server, _, err := in.serve(ctx, in.alive)
@@ -117,7 +107,7 @@ func RunWaiting(ctx context.Context, o WaitingOptions) (r *Waiting, err error) {
 	}
 	o.Log.Info("activating", "devices", o.Waiting)
 	start := time.Now()
-	if err := (&activations{dir: o.Dir, https: https}).all(ctx, p); err != nil {
+	if err := (&activations{dir: o.Dir, https: in.https}).all(ctx, p); err != nil {
 		return nil, err
 	}
 	r.Activated = float64(o.Waiting) / time.Since(start).Seconds()
