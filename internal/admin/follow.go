@@ -122,8 +122,8 @@ func (s *Service) follow(ctx context.Context, f followed, log *slog.Logger) {
 		c.Verdict = d.Verdict.String()
 	}
 	body, err := json.Marshal(c)
-	post := func(ctx context.Context, time time.Duration) error {
-		within, cancel := context.WithTimeout(ctx, time)
+	post := func(ctx context.Context, limit time.Duration) error {
+		within, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		return s.Callbacks.Post(within, f.app, fmt.Sprintf("%s.%s", c.AttemptID, c.Verdict), body)
 	}
