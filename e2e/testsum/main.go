@@ -21,6 +21,15 @@ import (
 // inVain marks the failure of a wait that ran out; the same text is in e2e/process_test.go.
 const inVain = "and nothing else was wrong"
 
+// serverSaid precedes the log of a server; the same text is in e2e/server_test.go.
+const serverSaid = "the server said:"
+
+// How much of a failed test's own words is said again at the end: lines, and bytes of each.
+const (
+	complaintsAtMost = 10
+	complaintAtMost  = 500
+)
+
 // lateAtMost is how many tests may be run again. More is no accident.
 const lateAtMost = 2
 
@@ -47,6 +56,7 @@ type sums struct {
 	skips                   []string
 	passed, failed, skipped int
 	packagesFailed          []string
+	complaints              []string // of what failed: what its tests said was wrong
 	late                    []string // of what failed: waits that ran out
 }
 
@@ -132,6 +142,7 @@ func (s *sums) take(e event) {
 				s.late = append(s.late, e.Test)
 			}
 			fmt.Fprint(s.out, strings.Join(s.output[key], ""))
+			s.complaints = append(s.complaints, complaints(e.Test, s.output[key])...)
 		default:
 			s.passed++
 		}
@@ -173,10 +184,32 @@ func reason(lines []string) string {
 	return "no reason given"
 }
 
-// end prints skips and sums, and reports whether all is well.
+// complaints finds what a failed test said itself, without the logs of its servers: of a long
+// output that alone may be kept.
+func complaints(test string, lines []string) (all []string) {
+	for _, l := range lines {
+		l = strings.TrimSpace(l)
+		file, rest, ok := strings.Cut(l, ".go:")
+		if !ok || strings.ContainsAny(file, " =") || strings.Contains(rest, serverSaid) {
+			continue
+		}
+		if len(l) > complaintAtMost {
+			l = l[:complaintAtMost] + "..."
+		}
+		if all = append(all, test+": "+l); len(all) == complaintsAtMost {
+			return all
+		}
+	}
+	return all
+}
+
+// end prints skips, complaints and sums, and reports whether all is well.
 func (s *sums) end() bool {
 	for _, skip := range s.skips {
 		fmt.Fprintln(s.out, "skipped:", skip)
+	}
+	for _, c := range s.complaints {
+		fmt.Fprintln(s.out, "wrong:", c)
 	}
 	for _, p := range s.packagesFailed {
 		fmt.Fprintln(s.out, "failed:", p)

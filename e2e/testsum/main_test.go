@@ -26,6 +26,12 @@ func TestSums(t *testing.T) {
 {"Action":"fail","Package":"countersign/a","Test":"T3"}
 {"Action":"fail","Package":"countersign/a","Elapsed":2}`,
 			"got 1, want 2\nFAIL\tcountersign/a\t2.0s\nskipped: a T2: rig: slapd is not installed\nfailed: countersign/a\n1 passed, 1 failed, 1 skipped\n", false},
+		{"it says why", `{"Action":"output","Package":"countersign/a","Test":"T3","Output":"    x_test.go:9: got 1, want 2\n"}
+{"Action":"output","Package":"countersign/a","Test":"T3","Output":"    server_test.go:7: the server said:\n"}
+{"Action":"output","Package":"countersign/a","Test":"T3","Output":"        time=x msg=\"a.go:1: no\"\n"}
+{"Action":"fail","Package":"countersign/a","Test":"T3"}
+{"Action":"fail","Package":"countersign/a","Elapsed":2}`,
+			"    x_test.go:9: got 1, want 2\n    server_test.go:7: the server said:\n        time=x msg=\"a.go:1: no\"\nFAIL\tcountersign/a\t2.0s\nwrong: T3: x_test.go:9: got 1, want 2\nfailed: countersign/a\n0 passed, 1 failed, 0 skipped\n", false},
 		{"a crash", `{"Action":"output","Package":"countersign/a","Test":"T3","Output":"panic: x\n"}
 {"Action":"fail","Package":"countersign/a","Elapsed":2}`,
 			"panic: x\nFAIL\tcountersign/a\t2.0s\nfailed: countersign/a\n0 passed, 1 failed, 0 skipped\n", false},
