@@ -207,37 +207,85 @@ func (e *Engine) undelivered(ctx context.Context, a *attempt) (mfa.Decision, err
 }
 
 // grant sends the code again or asks for another way. The challenge before is spent by that,
-// without being counted. If nothing can be sent, it stays as it was and is asked once more.
+// without being counted. If nothing can be sent, what was sent before stays good and is asked for
+// once more.
 func (e *Engine) grant(ctx context.Context, a *attempt, w wish) (mfa.Decision, error) {
-	why := map[wish]mfa.Reason{again: mfa.AnotherCodeAsked, another: mfa.OtherMethodAsked}[w]
-	return e.instead(ctx, a, w, why)
+	return e.instead(ctx, a, w, wishes[w])
 }
 
-// instead asks for another way, or again, and spends the challenge before with the reason why.
+// wishes are the reasons that a challenge is spent with because its user wished for something.
+var wishes = map[wish]mfa.Reason{again: mfa.AnotherCodeAsked, another: mfa.OtherMethodAsked}
+
+// instead asks for another way, or again, and spends the challenge before with the reason why. It
+// is spent first: of servers that are asked at once, one sends. Only a question that waits for its
+// answer elsewhere is spent afterwards: it goes on if there is no other way, and rings no second time.
 func (e *Engine) instead(ctx context.Context, a *attempt, w wish, why mfa.Reason) (mfa.Decision, error) {
 	before := *a.handle
-	a.wish = w
-	d, err := e.challenge(ctx, a, before.Wrong)
-	a.wish = nothing
-	if errors.As(err, new(mfa.Reason)) {
-		a.note("%s, but: %v", why, err)
-		if d, err = e.challenge(ctx, a, before.Wrong); err == nil {
-			d.Message = "Nothing more can be sent now. " + d.Message
+	nonce := settlement.Nonce{ID: before.Nonce, Until: before.Expires}
+	if a.waited == "" {
+		settled, err := e.spend(ctx, a, nonce, why)
+		switch {
+		case err != nil:
+			return mfa.Decision{}, err
+		case settled != why: // this very leg was settled before as something else
+			return e.accept(a, settled), nil
+		case a.theirs:
+			return mfa.Decision{}, errElsewhere
 		}
-		return d, err
-	} else if err != nil {
+		return e.wished(ctx, a, w, why, before.Wrong)
+	}
+	d, err := e.wished(ctx, a, w, why, before.Wrong)
+	if err != nil || a.asked == before.Nonce {
 		return d, err
 	}
 	asked := a.asked
-	settled, err := e.spend(ctx, a, settlement.Nonce{ID: before.Nonce, Until: before.Expires}, why)
+	settled, err := e.spend(ctx, a, nonce, why)
 	if err != nil {
 		return mfa.Decision{}, err
 	}
-	if settled != why { // this very leg was settled before as something else
+	if settled != why {
 		return e.accept(a, settled), nil
 	}
 	a.asked = asked
 	return d, nil
+}
+
+// wished makes the challenge that was wished for or, if nothing can be sent, one like that before.
+func (e *Engine) wished(ctx context.Context, a *attempt, w wish, why mfa.Reason, wrong uint8) (mfa.Decision, error) {
+	a.wish = w
+	d, err := e.challenge(ctx, a, wrong)
+	a.wish = nothing
+	if !errors.As(err, new(mfa.Reason)) {
+		return d, err
+	}
+	a.note("%s, but: %v", why, err)
+	if d, err = e.challenge(ctx, a, wrong); err == nil {
+		d.Message = "Nothing more can be sent now. " + d.Message
+	}
+	return d, err
+}
+
+// errElsewhere: what this very leg wished for is being sent by another server, which answers it.
+var errElsewhere = errors.New("another server sends what this request asked for, and answers it")
+
+// rewished answers a leg that wished for something and has spent its challenge by that before. If
+// nothing was sent because of a fault of ours, it is now.
+func (e *Engine) rewished(ctx context.Context, a *attempt, l settlement.Leg, w wish) (mfa.Decision, bool, error) {
+	_, owed := e.owed.of(a.Leg)
+	switch mine := l.Server == settlement.TagOf(e.Server); {
+	case mine && owed:
+	case !mine && e.Now().Sub(l.Time) < a.set.Attempt.Duration():
+		return mfa.Decision{}, false, errElsewhere
+	default:
+		return e.again(ctx, a, l)
+	}
+	if err := e.gate(a, a.acct, false); err != nil {
+		return mfa.Decision{}, false, err
+	}
+	a.id, a.begun = a.handle.Attempt, a.handle.Started
+	e.book(a, l.Reason, settlement.Change{}, a.acct.RecordRev, mfa.Committed)
+	d, err := e.wished(ctx, a, w, l.Reason, a.handle.Wrong)
+	return d, false, err
 }
 
 // spend settles that a challenge is over with the reason why, without counting anything. It

@@ -166,6 +166,10 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 		e.Log.Info("an attempt that waits for its user is left; the client may ask again", "attempt", a.id, "application", a.app.Name, "err", err)
 		return mfa.Decision{}, err
 	}
+	if errors.Is(err, errElsewhere) {
+		e.Log.Info("a repeated request is left to the server that had it first", "attempt", a.id, "application", a.app.Name, "err", err)
+		return mfa.Decision{}, err
+	}
 	if err != nil {
 		e.Log.Error("attempt not decided; the client gets no answer", "attempt", a.id, "application", a.app.Name, "err", err)
 		return mfa.Decision{}, err

@@ -44,6 +44,11 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	}
 	a.handle, a.groups, a.known = &h, h.Groups, true
 	if l, ok := e.earlier(a, a.acct.Record); ok {
+		for w, why := range wishes {
+			if l.Reason == why {
+				return e.rewished(ctx, a, l, w)
+			}
+		}
 		return e.again(ctx, a, l)
 	}
 	if !e.Now().Before(h.Expires) || h.Epoch != e.Store.Epoch() {
