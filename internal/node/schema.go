@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
 	"time"
 
 	"countersign/internal/group"
@@ -21,6 +21,7 @@ import (
 const (
 	schemaName    = "schema.json"   // what the group writes, beside the database: read before anything is opened
 	currentWithin = 2 * time.Second // that the others have at a start to say that this program is too old
+	currentAtMost = 5 * time.Second // the same while none of them has answered at all
 	schemaEvery   = time.Second
 )
 
@@ -62,27 +63,52 @@ func (s *server) fitsGroup(ctx context.Context) error {
 	if s.peers == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, currentWithin)
-	defer cancel()
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var refusal error
-	for _, m := range s.peers.members() {
-		if m.Name == s.Config.Name {
-			continue
+	others := slices.DeleteFunc(slices.Clone(s.peers.members()), func(m mfa.Member) bool { return m.Name == s.Config.Name })
+	err := outdated(ctx, others, func(ctx context.Context, m mfa.Member) error {
+		err := s.peers.client.Call(ctx, m.Peer, http.MethodGet, peer.PathReport, nil, nil)
+		if err != nil {
+			return fmt.Errorf("server %s at %s says: %w", m.Name, m.Peer, err)
 		}
-		all.Go(func() {
-			err := s.peers.client.Call(ctx, m.Peer, http.MethodGet, peer.PathReport, nil, nil)
-			if errors.Is(err, mfa.ErrOutdated) {
-				mu.Lock()
-				defer mu.Unlock()
-				refusal = fmt.Errorf("%s was left as it is: server %s at %s says: %w", s.Config.DataDir, m.Name, m.Peer, err)
-				cancel() // one is enough
-			}
-		})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s was left as it is: %w", s.Config.DataDir, err)
 	}
-	all.Wait()
-	return refusal
+	return nil
+}
+
+// outdated asks others and returns the first error that is mfa.ErrOutdated. It waits
+// currentWithin for all of them, and currentAtMost until one of them, busy, has answered.
+func outdated(ctx context.Context, others []mfa.Member, ask func(context.Context, mfa.Member) error) error {
+	ctx, cancel := context.WithTimeout(ctx, currentAtMost)
+	defer cancel()
+	answers := make(chan error, len(others))
+	for _, m := range others {
+		go func() { answers <- ask(ctx, m) }()
+	}
+	enough := time.NewTimer(currentWithin)
+	defer enough.Stop()
+	answered, late := false, false
+	for range others {
+		var err error
+		select {
+		case err = <-answers:
+		case <-enough.C:
+			if answered {
+				return nil
+			}
+			late = true
+			err = <-answers // at currentAtMost, when nobody answers
+		}
+		if errors.Is(err, mfa.ErrOutdated) {
+			return err
+		}
+		answered = answered || err == nil
+		if late && answered {
+			return nil
+		}
+	}
+	return nil
 }
 
 // groupSchema is what this server knows the group to write.

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/internal/cluster"
@@ -72,5 +74,58 @@ func TestWitnessDropsParkedCopies(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "db", copy)); (err == nil) != want {
 			t.Errorf("%s is there: %v", copy, err == nil)
 		}
+	}
+}
+
+// At a start one refusal counts at once. Others have a moment to refuse; while nobody has
+// answered at all, the start waits longer, for they may be busy.
+func TestOutdated(t *testing.T) {
+	type said struct {
+		after time.Duration // 0: never
+		err   error
+	}
+	refusal, down := mfa.ErrOutdated, errors.New("connection refused")
+	for _, c := range []struct {
+		name string
+		say  []said
+		want error
+		took time.Duration
+	}{
+		{"nobody else", nil, nil, 0},
+		{"all agree", []said{{time.Second, nil}, {time.Millisecond, nil}}, nil, time.Second},
+		{"one refuses", []said{{time.Millisecond, refusal}, {}}, refusal, time.Millisecond},
+		{"all are down", []said{{time.Millisecond, down}, {time.Millisecond, down}}, nil, time.Millisecond},
+		{"one is silent", []said{{time.Millisecond, nil}, {}}, nil, currentWithin},
+		{"one refuses after another agreed", []said{{time.Millisecond, nil}, {time.Second, refusal}}, refusal, time.Second},
+		{"all are silent", []said{{}, {}}, nil, currentAtMost},
+		{"all are busy, one refuses", []said{{3 * time.Second, refusal}, {}}, refusal, 3 * time.Second},
+		{"all are busy, one agrees", []said{{3 * time.Second, nil}, {}}, nil, 3 * time.Second},
+		{"one is down, one busy", []said{{time.Millisecond, down}, {4 * time.Second, refusal}}, refusal, 4 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var others []mfa.Member
+				for i := range c.say {
+					others = append(others, mfa.Member{Name: strconv.Itoa(i)})
+				}
+				began := time.Now()
+				err := outdated(t.Context(), others, func(ctx context.Context, m mfa.Member) error {
+					i, _ := strconv.Atoi(m.Name)
+					var answer <-chan time.Time
+					if c.say[i].after > 0 {
+						answer = time.After(c.say[i].after)
+					}
+					select {
+					case <-answer:
+						return c.say[i].err
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				})
+				if took := time.Since(began); !errors.Is(err, c.want) || took != c.took {
+					t.Errorf("%v after %s, want %v after %s", err, took, c.want, c.took)
+				}
+			})
+		})
 	}
 }
