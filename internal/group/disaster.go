@@ -304,7 +304,7 @@ func (s Scene) heard(p *mfa.DisasterPromotion) {
 		p.NotKnown = append(p.NotKnown, fmt.Sprintf("which users these %d writes touch", risk))
 	}
 	p.Known = append(p.Known, fmt.Sprintf("the old master %s was at revision %d %s%s; this copy is at %d", p.OldMaster, rev, how, at.Format(time.RFC3339), s.Own.Revision))
-	p.NotKnown = append(p.NotKnown, fmt.Sprintf("what %s wrote after %s", p.OldMaster, at.Format(time.RFC3339)))
+	p.NotKnown = append(p.NotKnown, fmt.Sprintf("what %s wrote after %s; it is not counted as at risk", p.OldMaster, at.Format(time.RFC3339)))
 }
 
 // lastOf returns what is known of the server with that index (-1: none), in this epoch.
