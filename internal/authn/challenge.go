@@ -54,7 +54,7 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 // policy.Ruling.Ways). After a challenge its own credential comes first or, if the user wants
 // another way, last.
 func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
-	list := a.ruling.Ways(a.app, a.acct.User, usable, func(id mfa.MethodID) bool {
+	list := a.ruling.Ways(a.app, a.acct.User, policy.Lasting(usable, a.acct.Record), func(id mfa.MethodID) bool {
 		m := e.methods[id]
 		_, waits := m.(Waiter)
 		return m != nil && (a.Caps.Has(m.Needs()) || waits && a.inside())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"countersign/internal/authn"
+	"countersign/internal/method/otp"
 	"countersign/internal/method/sent"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
@@ -355,3 +356,32 @@ func TestOneAnswerToASentCode(t *testing.T) {
 }
 
 var _ authn.Method = sent.Method{}
+
+// A pass that is used up is asked for no longer, although it stands first; typed, it is recorded as
+// what it is.
+func TestAUsedUpPassIsNotAskedFor(t *testing.T) {
+	g, p := newPost(t)
+	g.more = append(g.more, otp.TAP{})
+	pass, kept, err := otp.GenerateTAP(nil, "pass")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.store.change("alice", func(a *settlement.Account) {
+		a.User.Preferred = mfa.MethodTAP
+		a.Credentials = append(a.Credentials, mfa.Credential{ID: "pass", User: "alice", Method: mfa.MethodTAP, Secret: kept, Uses: 1})
+	})
+	e := g.engine()
+	d := ask(t, e, firstLeg("vpn", "alice", "right"))
+	if d.Method != mfa.MethodTAP || p.count() != 0 {
+		t.Fatalf("asked for %s, %d sent", d.Method, p.count())
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", d, string(pass.Expose()))); got.Verdict != mfa.Accept {
+		t.Fatalf("the pass: %s %s", got.Verdict, got.Reason)
+	}
+	if d = ask(t, e, firstLeg("vpn", "alice", "right")); d.Method != mfa.MethodSMS || p.count() != 1 || d.Others {
+		t.Fatalf("once it is used up: asked for %s, %d sent, others %t", d.Method, p.count(), d.Others)
+	}
+	if got := ask(t, e, answerTo("vpn", "alice", d, string(pass.Expose()))); got.Reason != mfa.ReplayedCode {
+		t.Errorf("the pass again: %s %s", got.Verdict, got.Reason)
+	}
+}

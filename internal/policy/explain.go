@@ -87,7 +87,7 @@ func (rs Rules) forecast(s *Situation, r Ruling, acct settlement.Account, hasFir
 	if usable, f.Refuse = r.WithPIN(s.Application, acct.Credentials, usable); f.Refuse != mfa.ReasonNone {
 		return f
 	}
-	if f.Ask = r.Ways(ruled, acct.User, usable, can); len(f.Ask) == 0 {
+	if f.Ask = r.Ways(ruled, acct.User, Lasting(usable, acct.Record), can); len(f.Ask) == 0 {
 		f.Refuse = mfa.PromptImpossible
 	}
 	return f
@@ -231,6 +231,8 @@ func (r Ruling) seconds(e *explanation, rs Rules, app mfa.Application, acct sett
 		name := strings.TrimSpace(string(c.Method) + " " + c.Label)
 		one := []mfa.Credential{c}
 		switch _, why := Usable(ruled, one, now); {
+		case why == mfa.ReasonNone && UsedUp(c, acct.Record):
+			e.add("second factor", "credential "+string(c.ID), "%s: used up", name)
 		case why == mfa.ReasonNone:
 			e.add("second factor", "credential "+string(c.ID), "%s: serves", name)
 		case !allows(ruled, c.Method):
