@@ -67,6 +67,7 @@ func New(a *admin.Service, e *enroll.Service, version string, log *slog.Logger) 
 	api.reports()
 	api.node()
 	api.parked()
+	api.requires()
 	return api
 }
 
@@ -79,6 +80,7 @@ func blank(title, description, version string, log *slog.Logger) *API {
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "" // all three would go past authorise; docs would load from afar
 	config.CreateHooks = nil                                             // no $schema in bodies
 	config.RejectUnknownQueryParameters = true
+	config.Formats = map[string]huma.Format{"application/json": oneMeaning, "json": oneMeaning}
 	config.Transformers = []huma.Transformer{plainError}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "an API token, made by `countersign api-token create`"},

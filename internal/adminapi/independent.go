@@ -68,6 +68,7 @@ func NewCoordinator(c Coordinator, o *admin.Service, e *enroll.Service, version 
 	a.users()
 	a.credentials()
 	a.administrators()
+	a.requires()
 	backup := operation(own, http.MethodPost, "/backup", "Stream one encrypted backup")
 	huma.Register(a.huma, backup, func(ctx context.Context, in *struct{ Body admin.BackupRequest }) (*huma.StreamResponse, error) {
 		if in.Body.Passphrase == nil {

@@ -107,6 +107,13 @@ func fieldsOf(doc *huma.OpenAPI, s *huma.Schema) (name string, fields []shownFie
 	if s == nil {
 		return "", nil
 	}
+	if len(s.AllOf) == 2 { // what must be there beside what may be: requires
+		name, fields = fieldsOf(doc, s.AllOf[0])
+		for i, f := range fields {
+			fields[i].Required = f.Required || slices.Contains(s.AllOf[1].Required, f.Name)
+		}
+		return name, fields
+	}
 	if s.Ref != "" {
 		name = strings.TrimPrefix(s.Ref, "#/components/schemas/")
 		s = doc.Components.Schemas.SchemaFromRef(s.Ref)

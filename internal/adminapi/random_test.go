@@ -94,6 +94,16 @@ func (g *guess) value(s *huma.Schema, depth int) any {
 	if s.Ref != "" {
 		return g.value(g.schemas.SchemaFromRef(s.Ref), depth)
 	}
+	if len(s.AllOf) > 0 {
+		out := g.value(s.AllOf[0], depth)
+		if body, ok := out.(map[string]any); ok {
+			of := g.schemas.SchemaFromRef(s.AllOf[0].Ref)
+			for _, name := range s.AllOf[1].Required {
+				body[name] = g.value(of.Properties[name], depth+1)
+			}
+		}
+		return out
+	}
 	if len(s.Enum) > 0 {
 		return s.Enum[g.IntN(len(s.Enum))]
 	}
