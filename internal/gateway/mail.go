@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -147,6 +148,8 @@ func tlsConfig(g mfa.Gateway, host string, now func() time.Time) (*tls.Config, e
 func notOpened(g mfa.Gateway, err error) error {
 	var answer *textproto.Error
 	switch text := err.Error(); {
+	case errors.As(err, &answer) && forNow(answer.Code, answer.Msg) != mfa.ReasonNone:
+		return fmt.Errorf("%w: %s: %w", forNow(answer.Code, answer.Msg), g.Address, err)
 	case errors.As(err, &answer) && answer.Code/100 == 5:
 		return fmt.Errorf("%w: %s: %w", mfa.GatewayRefused, g.Address, err)
 	case strings.Contains(text, "STARTTLS"):
@@ -166,6 +169,8 @@ func notSent(l *mail.Msg, err error) error {
 		switch {
 		case e.Reason == mail.ErrSMTPRcptTo && e.ErrorCode()/100 == 5:
 			return fmt.Errorf("%w: the server answered %d to the address", mfa.RecipientRefused, e.ErrorCode()) // its text has the address in it
+		case e.Reason != mail.ErrSMTPRcptTo && forNow(e.ErrorCode(), e.Error()) != mfa.ReasonNone:
+			return fmt.Errorf("%w: the server answered %d, for now, to %s", forNow(e.ErrorCode(), e.Error()), e.ErrorCode(), e.Reason)
 		case e.ErrorCode()/100 == 4:
 			return fmt.Errorf("%w: the server answered %d, for now, to %s", mfa.GatewayRefused, e.ErrorCode(), e.Reason)
 		case e.ErrorCode()/100 == 5:
@@ -174,3 +179,20 @@ func notSent(l *mail.Msg, err error) error {
 	}
 	return err
 }
+
+// forNow tells what an answer of SMTP means that is about how much we send; mfa.ReasonNone: it is not.
+// RFC 3463 has x.7.x for the server's policy, which with a 4 is that we go on too fast. There is no
+// code for an account that is used up: what the great providers say is told by its words.
+func forNow(code int, said string) mfa.Reason {
+	said = strings.ToLower(said)
+	switch {
+	case code/100 != 4 && code/100 != 5:
+	case strings.Contains(said, "credits exceeded"), strings.Contains(said, "message quota exceeded"):
+		return mfa.GatewayNoCredit
+	case code/100 == 4 && tooFast.MatchString(said):
+		return mfa.GatewaySlow
+	}
+	return mfa.ReasonNone
+}
+
+var tooFast = regexp.MustCompile(`\b4\.7\.[0-9]|throttl|rate limit|too many`)

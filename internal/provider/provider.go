@@ -213,7 +213,7 @@ func checkRules(t mfa.HTTPTemplate) error {
 }
 
 // Refusals are what an answer may be said to mean.
-var Refusals = []mfa.Reason{mfa.GatewayNoCredit, mfa.RecipientRefused, mfa.GatewayRefused, mfa.GatewayDown}
+var Refusals = []mfa.Reason{mfa.GatewayNoCredit, mfa.RecipientRefused, mfa.GatewayRefused, mfa.GatewayDown, mfa.GatewaySlow}
 
 func hostOf(address string) string {
 	_, rest, _ := strings.Cut(address, "://")

@@ -110,7 +110,7 @@ func TestJudge(t *testing.T) {
 		"any 2xx":                 {any2xx, 204, ``, mfa.ReasonNone, ""},
 		"a number as id":          {any2xx, 200, `{"id":12345678901234567890}`, mfa.ReasonNone, "12345678901234567890"},
 		"payment required":        {any2xx, 402, ``, mfa.GatewayNoCredit, ""},
-		"too fast":                {any2xx, 429, ``, mfa.GatewayDown, ""},
+		"too fast":                {any2xx, 429, ``, mfa.GatewaySlow, ""},
 		"broken":                  {any2xx, 503, ``, mfa.GatewayDown, ""},
 		"login refused":           {any2xx, 401, ``, mfa.GatewayRefused, ""},
 	} {

@@ -157,7 +157,9 @@ func Judge(t mfa.HTTPTemplate, status int, body []byte) (ref string, err error) 
 	switch {
 	case len(t.Accept) == 0 && status/100 == 2:
 		return text(at(doc, t.ID)), nil
-	case status == http.StatusTooManyRequests || status/100 == 5:
+	case status == http.StatusTooManyRequests:
+		return "", fmt.Errorf("%w: it answered %d: more at a time than it takes", mfa.GatewaySlow, status)
+	case status/100 == 5:
 		return "", fmt.Errorf("%w: it answered %d", mfa.GatewayDown, status)
 	case status == http.StatusPaymentRequired:
 		return "", fmt.Errorf("%w: it answered %d", mfa.GatewayNoCredit, status)
