@@ -119,7 +119,7 @@ func cost(n mfa.NewUser) (ops, bytes int) {
 	for _, c := range n.Credentials {
 		bytes += 500 + 2*(c.Secret.Len()+len(c.Label)+len(c.Why))
 	}
-	return 3 + 2*forms + 2*len(n.Credentials), bytes // 3: profile, its condition, that of the directory; 2: form or credential with its condition
+	return 5 + 2*forms + 2*len(n.Credentials), bytes // 5: profile and settlement record, their conditions, that of the directory; 2: form or credential with its condition
 }
 
 // store writes one batch. Users whose login is taken are taken out and the rest is tried

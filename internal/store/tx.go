@@ -24,7 +24,7 @@ type tx struct {
 	// restricts: all that this does to what administrators manage is to take something away
 	restricts bool
 	same      bool            // what is put says what was there before, in other bytes
-	touched   map[string]bool // puts that only raise a revision; see touch
+	touched   map[string]bool // puts that others make alike; see alike
 	rev       int64           // at which it was committed
 }
 
@@ -171,13 +171,19 @@ func (t *tx) touch(ctx context.Context) error {
 			t.ifRev[key] = made // if it has changed since, the commit must fail
 		}
 		if b != nil {
-			if t.touched == nil {
-				t.touched = map[string]bool{}
-			}
-			t.puts[key], t.touched[key] = b, true
+			t.puts[key] = b
+			t.alike(key)
 		}
 	}
 	return nil
+}
+
+// alike notes that others put the same at key: to find that there is no receipt.
+func (t *tx) alike(key string) {
+	if t.touched == nil {
+		t.touched = map[string]bool{}
+	}
+	t.touched[key] = true
 }
 
 // usersChanged returns the users that were there before t, and of whom it changes the

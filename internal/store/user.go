@@ -178,6 +178,9 @@ func (t *tx) create(u mfa.User, creds []mfa.Credential) error {
 	if err != nil {
 		return err
 	}
+	if err := t.unsettled(u.ID); err != nil {
+		return err
+	}
 	t.put(userKey(u.ID), r)
 	t.absent(userKey(u.ID))
 	for _, form := range append([]string{u.Login}, u.Aliases...) {
@@ -191,6 +194,24 @@ func (t *tx) create(u mfa.User, creds []mfa.Credential) error {
 		}
 		t.put(credKey(c.User, c.ID), r)
 	}
+	return nil
+}
+
+// unsettled gives a new user a settlement record with nothing in it, so that the first
+// settlement too is conditional on one key, unless t gives them one with floors. That a
+// record like it is there shows nobody who made it.
+func (t *tx) unsettled(user mfa.UserID) error {
+	key := recordKey(user)
+	if _, floors := t.puts[key]; floors {
+		return nil
+	}
+	b, err := settlement.Record{}.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	t.absent(key)
+	t.puts[key] = b
+	t.alike(key)
 	return nil
 }
 

@@ -60,7 +60,8 @@ func settleOnce(t *testing.T, r *rig) {
 }
 
 // settleConditions changes something that a settlement was decided from, in each of the
-// ways that there are, of a user who was settled before and of one who was not.
+// ways that there are: of a user who was settled before, of a new one, and of one whom an
+// older program left without a record.
 func settleConditions(t *testing.T, r *rig) {
 	ctx := t.Context()
 	update := func(u mfa.UserID, c mfa.CredentialID, change func(*mfa.Credential)) error {
@@ -89,25 +90,30 @@ func settleConditions(t *testing.T, r *rig) {
 		},
 	}
 	for name, change := range ways {
-		for _, before := range []bool{false, true} {
+		for _, before := range []string{"settled", "new", "without a record"} {
 			u := r.user(t, strings.ReplaceAll(name, " ", "-"))
-			if before {
+			switch before {
+			case "settled":
 				is(t, "settle", r.UpdateRecord(ctx, u.ID, func(s *settlement.Record) error { s.Fails.N, s.Fails.Last = 1, noon; return nil }), nil)
-				is(t, "sync", r.Sync(ctx), nil)
+			case "without a record":
+				if _, ok, err := r.kv.Commit(ctx, nil, nil, []string{"s/" + string(u.ID)}); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
 			}
+			is(t, "sync", r.Sync(ctx), nil)
 			a, err := r.Account(ctx, u.ID, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a.Whole != before {
-				t.Errorf("settled before %v: one revision is enough: %v", before, a.Whole)
+			if a.Whole != (before != "without a record") {
+				t.Errorf("a user %s: one revision is enough: %v", before, a.Whole)
 			}
 			c := a.Credentials[0]
 			if err := change(u.ID, c); err != nil {
 				t.Fatal(err)
 			}
 			if _, ok, err := r.Settle(ctx, a, []mfa.CredentialID{c.ID}, a.Record); ok || err != nil {
-				t.Errorf("settled although %s (settled before: %v): %v, %v", name, before, ok, err)
+				t.Errorf("settled although %s (a user %s): %v, %v", name, before, ok, err)
 			}
 			if err := r.RemoveUser(ctx, u.ID); !errors.Is(err, mfa.ErrNotFound) {
 				is(t, "remove", err, nil)

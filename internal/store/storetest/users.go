@@ -29,13 +29,14 @@ func userLife(t *testing.T, r *rig) {
 	same(t, "created", u, want)
 	cred.User = u.ID
 
+	is(t, "sync", r.Sync(ctx), nil)
 	for _, fresh := range []bool{false, true} {
 		a, err := r.Account(ctx, u.ID, fresh)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, fmt.Sprintf("account, fresh %v", fresh), a, settlement.Account{User: want, Credentials: []mfa.Credential{cred},
-			UserRev: a.UserRev, CredRevs: settlement.CredRevs{{ID: cred.ID, Rev: a.UserRev}}})
+			UserRev: a.UserRev, RecordRev: a.UserRev, CredRevs: settlement.CredRevs{{ID: cred.ID, Rev: a.UserRev}}, Whole: !fresh})
 		a.User.Login, a.User.Aliases, a.User.Name, a.User.Email, a.User.Phone, a.User.Block.Reason = "", nil, "", "", "", ""
 		standing, err := r.Standing(ctx, u.ID, fresh)
 		if err != nil {
