@@ -45,6 +45,12 @@ func TestScreenshotsDevice(t *testing.T) {
 	b.reads("It works")
 	b.pictures(dir, "portal-pin", base+"/portal/pin")
 	b.pictures(dir, "portal-home-device", base+"/portal/")
+	b.open(base + "/portal/")
+	b.fill("/portal/sign-out")
+	b.open(base + "/portal/sign-in")
+	b.fill("/portal/sign-in", "login", "ada", "password", password)
+	await(t, "the number to type", func() bool { return b.eval("document.querySelector('.digits') !== null") == "true" })
+	b.pictures(dir, "portal-waiting", "")
 
 	phone := &handset{}
 	provider := httptest.NewServer(phone)

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,9 @@ func TestScreenshotsPortal(t *testing.T) {
 	s := newServer(t)
 	const password = "adas password"
 	s.cliIn(password, "user", "add", "ada", "--name", "Ada Lovelace", "--email", "ada@corp.example", "--phone", "+491701234501", "--password-stdin")
-	s.cli("gateway", "add", "trunk", "--kind", "call", "--address", "127.0.0.1:9", "--from", "+4930123456", "--country", "DE", "--transport", "udp")
+	provider := httptest.NewServer(&handset{})
+	t.Cleanup(provider.Close)
+	s.cliIn("provider token\n", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", provider.URL+"/send", "--private-addresses", "--password-stdin", "--from", "Corp", "--country", "DE")
 	s.application("vpn", "127.0.0.1/32", "--passcode", "append")
 	var invitation struct{ Link string }
 	s.json(&invitation, "user", "invite", "ada")
@@ -44,6 +47,7 @@ func TestScreenshotsPortal(t *testing.T) {
 	b.pictures(dir, "portal-number", base+"/number")
 	b.open(base + "/number")
 	b.fill("/portal/number", "to", "+49 170 1234567")
+	b.reads("67")
 	b.pictures(dir, "portal-number-code", "")
 	b.open(base + "/")
 	b.fill("/portal/sign-out")

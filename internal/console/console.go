@@ -66,7 +66,8 @@ func New(c Console) (*Console, error) {
 		mux.HandleFunc(one.pattern, d.visited(one))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		d.fail(w, r, nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
+		v, _ := d.visitor(r) // who is signed in keeps the way to every other page
+		d.fail(w, r, v, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
 	})
 	d.handler = web.Guard(mux, d.Log, importPath)
 	return d, nil
@@ -125,5 +126,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err e
 		Status int
 		Key    string
 		Kept   string
-	}{status, fmt.Sprintf("error.%d", status), kept}})
+		Sent   bool // something that was to be done
+	}{status, fmt.Sprintf("error.%d", status), kept, wantsChange(r)}})
 }
+
+// wantsChange reports whether a request wanted something done.
+func wantsChange(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }

@@ -161,7 +161,10 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visitor, err er
 	if status >= http.StatusInternalServerError {
 		p.Log.Error("portal", "path", r.URL.Path, "error", err)
 	}
-	p.show(w, r, status, "error", view{Who: v, Title: "title.error", Data: fmt.Sprintf("error.%d", status)})
+	p.show(w, r, status, "error", view{Who: v, Title: "title.error", Data: struct {
+		Key  string
+		Sent bool // something that was to be done
+	}{fmt.Sprintf("error.%d", status), r.Method != http.MethodGet && r.Method != http.MethodHead}})
 }
 
 // done is where a form leads that did what it should, with a word about it.
