@@ -131,4 +131,6 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err e
 }
 
 // wantsChange reports whether a request wanted something done.
-func wantsChange(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
+func wantsChange(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead
+}
