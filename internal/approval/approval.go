@@ -51,7 +51,9 @@ type Service struct {
 	Fraud  func(ctx context.Context, f mfa.Fraud) error // a user says that a sign-in is not theirs
 	// PIN counts a try of the user's PIN and then judges it: nil, or mfa.WrongPIN, mfa.Locked, or a
 	// fault of ours.
-	PIN      func(ctx context.Context, user mfa.UserID, typed secret.Text) error
+	PIN func(ctx context.Context, user mfa.UserID, typed secret.Text) error
+	// Guessed counts a wrong number as a wrong second factor, where no sign-in does.
+	Guessed  func(ctx context.Context, user mfa.UserID) error
 	Settings func() policy.Settings
 	VAPID    func(ctx context.Context) (public string, err error) // of the group, as a browser wants it
 	Judge    func(to Subscription) error                          // what is wrong with where a device says that it is reached

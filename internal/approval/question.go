@@ -162,6 +162,11 @@ func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer)
 			return Outcome{}, err
 		}
 	}
+	if why == mfa.WrongNumber && w.OfCaller() && w.Open(s.Now()) { // before it is told: no guess is free
+		if err := s.Guessed(ctx, d.user.ID); err != nil {
+			return Outcome{}, err
+		}
+	}
 	now, taken, err := s.Store.AnswerWait(ctx, d.user.ID, w.ID, w.Nonce, mfa.WaitAnswer{Reason: why, Credential: d.cred.ID, At: s.Now(), PIN: why == mfa.OK && w.PIN})
 	if errors.Is(err, mfa.ErrNotFound) {
 		return Outcome{Expired}, nil

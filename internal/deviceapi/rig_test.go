@@ -156,8 +156,8 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 	a.Passwords, a.Notices, a.Now = checker, s.db, r.now
 	a.Fraud = func(f mfa.Fraud) { r.alarm <- f }
 	s.enroll = &enroll.Service{Server: name, Issuer: "acme", Store: s.db, Applications: s.db, Resolve: a.Resolve, Trail: r.trail, Settings: s.db.Settings, Now: r.now,
-		Devices: s.db, DevicePage: func() string { return "https://nyc1.example/authenticator/" }}
-	p := &approval.Service{Server: name, Group: "acme", Store: s.db, Trail: r.trail, PIN: r.judge, Fraud: func(ctx context.Context, f mfa.Fraud) error { _, err := a.ReportFraud(ctx, f); return err }, Settings: s.db.Settings, Now: r.now,
+		Devices: s.db, DevicePage: func() string { return "https://nyc1.example/authenticator/" }, Asker: asker{s}}
+	p := &approval.Service{Server: name, Group: "acme", Store: s.db, Trail: r.trail, PIN: r.judge, Guessed: s.guessed, Fraud: func(ctx context.Context, f mfa.Fraud) error { _, err := a.ReportFraud(ctx, f); return err }, Settings: s.db.Settings, Now: r.now,
 		Judge: func(to approval.Subscription) error {
 			if !strings.HasPrefix(to.Endpoint, "https://") {
 				return mfa.ErrInvalid

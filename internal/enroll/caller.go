@@ -59,6 +59,15 @@ func (s *Service) VerifyCaller(ctx context.Context, by, login string, r CallerRe
 			return CallerCheck{}, invalid("method %q: a caller is asked by push, sms, call or email", r.Method)
 		}
 	}
+	if a.Record.Fails.LockedAt(s.Now()) { // no answer could verify anybody
+		return CallerCheck{}, fmt.Errorf("%w: caller %s: %w after too many wrong answers: wait until %s, or have the user unlocked (user unlock)", mfa.ErrInvalid, a.User.Login, mfa.Locked, a.Record.Fails.Until.UTC().Format(time.RFC3339))
+	}
+	if blocked := a.User.BlockedAt(s.Now()); blocked { // devices show them nothing
+		if r.Method == mfa.MethodPush {
+			return CallerCheck{}, invalid("%s is blocked, and devices of who is blocked show no question: verify them by sms, call or email, or unblock them (user unblock)", a.User.Login)
+		}
+		ways = slices.DeleteFunc(slices.Clone(ways), func(m mfa.MethodID) bool { return m == mfa.MethodPush })
+	}
 	for _, m := range ways {
 		var able []mfa.Credential
 		for _, c := range a.Credentials {

@@ -10,9 +10,6 @@ import (
 	"countersign/internal/mfa"
 )
 
-// callerSession marks the questions that verify a caller: an answer to any other verifies nobody.
-const callerSession = "help desk, caller"
-
 // callerName is what a device or a telephone says who asks.
 const callerName = "help desk"
 
@@ -30,7 +27,7 @@ func (s *Service) questionCaller(ctx context.Context, by string, u mfa.User, cre
 	if language == "" {
 		language = set.Language
 	}
-	w, err := s.question(mfa.Wait{User: u.ID, Method: m, Application: callerName, Session: callerSession,
+	w, err := s.question(mfa.Wait{User: u.ID, Method: m, Application: callerName, Session: mfa.SessionCaller,
 		Text: message.Fill(set.Texts, message.CallerAsked, language, map[string]string{"application": s.Issuer})})
 	if err != nil {
 		return CallerCheck{}, err
@@ -63,7 +60,7 @@ func (s *Service) callerAnswered(ctx context.Context, by, login string, id mfa.W
 		return CallerVerified{}, fmt.Errorf("caller %s: this server asks nobody: %w", a.User.Login, mfa.ErrUnavailable)
 	}
 	w, err := s.Asker.Wait(ctx, a.User.ID, id, true)
-	if err == nil && w.Session != callerSession {
+	if err == nil && !w.OfCaller() {
 		err = mfa.ErrNotFound
 	}
 	if errors.Is(err, mfa.ErrNotFound) || errors.Is(err, mfa.ErrInvalid) {
@@ -87,6 +84,9 @@ func (s *Service) callerAnswered(ctx context.Context, by, login string, id mfa.W
 				why = mfa.CredentialDisabled
 			}
 		}
+	}
+	if why == mfa.OK && a.Record.Fails.LockedAt(s.Now()) {
+		why = mfa.Locked
 	}
 	if why == mfa.OK && what == string(w.Method) {
 		why = mfa.NoCredential // taken away since

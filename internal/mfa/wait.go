@@ -48,6 +48,13 @@ type WaitAnswer struct {
 // accepted once.
 func (w Wait) Token() uint64 { return binary.BigEndian.Uint64(w.Nonce[:8]) | 1 }
 
+// SessionCaller is the Session of the questions that verify who is on the phone with a help desk.
+const SessionCaller = "help desk, caller"
+
+// OfCaller reports whether w verifies a caller: it lets nobody in, and an answer to any other
+// question verifies nobody. No client of ours has a part in it, whatever one calls its session.
+func (w Wait) OfCaller() bool { return w.Session == SessionCaller && w.Leg == LegID{} }
+
 // Open reports whether w can still be answered at now.
 func (w Wait) Open(now time.Time) bool { return w.Answer.Reason == ReasonNone && now.Before(w.Expires) }
 

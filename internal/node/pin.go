@@ -48,3 +48,16 @@ func (p pinned) CheckPIN(ctx context.Context, user mfa.UserID, typed secret.Text
 	}
 	return nil
 }
+
+// Guessed implements phonecall.Guesses, and is what devices have wrong numbers counted by that no
+// sign-in counts.
+func (p pinned) Guessed(ctx context.Context, user mfa.UserID) error {
+	err := p.s.store.UpdateRecord(ctx, user, func(r *settlement.Record) error {
+		*r = r.Miss(p.s.Now(), p.s.store.Settings().Second())
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("a wrong number of user %s could not be counted: %w", user, err)
+	}
+	return nil
+}

@@ -64,6 +64,7 @@ type Method struct {
 	Caller  Caller
 	Answers Answers
 	PINs    PINs
+	Guesses Guesses
 	Fraud   func(ctx context.Context, f mfa.Fraud) error
 	Mask    func(number string) string
 	Now     func() time.Time
@@ -201,6 +202,11 @@ func (m *Method) ring(ctx context.Context, w mfa.Wait, creds []mfa.Credential) {
 			break
 		}
 	}
+	if last.Reason == mfa.WrongNumber && w.OfCaller() {
+		if err := m.Guesses.Guessed(context.WithoutCancel(ctx), w.User); err != nil {
+			m.Log.Error("a number that was guessed in a call to a caller of the help desk is not counted", "attempt", w.Attempt, "user", w.User, "error", err)
+		}
+	}
 	m.answer(context.WithoutCancel(ctx), w, last)
 	if last.Reason == mfa.FraudReported { // perhaps no leg asks any more
 		f := mfa.Fraud{User: w.User, Attempt: w.Attempt, Channel: mfa.FraudCall, Time: w.Asked, Server: w.Server, Application: w.Application,
@@ -267,7 +273,7 @@ func (m *Method) one(ctx context.Context, decided func(), w mfa.Wait, c mfa.Cred
 	switch {
 	case errors.As(err, &why):
 		a.Reason = why
-		if guess != mfa.ReasonNone && why == mfa.CallWrongKey {
+		if guess != mfa.ReasonNone && !unreached(why) && why != mfa.FraudReported { // also who hangs up behind a guess has guessed
 			a.Reason = guess
 		}
 		a.Unreached = unreached(why)

@@ -97,6 +97,14 @@ func presses(keys string) func(context.Context, call.Call) error {
 	}
 }
 
+// then is a call that ends in another way than as what was pressed has it.
+func then(first func(context.Context, call.Call) error, why error) func(context.Context, call.Call) error {
+	return func(ctx context.Context, c call.Call) error {
+		_ = first(ctx, c)
+		return why
+	}
+}
+
 func ends(why error) func(context.Context, call.Call) error {
 	return func(context.Context, call.Call) error { return why }
 }
@@ -144,6 +152,9 @@ func TestWhatComesOfACall(t *testing.T) {
 		{"another key", answers{first: presses("55")}, "", false, nil, mfa.CallWrongKey, "c1", false, 1},
 		{"fraud", answers{first: presses("0#")}, "42", false, nil, mfa.FraudReported, "c1", false, 1},
 		{"zero and something else", answers{first: presses("0102")}, "42", false, nil, mfa.WrongNumber, "c1", false, 1},
+		{"a wrong number, then hung up", answers{first: then(presses("43"), mfa.CallHungUp)}, "42", false, nil, mfa.WrongNumber, "c1", false, 1},
+		{"a wrong number, then nothing", answers{first: presses("43")}, "42", false, nil, mfa.WrongNumber, "c1", false, 1},
+		{"a wrong number, then fraud", answers{first: presses("430#")}, "42", false, nil, mfa.FraudReported, "c1", false, 1},
 		{"PIN", answers{first: presses("2468#")}, "", true, nil, mfa.OK, "c1", false, 1},
 		{"wrong PIN", answers{first: presses("1111#2222#")}, "", true, nil, mfa.WrongPIN, "c1", false, 1},
 		{"number and PIN", answers{first: presses("422468#")}, "42", true, nil, mfa.OK, "c1", false, 1},
@@ -217,5 +228,36 @@ func TestNobodyMayBeCalled(t *testing.T) {
 	m := &call.Method{Caller: p, Answers: p, Mask: phone.Mask, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	if err := m.Reach(t.Context(), mfa.Wait{}, []mfa.Credential{credential("c1", "+491701")}); err != mfa.CountryNotAllowed {
 		t.Errorf("got %v", err)
+	}
+}
+
+type guesses struct{ n int }
+
+func (g *guesses) Guessed(context.Context, mfa.UserID) error { g.n++; return nil }
+
+// A wrong number is counted here where no sign-in counts it: if it was to verify a caller.
+func TestAWrongNumberOfACallerIsCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name, session, keys string
+		leg                 mfa.LegID
+		want                int
+	}{
+		{"wrong", mfa.SessionCaller, "4343", mfa.LegID{}, 1},
+		{"right", mfa.SessionCaller, "42", mfa.LegID{}, 0},
+		{"a sign-in", "", "4343", mfa.LegID{1}, 0},
+		{"a sign-in whose client calls its session so", mfa.SessionCaller, "4343", mfa.LegID{1}, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, g := &telephones{answers: map[string]func(context.Context, call.Call) error{"+491701": presses(tt.keys)}, changed: make(chan struct{})}, &guesses{}
+			p.wait = mfa.Wait{User: "alice", Number: "42", Session: tt.session, Leg: tt.leg, Expires: time.Now().Add(time.Minute)}
+			m := &call.Method{Caller: p, Answers: p, Guesses: g, Mask: phone.Mask, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+			if err := m.Reach(t.Context(), p.wait, []mfa.Credential{credential("c1", "+491701")}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if err := m.Close(); err != nil || g.n != tt.want {
+				t.Errorf("%s: %d counted, want %d; %v", tt.name, g.n, tt.want, err)
+			}
+		})
 	}
 }

@@ -26,6 +26,11 @@ type Answers interface {
 	WaitChange(user mfa.UserID) <-chan struct{}
 }
 
+// Guesses counts wrong numbers as wrong second factors, where no sign-in does.
+type Guesses interface {
+	Guessed(ctx context.Context, user mfa.UserID) error
+}
+
 // PINs know users' PINs.
 type PINs interface {
 	// CheckPIN counts a try of the user's PIN and then judges it: nil for the right one, else the
