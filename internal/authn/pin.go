@@ -18,7 +18,7 @@ const sentLength = 6
 
 // pins is what an attempt's answers need in front of their codes. The zero value needs nothing.
 type pins struct {
-	cred mfa.Credential // the user's PIN
+	cred *mfa.Credential // the user's PIN, if need
 	need bool
 	why  mfa.Reason      // why it does not serve though it is right; mfa.ReasonNone: it does
 	seen map[string]bool // what was judged already, as an answer may be cut in several ways
@@ -30,8 +30,8 @@ func (e *Engine) pins(a *attempt) *pins {
 	if a.ruling.PIN == policy.No {
 		return p
 	}
-	for _, c := range a.acct.Credentials {
-		if c.Method == mfa.MethodPIN && !c.Disabled {
+	for i := range a.acct.Credentials {
+		if c := &a.acct.Credentials[i]; c.Method == mfa.MethodPIN && !c.Disabled {
 			p.cred, p.need = c, true
 		}
 	}

@@ -22,6 +22,8 @@ const (
 	indexBatch  = 500                    // lines in one transaction
 	indexPause  = 50 * time.Millisecond  // at least, between two of them
 	indexRest   = 19                     // pauses are this often as long as the work before
+	indexStorm  = 10                     // so many times a batch come in a pause: more than the index can follow
+	indexYield  = 10                     // pauses in a row because of that
 	indexRetry  = 5 * time.Second        // after an error, if nobody asks
 	indexBreath = 250 * time.Millisecond // after an error in any case
 	indexFar    = 20_000                 // lines behind the trail: the log says how it catches up
@@ -211,8 +213,8 @@ func (x *Index) close() error {
 }
 
 // Run keeps the index behind the trail until ctx is done, and closes it. It takes at
-// most a twentieth of a processor's time unless a query waits, and it never holds the trail
-// up: if it lags it catches up by reading. Errors are logged and tried again.
+// most a twentieth of a processor's time unless a query waits, less in a storm of sign-ins, and it never
+// holds the trail up: if it lags it catches up by reading. Errors are logged and tried again.
 func (x *Index) Run(ctx context.Context) error {
 	logged := uint64(math.MaxUint64) // where the index stood when an error was logged
 	for {
@@ -272,17 +274,30 @@ func (x *Index) follow(ctx context.Context) error {
 			}
 			m, _, _ = x.t.durable(false)
 		}
-		began := time.Now()
+		began, from := time.Now(), x.at.pos.Seq
 		x.tell(head.Seq, began)
 		more, err := x.batch(m)
 		if err != nil {
 			return err
 		}
 		if more && !x.awaited() {
-			wait(ctx, x.hurry, max(indexPause, indexRest*time.Since(began)))
+			x.rest(ctx, max(indexPause, indexRest*time.Since(began)), x.at.pos.Seq-from)
 		}
 		if ctx.Err() != nil {
 			return nil
+		}
+	}
+}
+
+// rest pauses for d after a batch of so many lines, and goes on as long as far more comes
+// than the index takes in: it would fall behind all the same, and the sign-ins of a storm need
+// the processor. A query ends it.
+func (x *Index) rest(ctx context.Context, d time.Duration, lines uint64) {
+	for range indexYield {
+		_, before, _ := x.t.durable(false)
+		wait(ctx, x.hurry, d)
+		if _, now, _ := x.t.durable(false); x.awaited() || ctx.Err() != nil || now.Seq-before.Seq <= indexStorm*lines {
+			return
 		}
 	}
 }
