@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"gopkg.in/natefinch/lumberjack.v2"
 )
@@ -31,7 +32,7 @@ const (
 type Log struct {
 	handler slog.Handler
 	levels  *Levels
-	file    io.Closer
+	out     *gate
 }
 
 // New opens the log.
@@ -48,14 +49,15 @@ func New(o Options) (*Log, error) {
 			return nil, fmt.Errorf("log.file %s: %w", o.File, err)
 		}
 		rotating := &lumberjack.Logger{Filename: o.File, MaxSize: maxMegabytes, MaxBackups: maxFiles, Compress: true}
-		w, l.file = rotating, rotating
+		w = rotating
 	}
+	l.out = &gate{w: w}
 	// The level is decided before the handler is asked.
 	ho := &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: redact}
 	if o.Format == "json" {
-		l.handler = slog.NewJSONHandler(w, ho)
+		l.handler = slog.NewJSONHandler(l.out, ho)
 	} else {
-		l.handler = slog.NewTextHandler(w, ho)
+		l.handler = slog.NewTextHandler(l.out, ho)
 	}
 	return l, nil
 }
@@ -70,12 +72,38 @@ func (l *Log) Logger(component string) *slog.Logger {
 	})
 }
 
-// Close closes the file.
-func (l *Log) Close() error {
-	if l.file == nil {
+// Close closes the file. What is logged afterwards is dropped: a connection that ends late does
+// not come after the error that the program ends with, nor open the file again.
+func (l *Log) Close() error { return l.out.close() }
+
+// gate passes on what is written until it is closed.
+type gate struct {
+	mu     sync.Mutex
+	w      io.Writer
+	closed bool
+}
+
+// Write implements io.Writer.
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return len(p), nil
+	}
+	return g.w.Write(p)
+}
+
+func (g *gate) close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
 		return nil
 	}
-	return l.file.Close()
+	g.closed = true
+	if rotating, ok := g.w.(*lumberjack.Logger); ok {
+		return rotating.Close()
+	}
+	return nil
 }
 
 // redact hides the passwords of URLs; secret.Text hides itself.

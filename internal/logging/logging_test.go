@@ -42,6 +42,36 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// What comes after the end is not written: the last line is the error that the program ends with.
+func TestNothingAfterClose(t *testing.T) {
+	for _, file := range []string{"", filepath.Join(t.TempDir(), "log")} {
+		var buf bytes.Buffer
+		l, err := New(Options{File: file, Stderr: &buf, Levels: NewLevels(slog.LevelInfo, nil, time.Now)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := l.Logger("peer")
+		log.Info("first")
+		for range 2 {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			log.Info("late")
+		}
+		got := buf.String()
+		if file != "" {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += string(b)
+		}
+		if !strings.Contains(got, "first") || strings.Contains(got, "late") {
+			t.Errorf("file %q: got %q", file, got)
+		}
+	}
+}
+
 // Whatever way a secret gets into a line, it is not in it.
 func TestRedaction(t *testing.T) {
 	s := secret.FromString("hunter2")
