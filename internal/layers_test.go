@@ -21,7 +21,7 @@ var ranks = []struct {
 	{2, []string{"oath", "radius", "ldap", "policy", "keyring", "pki", "settlement", "login", "qr", "membership", "nearest", "parking", "phone", "provider", "message", "voice", "internet", "device", "smpp"}, upTo(2)},
 	{3, []string{"authn", "enroll", "admin", "group", "session", "web", "approval"}, upTo(2)},
 	{4, []string{"challenge", "method/", "directory", "gateway", "trail", "store", "cluster", "logging", "reach", "webpush", "callback"}, upTo(2)},
-	{5, []string{"deviceapi", "radiusd", "ldapd", "webgate", "oidc", "adminapi", "peer", "console", "portal", "coordinator", "cli"}, upTo(3)},
+	{5, []string{"deviceapi", "receipt", "radiusd", "ldapd", "webgate", "oidc", "adminapi", "peer", "console", "portal", "coordinator", "cli"}, upTo(3)},
 	{6, []string{"config", "node", "mfatest", "bench"}, upTo(6)},
 }
 

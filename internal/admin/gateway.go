@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/mail"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,7 @@ type Gateway struct {
 	CapDay           int            `json:"cap_day" doc:"sms: most parts, call: most calls in a day (UTC); 0: no cap"`
 	CapMonth         int            `json:"cap_month" doc:"sms: most parts, call: most calls in a month (UTC); 0: no cap"`
 	HTTP             *GatewayHTTP   `json:"http,omitempty"`
+	ReceiptsURL      string         `json:"receipts_url,omitempty" doc:"http: where the provider reaches this group to tell what becomes of messages; absent: it tells nothing"`
 	SMPP             *GatewaySMPP   `json:"smpp,omitempty"`
 	SIP              *GatewaySIP    `json:"sip,omitempty"`
 	Created          time.Time      `json:"created"`
@@ -66,11 +68,12 @@ type GatewayHTTP struct {
 	Profile string            `json:"profile,omitempty" maxLength:"64" doc:"that it was made from"`
 	Method  string            `json:"method,omitempty" enum:"POST,GET,PUT"`
 	Format  string            `json:"format,omitempty" enum:"json,form"`
-	Body    string            `json:"body,omitempty" maxLength:"8192" doc:"json: a document; form: name=value lines; {number}, {digits}, {text}, {sender}, {login}, {password}, {basic} and {id} are filled in"`
+	Body    string            `json:"body,omitempty" maxLength:"8192" doc:"json: a document; form: name=value lines; {number}, {digits}, {text}, {sender}, {login}, {password}, {basic}, {id} and {callback} are filled in; a field with {callback} is left out without receipts_url"`
 	Headers map[string]string `json:"headers,omitempty" doc:"their values are sealed, and shown as (sealed)"`
 	Accept  []mfa.HTTPRule    `json:"accept,omitempty" maxItems:"16" doc:"of which one must fit; none: any status 2xx"`
 	Refuse  []mfa.HTTPRule    `json:"refuse,omitempty" maxItems:"64" doc:"what answers mean; looked at first"`
 	ID      string            `json:"id,omitempty" maxLength:"128" doc:"path of the provider's name for the message"`
+	Receipt *mfa.HTTPReceipt  `json:"receipt,omitempty" doc:"how what the provider sends to {callback} is read"`
 }
 
 // GatewaySMPP says how a gateway of protocol smpp is spoken to.
@@ -136,6 +139,7 @@ type GatewayChange struct {
 	CapDay           *int               `json:"cap_day,omitempty" minimum:"0" maximum:"100000000"`
 	CapMonth         *int               `json:"cap_month,omitempty" minimum:"0" maximum:"100000000"`
 	Profile          *string            `json:"profile,omitempty" maxLength:"64" doc:"http: fill in what is not given from the profile of a provider"`
+	ReceiptsURL      *string            `json:"receipts_url,omitempty" maxLength:"512" doc:"http: scheme and host, with a path if need be; empty: the provider tells nothing"`
 	HTTP             *GatewayHTTP       `json:"http,omitempty" doc:"replaces all of it; a header whose value is (sealed) keeps the one it has"`
 	SIP              *GatewaySIP        `json:"sip,omitempty" doc:"what is absent stays as it is"`
 	SMPP             *GatewaySMPPChange `json:"smpp,omitempty"`
@@ -231,7 +235,11 @@ func (s *Service) gateway(g mfa.Gateway) Gateway {
 		Countries: list(g.Countries), CapDay: g.CapDay, CapMonth: g.CapMonth, Created: g.Created, Changed: g.Changed}
 	if g.Protocol == mfa.GatewayHTTP {
 		h := g.HTTP
+		v.ReceiptsURL = g.Receipts
 		v.HTTP = &GatewayHTTP{Profile: h.Profile, Method: h.Method, Format: h.Format, Body: h.Body, Accept: h.Accept, Refuse: h.Refuse, ID: h.ID}
+		if h.Receipt.State != "" {
+			v.HTTP.Receipt = &h.Receipt
+		}
 		if len(h.Headers) > 0 {
 			v.HTTP.Headers = map[string]string{}
 			for name := range h.Headers {
@@ -383,6 +391,7 @@ func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 		return time.Duration(n) * time.Second, err
 	})
 	set(&bad, "private_addresses", &g.Private, c.PrivateAddresses, same[bool])
+	set(&bad, "receipts_url", &g.Receipts, c.ReceiptsURL, line(512))
 	set(&bad, "countries", &g.Countries, c.Countries, each(256, country))
 	set(&bad, "cap_day", &g.CapDay, c.CapDay, between(0, 1e8))
 	set(&bad, "cap_month", &g.CapMonth, c.CapMonth, between(0, 1e8))
@@ -400,8 +409,8 @@ func applyGateway(g *mfa.Gateway, c GatewayChange) error {
 
 // applyTemplate fills in a profile and takes over what was given.
 func applyTemplate(g *mfa.Gateway, c GatewayChange) error {
-	if g.Protocol != mfa.GatewayHTTP && (c.Profile != nil || c.HTTP != nil) {
-		return invalid("profile and http are for gateways of protocol http")
+	if g.Protocol != mfa.GatewayHTTP && (c.Profile != nil || c.HTTP != nil || g.Receipts != "") {
+		return invalid("profile, http and receipts_url are for gateways of protocol http")
 	}
 	if c.Profile != nil {
 		p, err := provider.ByName(*c.Profile)
@@ -424,6 +433,9 @@ func applyTemplate(g *mfa.Gateway, c GatewayChange) error {
 			}
 		}
 		g.HTTP = mfa.HTTPTemplate{Profile: h.Profile, Method: h.Method, Format: h.Format, Body: h.Body, Headers: headers, Accept: h.Accept, Refuse: h.Refuse, ID: h.ID}
+		if h.Receipt != nil {
+			g.HTTP.Receipt = *h.Receipt
+		}
 	}
 	return nil
 }
@@ -456,6 +468,21 @@ func checkGateway(g *mfa.Gateway) error {
 	}
 	if err := provider.Check(g.Address, g.HTTP, g.Private); err != nil {
 		return invalid("%v", err)
+	}
+	return checkReceipts(g)
+}
+
+// checkReceipts reports what is wrong with where the provider tells what becomes of messages.
+func checkReceipts(g *mfa.Gateway) error {
+	if g.Receipts == "" {
+		return nil
+	}
+	u, err := url.Parse(g.Receipts)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !g.Private) {
+		return invalid("receipts_url: want https://HOST, as in https://mfa.corp.example, by which the provider reaches the servers of this group (http:// is for a gateway inside, with private_addresses)")
+	}
+	if !provider.CanTell(g.HTTP) {
+		return invalid("receipts_url: the template does not ask the provider for receipts: {callback} is not in its body, or receipt.state is missing (give the profile once more, if it has them; or change the template)")
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type gatewayFlags struct {
 	Country          []string `help:"sms, call: country that it may send to (ISO 3166: DE)." placeholder:"CODE"`
 	CapDay           *int     `help:"sms: most parts, call: most calls in a day; 0: no cap."`
 	CapMonth         *int     `help:"sms: most parts, call: most calls in a month; 0: no cap."`
+	ReceiptsURL      *string  `name:"receipts-url" help:"http: where the provider reaches this group, to tell what becomes of messages: https://HOST; empty: it tells nothing." placeholder:"URL"`
 	Profile          *string  `help:"http: a provider that is known, see gateway profiles." placeholder:"NAME"`
 	Transport        *string  `help:"sip: udp, tcp or tls." placeholder:"NAME" values:"udp,tcp,tls"`
 	Domain           *string  `help:"sip: of its SIP addresses, if that is not the host of the address." placeholder:"NAME"`
@@ -93,7 +94,7 @@ func (f smppFlags) change() (*admin.GatewaySMPPChange, error) {
 
 func (f *gatewayFlags) change(e *env) (c admin.GatewayChange, err error) {
 	c = admin.GatewayChange{Order: f.Order, Disabled: f.Disabled, Address: f.Address, TLS: f.TLS, Login: f.Login, From: f.From,
-		PrivateAddresses: f.PrivateAddresses, Countries: many(f.Country), CapDay: f.CapDay, CapMonth: f.CapMonth, Profile: f.Profile}
+		PrivateAddresses: f.PrivateAddresses, Countries: many(f.Country), CapDay: f.CapDay, CapMonth: f.CapMonth, Profile: f.Profile, ReceiptsURL: f.ReceiptsURL}
 	if f.Timeout != nil {
 		s := int(time.Duration(*f.Timeout).Round(time.Second).Seconds())
 		c.TimeoutSeconds = &s

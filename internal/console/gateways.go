@@ -160,7 +160,8 @@ func readGateway(r *http.Request, f *gatewayForm) (admin.GatewayChange, error) {
 		f.SMPP = &shown
 	case "http":
 		ch.PrivateAddresses = on("private_addresses")
-		f.PrivateAddresses = *ch.PrivateAddresses
+		ch.ReceiptsURL = get("receipts_url")
+		f.PrivateAddresses, f.ReceiptsURL = *ch.PrivateAddresses, *ch.ReceiptsURL
 		bad = errors.Join(bad, readHTTP(r, f, &ch))
 	}
 	return ch, bad

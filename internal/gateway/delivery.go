@@ -65,8 +65,8 @@ type report struct {
 	at      time.Time
 
 	tag  Tag
-	fate Fate // not Open: another server's
-	why  string
+	fate Fate   // not Open: another server's
+	why  string // in the gateway's words; "": as the receipt says
 }
 
 // tiding is what the group is to be told.
@@ -90,14 +90,17 @@ func (c *Carrier) follow(g mfa.Gateway, m Message, r Receipt) {
 			delete(c.followed, t)
 		}
 	}
-	d := &delivery{m: m, first: TagOf(g.Name, r.Ref), over: make(chan struct{})}
+	d := &delivery{m: m, first: r.Tag(), over: make(chan struct{})}
 	d.by(c, g, r)
 }
 
 // by says that the message went by g. c.mu is held.
 func (d *delivery) by(c *Carrier, g mfa.Gateway, r Receipt) {
 	d.g, d.tried, d.now, d.fate, d.missed = g, append(d.tried, g.Name), nil, Open, false
-	for _, ref := range r.refs[:r.Parts] {
+	for _, ref := range r.refs {
+		if ref == "" {
+			continue
+		}
 		t := TagOf(g.Name, ref)
 		d.now = append(d.now, t)
 		c.followed[t] = d
@@ -211,7 +214,7 @@ func (c *Carrier) received(ctx context.Context, others *sync.WaitGroup, r report
 		case s == smpp.Delivered:
 			fate = Arrived
 		case s.Failed():
-			fate, why = Lost, failure(r.receipt)
+			fate, why = Lost, r.words()
 		default:
 			return true // on its way
 		}
@@ -230,6 +233,14 @@ func (c *Carrier) received(ctx context.Context, others *sync.WaitGroup, r report
 		}
 	}
 	return r.gateway == "" // what others make known of others' messages is known to them
+}
+
+// words are why the message of a report did not arrive.
+func (r report) words() string {
+	if r.why != "" {
+		return r.why
+	}
+	return failure(r.receipt)
 }
 
 func failure(r smpp.Receipt) string {
@@ -253,13 +264,18 @@ func (c *Carrier) settle(ctx context.Context, others *sync.WaitGroup, d *deliver
 	g, whole := d.g, f == Arrived && len(d.now) == 0
 	switch {
 	case whole:
-		d.end(Arrived)
+		d.fate = Arrived
 	case f == Lost:
 		d.now, d.fate = nil, Resent // until it is known whether it is
 	}
 	c.mu.Unlock()
 	if whole || f == Lost {
 		c.became(g, f, why)
+	}
+	if whole { // whoever waits for that finds it counted
+		c.mu.Lock()
+		d.end(Arrived)
+		c.mu.Unlock()
 	}
 	if f == Lost {
 		c.Log.Warn("a gateway took a message that did not arrive", "gateway", g.Name, "receipt", why)
@@ -361,7 +377,7 @@ func (c *Carrier) tend(ctx context.Context, others *sync.WaitGroup) {
 func (c *Carrier) publish(r report) {
 	f, why := Arrived, ""
 	if r.receipt.State.Failed() {
-		f, why = Lost, failure(r.receipt)
+		f, why = Lost, r.words()
 	}
 	for _, id := range smpp.IDs(r.receipt.ID) {
 		c.announce(TagOf(r.gateway, id), f, why)

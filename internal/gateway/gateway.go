@@ -55,8 +55,16 @@ type Receipt struct {
 	Ref     string // the gateway's own name for the message; "": it has told none
 	Parts   int    // that it was sent in
 
-	refs    [smpp.MaxParts]string // of each part
+	refs    [smpp.MaxParts]string // of each part of which something is told
 	follows bool                  // the gateway tells what becomes of it
+}
+
+// Tag stands for the message at its gateway.
+func (r Receipt) Tag() Tag {
+	if r.refs[0] != "" {
+		return TagOf(r.Gateway, r.refs[0])
+	}
+	return TagOf(r.Gateway, r.Ref)
 }
 
 // Followed reports whether the gateway tells what becomes of the message.
@@ -72,6 +80,9 @@ type Options struct {
 	Spend func(ctx context.Context, g mfa.Gateway, parts int) error
 	// Again is asked before a message that did not arrive is sent by another gateway.
 	Again func(ctx context.Context, m Message) error
+	// Callback is where a provider tells what becomes of a message that is sent by g, which has
+	// Receipts set. Whoever knows it can say so of that message alone.
+	Callback func(g mfa.Gateway, m Message) (string, error)
 	// Tell makes known to the group what became of a message.
 	Tell func(ctx context.Context, t Tag, f Fate, why string) error
 }
@@ -136,7 +147,7 @@ func (c *Carrier) make(g mfa.Gateway) (transport, error) {
 	case g.Kind == mfa.GatewayMail && g.Protocol == mfa.GatewaySMTP:
 		return mailer{now: c.Now}, nil
 	case g.Kind == mfa.GatewaySMS && g.Protocol == mfa.GatewayHTTP:
-		return newWeb(g, c.Now)
+		return newWeb(g, c.Now, c.Callback)
 	case g.Kind == mfa.GatewaySMS && g.Protocol == mfa.GatewaySMPP:
 		return c.newLink(g)
 	}

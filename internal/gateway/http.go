@@ -24,9 +24,12 @@ const maxAnswer = 64 << 10
 
 // web asks a provider's HTTP API. It follows no redirect, uses no proxy of the environment and
 // keeps no cookies.
-type web struct{ client *http.Client }
+type web struct {
+	client   *http.Client
+	callback func(g mfa.Gateway, m Message) (string, error)
+}
 
-func newWeb(g mfa.Gateway, now func() time.Time) (web, error) {
+func newWeb(g mfa.Gateway, now func() time.Time, callback func(mfa.Gateway, Message) (string, error)) (web, error) {
 	config, err := tlsConfig(g, "", now)
 	if err != nil {
 		return web{}, err
@@ -35,7 +38,7 @@ func newWeb(g mfa.Gateway, now func() time.Time) (web, error) {
 	if !g.Private {
 		dialer.Control = publicOnly
 	}
-	return web{&http.Client{
+	return web{callback: callback, client: &http.Client{
 		Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4,
 			MaxConnsPerHost: 32, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxAnswer},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -63,8 +66,17 @@ func (w web) send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error
 	if parts > smpp.MaxParts {
 		return Receipt{}, errTooLong
 	}
+	taken := Receipt{Parts: parts}
+	callback := ""
+	if g.Receipts != "" && !m.Until.IsZero() && provider.CanTell(g.HTTP) {
+		var err error
+		if callback, err = w.callback(g, m); err != nil {
+			return Receipt{}, fmt.Errorf("%w: where the provider tells what becomes of the message: %w", mfa.GatewayRefused, err)
+		}
+		taken.refs[0], taken.follows = ownRef(m.ID), true
+	}
 	r, err := provider.Request(g.Address, g.HTTP, provider.Values{Number: m.To, Text: string(m.Text.Expose()), Sender: g.From, Login: g.Login,
-		Password: string(g.Password.Expose()), ID: m.ID})
+		Password: string(g.Password.Expose()), ID: m.ID, Callback: callback})
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", mfa.GatewayRefused, err)
 	}
@@ -77,8 +89,27 @@ func (w web) send(ctx context.Context, g mfa.Gateway, m Message) (Receipt, error
 	if err != nil {
 		return Receipt{}, stripURL(err)
 	}
-	ref, err := provider.Judge(g.HTTP, answer.StatusCode, body)
-	return Receipt{Ref: ref, Parts: parts}, err
+	if taken.Ref, err = provider.Judge(g.HTTP, answer.StatusCode, body); err != nil {
+		return Receipt{}, err
+	}
+	return taken, nil
+}
+
+// ownRef is what we call a message whose provider tells of it at an address of its own: what the
+// provider calls it may not be known yet, or never.
+func ownRef(id string) string { return "message " + id }
+
+// Told takes what a provider has said at the address that Callback has given for the message of that
+// ID and gateway. It does not block.
+func (c *Carrier) Told(gateway, id string, said provider.Said) {
+	r := report{gateway: gateway, receipt: smpp.Receipt{ID: ownRef(id), State: smpp.Enroute}, why: said.Why}
+	switch {
+	case said.Arrived:
+		r.receipt.State = smpp.Delivered
+	case said.Lost:
+		r.receipt.State = smpp.Undeliverable
+	}
+	c.queue(r)
 }
 
 // stripURL takes the URL out of an error: number, text and password may stand in it.

@@ -39,6 +39,9 @@ func run(t *testing.T, gs ...mfa.Gateway) *world {
 	w := &world{tags: map[gateway.Tag]gateway.Fate{}, news: make(chan struct{}, 100)}
 	w.Carrier = gateway.New(gateway.Options{Gateways: func() []mfa.Gateway { return gs }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Spend: func(context.Context, mfa.Gateway, int) error { return nil },
+		Callback: func(g mfa.Gateway, m gateway.Message) (string, error) {
+			return g.Receipts + "/" + g.Name + "/" + m.ID, nil
+		},
 		Again: func(context.Context, gateway.Message) error { return w.no },
 		Tell: func(_ context.Context, tag gateway.Tag, f gateway.Fate, _ string) error {
 			w.mu.Lock()

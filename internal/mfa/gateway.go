@@ -48,6 +48,7 @@ type Gateway struct {
 	CapDay    int           // sms: most parts, call: most calls in a day (UTC); 0: no cap
 	CapMonth  int           // sms: most parts, call: most calls in a month (UTC); 0: no cap
 	HTTP      HTTPTemplate
+	Receipts  string // http: where the provider reaches this group, https://HOST; "": it tells nothing of what becomes of messages
 	SIP       SIPTrunk
 	SMPP      SMPPOptions
 	Created   time.Time
@@ -66,7 +67,7 @@ type SIPTrunk struct {
 }
 
 // HTTPTemplate says how a provider's API is asked and how its answer is read. In URL, Body and
-// header values {number}, {digits}, {text}, {sender}, {login}, {password}, {basic} and {id}
+// header values {number}, {digits}, {text}, {sender}, {login}, {password}, {basic}, {id} and {callback}
 // stand for what is sent.
 type HTTPTemplate struct {
 	Profile string            `json:"profile,omitempty"` // that it was made from
@@ -77,6 +78,16 @@ type HTTPTemplate struct {
 	Accept  []HTTPRule        `json:"accept,omitempty"`  // one must fit, else it was not accepted; none: any status 2xx
 	Refuse  []HTTPRule        `json:"refuse,omitempty"`  // looked at first
 	ID      string            `json:"id,omitempty"`      // path of the provider's name for the message
+	Receipt HTTPReceipt       `json:"receipt,omitzero"`  // how what the provider sends to {callback} is read
+}
+
+// HTTPReceipt says how a provider tells what has become of a message: in a form, in the query of a
+// GET, or in a JSON document. The zero value: not at all.
+type HTTPReceipt struct {
+	State   string   `json:"state,omitempty" maxLength:"128" doc:"path of the word that says what has become of the message"`
+	Arrived []string `json:"arrived,omitempty" maxItems:"16" doc:"words for one that arrived"`
+	Lost    []string `json:"lost,omitempty" maxItems:"32" doc:"words for one that will not; any other says nothing yet"`
+	Error   string   `json:"error,omitempty" maxLength:"128" doc:"path of the provider's own code of what went wrong"`
 }
 
 // HTTPRule fits an answer by its status and by one value in its JSON document.

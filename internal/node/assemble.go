@@ -62,7 +62,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
 	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend,
-		Again: sending{s}.again, Tell: sending{s}.tell})
+		Again: sending{s}.again, Callback: sending{s}.callback, Tell: sending{s}.tell})
 	s.follows.Store(s.carrier)
 	s.pushes = webpush.New(webpush.Options{Key: pushing{s}.private, Subject: func() string { return s.siteURL("portal") }, Now: s.Now})
 	s.push = push.New(push.Options{Sender: pushing{s}, Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})

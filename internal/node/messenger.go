@@ -8,6 +8,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/gateway"
 	"countersign/internal/mfa"
+	"countersign/internal/receipt"
 	"countersign/internal/secret"
 )
 
@@ -79,7 +80,7 @@ func (m messenger) receipt(ctx context.Context, g mfa.Gateway, r gateway.Receipt
 	ctx, cancel := context.WithTimeout(ctx, receiptWait)
 	defer cancel()
 	c := admin.Check{Name: "receipt", Target: r.Ref, Layer: g.Protocol}
-	switch m.s.carrier.Await(ctx, gateway.TagOf(r.Gateway, r.Ref)) {
+	switch m.s.carrier.Await(ctx, r.Tag()) {
 	case gateway.Arrived:
 		c.OK, c.Detail = true, "the gateway says that it arrived"
 	case gateway.Lost:
@@ -88,6 +89,9 @@ func (m messenger) receipt(ctx context.Context, g mfa.Gateway, r gateway.Receipt
 		c.OK, c.Warning = true, true
 		c.Detail = fmt.Sprintf("none within %s; what was taken may not arrive", receiptWait)
 		c.NextStep = "if the gateway never gives any: countersign gateway set " + g.Name + " --no-receipts"
+		if g.Protocol == mfa.GatewayHTTP {
+			c.NextStep = "does the provider reach " + g.Receipts + receipt.Prefix + " from outside? If it never tells: countersign gateway set " + g.Name + " --receipts-url ''"
+		}
 	}
 	return c
 }

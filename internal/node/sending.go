@@ -59,7 +59,7 @@ func (p sending) SendCode(ctx context.Context, c sent.Code) (sent.Handed, error)
 	r, err := p.s.carrier.Send(ctx, m)
 	h := sent.Handed{Gateway: r.Gateway}
 	if err == nil && r.Followed() {
-		h.Message = gateway.TagOf(r.Gateway, r.Ref)
+		h.Message = r.Tag()
 	}
 	return h, err
 }

@@ -14,6 +14,7 @@ import (
 	"countersign/internal/deviceapi"
 	"countersign/internal/portal"
 	"countersign/internal/portal/authenticator"
+	"countersign/internal/receipt"
 	"countersign/internal/web"
 )
 
@@ -127,7 +128,7 @@ func (s *server) serveSites(edges *stage, open map[string]net.Listener, pages ma
 }
 
 // spread puts API, console and portal onto the sites.
-func (s *server) spread(api, browse, console, own, devices http.Handler) map[string]http.Handler {
+func (s *server) spread(api, browse, console, own, devices, receipts http.Handler) map[string]http.Handler {
 	apart := s.Config.Listen
 	https, admins, users := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
 	for _, mux := range []*http.ServeMux{https, admins} {
@@ -143,6 +144,7 @@ func (s *server) spread(api, browse, console, own, devices http.Handler) map[str
 			continue
 		}
 		mux.Handle(deviceapi.Prefix, devices)
+		mux.Handle(receipt.Prefix, receipts)
 		mux.Handle(portal.Base+"/", own)
 		mux.Handle(portal.Base, own)
 		mux.Handle(authenticator.Base, own)

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -78,10 +79,15 @@ type Values struct {
 	Login    string
 	Password string // {password}; {basic} is login and password in base64
 	ID       string // {id}: ours, the same for every try of one message
+	Callback string // {callback}: where the provider tells what becomes of the message; "": nowhere
 }
 
 // placeholders that a template may have.
-var placeholders = []string{"number", "digits", "text", "sender", "login", "password", "basic", "id"}
+var placeholders = []string{"number", "digits", "text", "sender", "login", "password", "basic", "id", callback}
+
+// callback stands for an address that not every gateway has. A field of a body with it is left out
+// where there is none: an empty address is one that providers refuse.
+const callback = "callback"
 
 func (v Values) of(name string) string {
 	switch name {
@@ -101,6 +107,8 @@ func (v Values) of(name string) string {
 		return base64.StdEncoding.EncodeToString([]byte(v.Login + ":" + v.Password))
 	case "id":
 		return v.ID
+	case callback:
+		return v.Callback
 	}
 	return ""
 }
@@ -194,7 +202,28 @@ func Check(address string, t mfa.HTTPTemplate, private bool) error {
 	if !slices.Contains(used, "text") {
 		return fmt.Errorf("{text} is not sent: the message would be empty")
 	}
-	return checkRules(t)
+	return errors.Join(checkRules(t), checkReceipt(t))
+}
+
+// CanTell reports whether the template has the provider tell what becomes of messages.
+func CanTell(t mfa.HTTPTemplate) bool {
+	return t.Receipt.State != "" && strings.Contains(t.Body, "{"+callback+"}")
+}
+
+func checkReceipt(t mfa.HTTPTemplate) error {
+	r := t.Receipt
+	if r.State == "" && (len(r.Arrived)+len(r.Lost) > 0 || r.Error != "") {
+		return errors.New("receipt: state is missing: where does the word stand that says what has become of the message?")
+	}
+	if r.State != "" && len(r.Arrived)+len(r.Lost) == 0 {
+		return errors.New("receipt: arrived and lost are empty: no word would say anything")
+	}
+	for _, w := range r.Arrived {
+		if slices.ContainsFunc(r.Lost, func(l string) bool { return strings.EqualFold(l, w) }) {
+			return fmt.Errorf("receipt: %q is in arrived and in lost", w)
+		}
+	}
+	return nil
 }
 
 func checkRules(t mfa.HTTPTemplate) error {

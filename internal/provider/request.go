@@ -62,6 +62,15 @@ func form(body string) (fields [][2]string, err error) {
 
 // document returns a JSON document in which each text value has been replaced.
 func document(body string, replace func(string) string) ([]byte, error) {
+	v, err := decoded(body)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(within(v, replace))
+}
+
+// decoded reads one JSON document.
+func decoded(body string) (any, error) {
 	d := json.NewDecoder(strings.NewReader(body))
 	d.UseNumber()
 	var v any
@@ -71,7 +80,7 @@ func document(body string, replace func(string) string) ([]byte, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("body: more than one JSON document")
 	}
-	return json.Marshal(within(v, replace))
+	return v, nil
 }
 
 func within(v any, replace func(string) string) any {
@@ -102,11 +111,13 @@ func Request(address string, t mfa.HTTPTemplate, v Values) (*http.Request, error
 		}
 		values := url.Values{}
 		for _, f := range fields {
-			values.Add(f[0], v.fill(f[1], plain))
+			if !v.lacks(f[1]) {
+				values.Add(f[0], v.fill(f[1], plain))
+			}
 		}
 		body, kind = []byte(values.Encode()), "application/x-www-form-urlencoded"
 	case formatJSON:
-		b, err := document(t.Body, func(s string) string { return v.fill(s, plain) })
+		b, err := v.document(t.Body)
 		if err != nil {
 			return nil, err
 		}

@@ -30,6 +30,7 @@ type gatewayRecord struct {
 	CapDay    int              `json:"cap_day,omitempty"`
 	CapMonth  int              `json:"cap_month,omitempty"`
 	HTTP      mfa.HTTPTemplate `json:"http,omitzero"`
+	Receipts  string           `json:"receipts_url,omitempty"`
 	SMPP      mfa.SMPPOptions  `json:"smpp,omitzero"`
 	SIP       mfa.SIPTrunk     `json:"sip,omitzero"`
 	Created   time.Time        `json:"created,omitzero"`
@@ -53,7 +54,7 @@ func (s *Store) sealGateway(g mfa.Gateway) (gatewayRecord, error) {
 	clear(plain)
 	return gatewayRecord{V: schema, Kind: g.Kind, Protocol: g.Protocol, Order: g.Order, Disabled: g.Disabled, Address: g.Address, TLS: g.TLS,
 		CAs: g.CAs, Login: g.Login, From: g.From, Timeout: g.Timeout, Private: g.Private, Countries: g.Countries, CapDay: g.CapDay,
-		CapMonth: g.CapMonth, HTTP: g.HTTP, SMPP: g.SMPP, SIP: g.SIP, Created: g.Created.UTC(), Changed: g.Changed.UTC(), Sealed: sealed}, err
+		CapMonth: g.CapMonth, HTTP: g.HTTP, Receipts: g.Receipts, SMPP: g.SMPP, SIP: g.SIP, Created: g.Created.UTC(), Changed: g.Changed.UTC(), Sealed: sealed}, err
 }
 
 func (s *Store) parseGateway(name string, b []byte) (r gatewayRecord, err error) {
@@ -70,7 +71,7 @@ func (s *Store) parseGateway(name string, b []byte) (r gatewayRecord, err error)
 	}
 	g := mfa.Gateway{Name: name, Kind: r.Kind, Protocol: r.Protocol, Order: r.Order, Disabled: r.Disabled, Address: r.Address, TLS: r.TLS,
 		CAs: r.CAs, Login: r.Login, Password: secret.New(kept.Password), From: r.From, Timeout: r.Timeout, Private: r.Private, Countries: r.Countries,
-		CapDay: r.CapDay, CapMonth: r.CapMonth, HTTP: r.HTTP, SMPP: r.SMPP, SIP: r.SIP, Created: r.Created, Changed: r.Changed}
+		CapDay: r.CapDay, CapMonth: r.CapMonth, HTTP: r.HTTP, Receipts: r.Receipts, SMPP: r.SMPP, SIP: r.SIP, Created: r.Created, Changed: r.Changed}
 	g.HTTP.Headers = kept.Headers
 	r.opened = g
 	return r, nil
