@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -58,9 +59,6 @@ func TestEveryPageInGerman(t *testing.T) {
 			continue
 		}
 		p := r.inGerman(path)
-		if p.StatusCode != http.StatusOK {
-			continue // why it is not, is said in English
-		}
 		for _, said := range webtest.Untranslated(t, textFiles, "de", p.body, englishNames) {
 			t.Errorf("%s says %s", path, said)
 		}
@@ -69,6 +67,37 @@ func TestEveryPageInGerman(t *testing.T) {
 		for _, said := range webtest.Untranslated(t, textFiles, "de", r.inGerman("/applications/vpn?profile="+p.ID).body, englishNames) {
 			t.Errorf("the guide for %s says %s", p.ID, said)
 		}
+	}
+}
+
+// Why a form was refused is told in German, by its page or by one of its own.
+func TestRefusedFormsInGerman(t *testing.T) {
+	r, made := furnished(t)
+	refused := 0
+	for _, one := range r.routes() {
+		method, path, _ := strings.Cut(one.pattern, " ")
+		if method != http.MethodPost {
+			continue
+		}
+		for pattern, at := range made {
+			if rest, ok := strings.CutPrefix(path, pattern); ok {
+				path = at + rest
+			}
+		}
+		for _, form := range []url.Values{{}, {"login": {"a b"}, "name": {"a/b"}, "kind": {"sms"}, "addresses": {"nowhere"}, "urls": {"x"}, "email": {"x"}, "phone": {"1"}, "scope": {"x"}, "days": {"x"},
+			"tries": {"x"}, "act": {"x"}, "whom": {"marked"}, "to": {"x"}, "method": {"x"}, "code": {"1"}, "passphrase": {"x"}, "again": {"x"}, "role": {"x"}, "access": {"x"}}} {
+			p := r.send(r.german(method, path, form))
+			if p.StatusCode < http.StatusBadRequest {
+				continue
+			}
+			refused++
+			for _, said := range webtest.Untranslated(t, textFiles, "de", p.body, englishNames) {
+				t.Errorf("%s %v says %s", one.pattern, form, said)
+			}
+		}
+	}
+	if refused < 20 {
+		t.Errorf("only %d forms were refused", refused)
 	}
 }
 

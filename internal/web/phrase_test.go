@@ -111,7 +111,7 @@ func numbered(format string) string {
 var told = []string{"../group/rules.go", "../group/alarm.go", "../policy/warning.go", "../policy/explain.go", "../directory/steps.go", "../gateway/probe.go"}
 
 // saidElsewhere are files of which pages show some sentences.
-var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go", "../policy/rules.go", "../directory/result.go", "../enroll/own.go"}
+var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/groupside.go", "../node/left.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go", "../policy/rules.go", "../directory/result.go", "../enroll/own.go"}
 
 // notShown are sentences of these files that are on no page.
 var notShown = regexp.MustCompile(`^\{1\}: \{2\}$|^server \{1\} \{2\}$|^the certificate of \{1\} \{2\} on|^(tries, lock|first_factor_tries)|^(json|doc):|^Mon 15:04 |^[,;] |^(comes first where|does not come first|first factor lock|without a master)`)
@@ -166,17 +166,37 @@ func TestPhrasesAreThoseThatAreSaid(t *testing.T) {
 	for _, why := range mfa.Reasons() {
 		said[strings.ReplaceAll(why.String(), "_", " ")] = true
 	}
+	for _, name := range refusing {
+		for _, format := range refusalsOf(t, name) {
+			whole := numbered(strings.ReplaceAll(format, "%[1]", "%"))
+			said[whole] = true
+			for rest := whole; rest != ""; { // what stands around an error that is wrapped
+				var part string
+				part, rest, _ = strings.Cut(rest, ": ")
+				said[part], said[rest] = true, true
+			}
+		}
+	}
 	for _, l := range mfa.Languages[1:] {
 		p, err := LoadPhrases(l.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		known := map[string]bool{}
-		b, err := os.ReadFile("said/" + l.ID + ".txt")
-		if err != nil {
-			t.Fatal(err)
+		files, err := filepath.Glob("said/" + l.ID + "*.txt")
+		if err != nil || len(files) < 2 {
+			t.Fatal(files, err)
 		}
-		for line := range strings.Lines(string(b)) {
+		var all strings.Builder
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(b)
+			all.WriteString("\n")
+		}
+		for line := range strings.Lines(all.String()) {
 			if line = strings.TrimRight(line, "\n"); line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, " ") {
 				continue
 			}
