@@ -22,8 +22,8 @@ const (
 	indexBatch  = 500                    // lines in one transaction
 	indexPause  = 50 * time.Millisecond  // at least, between two of them
 	indexRest   = 19                     // pauses are this often as long as the work before
-	indexStorm  = 10                     // so many times a batch come in a pause: more than the index can follow
-	indexYield  = 10                     // pauses in a row because of that
+	indexStorm  = 4                      // times what the index can follow: a storm of sign-ins
+	indexYield  = 10                     // times a pause: what it waits for its end at most
 	indexRetry  = 5 * time.Second        // after an error, if nobody asks
 	indexBreath = 250 * time.Millisecond // after an error in any case
 	indexFar    = 20_000                 // lines behind the trail: the log says how it catches up
@@ -281,7 +281,7 @@ func (x *Index) follow(ctx context.Context) error {
 			return err
 		}
 		if more && !x.awaited() {
-			x.rest(ctx, max(indexPause, indexRest*time.Since(began)), x.at.pos.Seq-from)
+			x.rest(ctx, time.Since(began), x.at.pos.Seq-from)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -289,14 +289,17 @@ func (x *Index) follow(ctx context.Context) error {
 	}
 }
 
-// rest pauses for d after a batch of so many lines, and goes on as long as far more comes
-// than the index takes in: it would fall behind all the same, and the sign-ins of a storm need
-// the processor. A query ends it.
-func (x *Index) rest(ctx context.Context, d time.Duration, lines uint64) {
-	for range indexYield {
+// rest pauses after a batch of so many lines that took so long, and goes on as long as the trail
+// grows far faster than the index can follow: it would fall behind all the same, and the
+// sign-ins of a storm need the processor. A query ends it.
+func (x *Index) rest(ctx context.Context, took time.Duration, lines uint64) {
+	pause := max(indexPause, indexRest*took)
+	wait(ctx, x.hurry, pause)
+	storm := indexStorm * float64(lines) * float64(indexPause) / float64(pause)
+	for left := indexYield * pause; left > 0 && !x.awaited() && ctx.Err() == nil; left -= indexPause {
 		_, before, _ := x.t.durable(false)
-		wait(ctx, x.hurry, d)
-		if _, now, _ := x.t.durable(false); x.awaited() || ctx.Err() != nil || now.Seq-before.Seq <= indexStorm*lines {
+		wait(ctx, x.hurry, indexPause)
+		if _, now, _ := x.t.durable(false); float64(now.Seq-before.Seq) <= storm {
 			return
 		}
 	}
