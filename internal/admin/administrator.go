@@ -153,7 +153,7 @@ func (s *Service) SetAdministrator(ctx context.Context, by, typed string, c Admi
 	return v, s.record(ctx, by, "administrator set", u.Login, fields(difference(before, v)))
 }
 
-// RemoveAdministrator takes a role away; the user stays.
+// RemoveAdministrator takes a role away; the user stays, and is signed out.
 func (s *Service) RemoveAdministrator(ctx context.Context, by, typed string) error {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
@@ -168,7 +168,10 @@ func (s *Service) RemoveAdministrator(ctx context.Context, by, typed string) err
 	} else if err != nil {
 		return err
 	}
-	return s.record(ctx, by, "administrator remove", u.Login, gone(string(u.ID), contents(administrator(a, u.Login))))
+	if err := s.record(ctx, by, "administrator remove", u.Login, gone(string(u.ID), contents(administrator(a, u.Login)))); err != nil {
+		return err
+	}
+	return s.signOut(ctx, by, u)
 }
 
 // applyAdministrator changes a as c says, or says what is bad about c.

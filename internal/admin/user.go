@@ -189,6 +189,11 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 	if err := s.record(ctx, by, "user set", a.User.Login, fields(detail)); err != nil {
 		return User{}, err
 	}
+	if changed.State == mfa.StateDenied {
+		if err := s.signOut(ctx, by, changed); err != nil {
+			return User{}, err
+		}
+	}
 	return s.user(changed), nil
 }
 
@@ -336,7 +341,7 @@ func (s *Service) blockUser(ctx context.Context, by, typed string, r BlockReques
 	if r.Seconds < 0 || r.Seconds > 10*365*86400 {
 		return User{}, invalid("a block lasts at most ten years, or until it is lifted")
 	}
-	return s.editUser(ctx, by, "user block", typed, holds, func(u *mfa.User) string {
+	u, err := s.editUser(ctx, by, "user block", typed, holds, func(u *mfa.User) string {
 		was := blocked(u.Block)
 		u.Block = &mfa.Block{Reason: reason, By: by, Since: s.Now()}
 		if r.Seconds > 0 {
@@ -344,6 +349,10 @@ func (s *Service) blockUser(ctx context.Context, by, typed string, r BlockReques
 		}
 		return strings.TrimSuffix(was+" -> "+blocked(u.Block)+": "+reason, ": ")
 	})
+	if err != nil {
+		return User{}, err
+	}
+	return s.user(u), s.signOut(ctx, by, u)
 }
 
 // blocked tells a block for the trail.
@@ -370,11 +379,15 @@ func (s *Service) unblockUser(ctx context.Context, by, typed string, holds condi
 	if err := s.forget(ctx, u.ID); err != nil { // whoever was in before the block proves both factors again
 		return User{}, err
 	}
-	return s.editUser(ctx, by, "user unblock", string(u.ID), holds, func(u *mfa.User) string {
+	u, err = s.editUser(ctx, by, "user unblock", string(u.ID), holds, func(u *mfa.User) string {
 		was := blocked(u.Block)
 		u.Block = nil
 		return "was " + was
 	})
+	if err != nil {
+		return User{}, err
+	}
+	return s.user(u), nil
 }
 
 // condition says, in the write itself, why a user is not to be changed; nil: they are.
@@ -384,10 +397,10 @@ type condition func(mfa.User) error
 func anybody(mfa.User) error { return nil }
 
 // editUser changes one user for whom holds and records it with the detail that change returns.
-func (s *Service) editUser(ctx context.Context, by, verb, typed string, holds condition, change func(*mfa.User) string) (User, error) {
+func (s *Service) editUser(ctx context.Context, by, verb, typed string, holds condition, change func(*mfa.User) string) (mfa.User, error) {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
-		return User{}, err
+		return mfa.User{}, err
 	}
 	var detail string
 	if u, err = s.Users.UpdateUser(ctx, u.ID, func(u *mfa.User) error {
@@ -398,12 +411,9 @@ func (s *Service) editUser(ctx context.Context, by, verb, typed string, holds co
 		u.Changed = s.Now()
 		return nil
 	}); err != nil {
-		return User{}, err
+		return mfa.User{}, err
 	}
-	if err := s.record(ctx, by, verb, u.Login, detail); err != nil {
-		return User{}, err
-	}
-	return s.user(u), nil
+	return u, s.record(ctx, by, verb, u.Login, detail)
 }
 
 // UnlockUser forgets the failures of both factors and the locks that they led to, and what
@@ -444,5 +454,8 @@ func (s *Service) removeUser(ctx context.Context, by, typed string, holds condit
 	if err := s.Users.RemoveUserIf(ctx, u.ID, holds); err != nil {
 		return err
 	}
-	return s.record(ctx, by, "user remove", u.Login, gone(string(u.ID), contents(s.user(u), personal...)))
+	if err := s.record(ctx, by, "user remove", u.Login, gone(string(u.ID), contents(s.user(u), personal...))); err != nil {
+		return err
+	}
+	return s.signOut(ctx, by, u)
 }

@@ -11,10 +11,11 @@ import (
 )
 
 // Sessions keeps people signed in; package session does. Check returns session.ErrNone for a
-// token that opens nothing.
+// token that opens nothing; Touch keeps from becoming idle what it returned.
 type Sessions interface {
 	Begin(ctx context.Context, n mfa.Session) (secret.Text, mfa.Session, error)
-	Check(ctx context.Context, token secret.Text, active bool) (mfa.Session, error)
+	Check(token secret.Text) (mfa.Session, error)
+	Touch(ctx context.Context, n mfa.Session)
 	Renew(ctx context.Context, old mfa.Session) (secret.Text, mfa.Session, error)
 	End(ctx context.Context, id mfa.SessionID) error
 	Of(user mfa.UserID) []mfa.Session

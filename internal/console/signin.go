@@ -159,7 +159,7 @@ func (c *Console) askAgain(w http.ResponseWriter, r *http.Request, q question, s
 }
 
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
-	if n, err := c.Sessions.Check(r.Context(), web.Cookie(r, c.cookieName()), false); err == nil {
+	if n, err := c.Sessions.Check(web.Cookie(r, c.cookieName())); err == nil {
 		if err := c.Sessions.End(r.Context(), n.ID); err != nil {
 			c.fail(w, r, nil, err)
 			return
@@ -223,6 +223,9 @@ func (c *Console) setupSession(r *http.Request) (mfa.Session, error) {
 	n, err := c.session(r)
 	if err == nil && !n.Setup {
 		err = session.ErrNone
+	}
+	if err == nil {
+		c.Sessions.Touch(r.Context(), n)
 	}
 	return n, err
 }

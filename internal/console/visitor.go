@@ -32,7 +32,7 @@ func (c *Console) cookieName() string {
 
 // session returns the session that a request belongs to, or session.ErrNone.
 func (c *Console) session(r *http.Request) (mfa.Session, error) {
-	n, err := c.Sessions.Check(r.Context(), web.Cookie(r, c.cookieName()), r.Header.Get(pollHeader) == "")
+	n, err := c.Sessions.Check(web.Cookie(r, c.cookieName()))
 	if err == nil && n.Application != application {
 		err = session.ErrNone
 	}
@@ -40,7 +40,7 @@ func (c *Console) session(r *http.Request) (mfa.Session, error) {
 }
 
 // visitor returns who makes a request, looked at anew with each: whoever is blocked, removed
-// or no administrator any more is out at once.
+// or no administrator any more is out at once, and stays out when that is taken back.
 func (c *Console) visitor(r *http.Request) (*visitor, error) {
 	n, err := c.session(r)
 	if err != nil {
@@ -51,18 +51,29 @@ func (c *Console) visitor(r *http.Request) (*visitor, error) {
 	}
 	who, err := c.Admin.AdministratorCaller(r.Context(), n.User, application)
 	if errors.Is(err, mfa.ErrForbidden) || errors.Is(err, mfa.ErrNotFound) {
-		return nil, session.ErrNone
+		return nil, c.end(r, n)
 	} else if err != nil {
 		return nil, err
 	}
 	who.Session = n.ID
 	u, err := c.Admin.Resolve(r.Context(), string(n.User))
-	if errors.Is(err, mfa.ErrNotFound) {
-		return nil, session.ErrNone
+	if errors.Is(err, mfa.ErrNotFound) || err == nil && n.EndedBy(u.Block) {
+		return nil, c.end(r, n)
 	} else if err != nil {
 		return nil, err
 	}
+	if r.Header.Get(pollHeader) == "" {
+		c.Sessions.Touch(r.Context(), n)
+	}
 	return &visitor{Session: n, Person: u, Caller: who, Fresh: c.Sessions.IsFresh(n)}, nil
+}
+
+// end ends the session of somebody who is not let in any more, and returns session.ErrNone.
+func (c *Console) end(r *http.Request, n mfa.Session) error {
+	if err := c.Sessions.End(r.Context(), n.ID); err != nil {
+		c.Log.Warn("a session whose user is not let in any more ends on this server only", "user", n.User, "error", err)
+	}
+	return session.ErrNone
 }
 
 // backTo is the query that carries a path to go back to.
@@ -86,7 +97,7 @@ func (c *Console) sendToSignIn(w http.ResponseWriter, r *http.Request) {
 // the one that it had: no token outlives a sign-in, and none from before it is worth anything
 // after.
 func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
-	if old, err := c.Sessions.Check(r.Context(), web.Cookie(r, c.cookieName()), false); err == nil {
+	if old, err := c.Sessions.Check(web.Cookie(r, c.cookieName())); err == nil {
 		if err := c.Sessions.End(r.Context(), old.ID); err != nil {
 			return err
 		}

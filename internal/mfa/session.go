@@ -21,3 +21,7 @@ type Session struct {
 	Proven      time.Time // last sign-in with both factors
 	Expires     time.Time
 }
+
+// EndedBy reports whether n began before the block b of its user, which may have lapsed since:
+// who was kept out proves both factors again.
+func (n Session) EndedBy(b *Block) bool { return b != nil && n.Created.Before(b.Since) }

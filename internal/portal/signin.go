@@ -164,7 +164,7 @@ func (p *Portal) enter(w http.ResponseWriter, r *http.Request, user mfa.UserID, 
 }
 
 func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) {
-	if n, err := p.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
+	if n, err := p.Sessions.Check(web.Cookie(r, cookieName)); err == nil {
 		if err := p.Sessions.End(r.Context(), n.ID); err != nil {
 			p.fail(w, r, nil, err)
 			return

@@ -28,9 +28,9 @@ type visitor struct {
 }
 
 // visitor returns who makes a request, looked at anew with each: whoever is blocked, removed
-// or denied is out at once.
+// or denied is out at once, and stays out when that is taken back.
 func (p *Portal) visitor(r *http.Request) (*visitor, error) {
-	n, err := p.Sessions.Check(r.Context(), web.Cookie(r, cookieName), true)
+	n, err := p.Sessions.Check(web.Cookie(r, cookieName))
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +40,23 @@ func (p *Portal) visitor(r *http.Request) (*visitor, error) {
 	u, err := p.Admin.Resolve(r.Context(), string(n.User))
 	switch {
 	case errors.Is(err, mfa.ErrNotFound):
-		return nil, session.ErrNone
+		return nil, p.end(r, n)
 	case err != nil:
 		return nil, err
-	case u.State == mfa.StateDenied, u.BlockedAt(p.Now()):
-		return nil, session.ErrNone
+	case u.State == mfa.StateDenied, u.BlockedAt(p.Now()), n.EndedBy(u.Block):
+		return nil, p.end(r, n)
 	}
+	p.Sessions.Touch(r.Context(), n)
 	by := mfa.Caller{By: u.Login + " (portal)", User: u.ID, Session: n.ID}
 	return &visitor{Session: n, Person: u, Fresh: p.Sessions.IsFresh(n), account: p.Admin.Own(by), factors: p.Enroll.Own(by)}, nil
+}
+
+// end ends the session of somebody who is not let in any more, and returns session.ErrNone.
+func (p *Portal) end(r *http.Request, n mfa.Session) error {
+	if err := p.Sessions.End(r.Context(), n.ID); err != nil {
+		p.Log.Warn("a session whose user is not let in any more ends on this server only", "user", n.User, "error", err)
+	}
+	return session.ErrNone
 }
 
 // localPath returns where a form or link wants to go back to, if that is a page of the portal,
@@ -71,7 +80,7 @@ func (p *Portal) sendToSignIn(w http.ResponseWriter, r *http.Request) {
 // signedIn gives the browser a new session of a user who has proven themselves, and ends the
 // one that it had.
 func (p *Portal) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
-	if old, err := p.Sessions.Check(r.Context(), web.Cookie(r, cookieName), false); err == nil {
+	if old, err := p.Sessions.Check(web.Cookie(r, cookieName)); err == nil {
 		if err := p.Sessions.End(r.Context(), old.ID); err != nil {
 			return err
 		}

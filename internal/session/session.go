@@ -125,43 +125,39 @@ func (k *Keeper) endOldest(ctx context.Context, user mfa.UserID) error {
 	return k.Store.RemoveSessions(ctx, ids[:len(ids)-maxPerUser]...)
 }
 
-// Check returns the session that the token opens, or ErrNone. active says that a person made
-// the request; a page that looks for news by itself keeps no session alive.
-func (k *Keeper) Check(ctx context.Context, token secret.Text, active bool) (mfa.Session, error) {
+// Check returns the session that the token opens, or ErrNone. It keeps none alive: that is
+// Touch, once it is known that its user is still let in.
+func (k *Keeper) Check(token secret.Text) (mfa.Session, error) {
 	if token.Len() != tokenLength {
 		return mfa.Session{}, ErrNone
 	}
-	id, now := idOf(token), k.Now()
-	n, here, err := k.find(id)
+	n, err := k.find(idOf(token))
 	if err != nil {
 		return mfa.Session{}, err
 	}
-	if k.over(n, now) {
+	if k.over(n, k.Now()) {
 		return mfa.Session{}, ErrNone
-	}
-	if active {
-		k.note(ctx, n, now, here)
 	}
 	return n, nil
 }
 
 // find looks up a session. A fault of the database is not ErrNone.
-func (k *Keeper) find(id mfa.SessionID) (n mfa.Session, here bool, err error) {
+func (k *Keeper) find(id mfa.SessionID) (mfa.Session, error) {
 	k.mu.Lock()
-	n, here = k.here[id]
+	n, here := k.here[id]
 	_, ended := k.ended[id]
 	k.mu.Unlock()
 	switch {
 	case ended:
-		return n, here, ErrNone
+		return n, ErrNone
 	case here:
-		return n, here, nil
+		return n, nil
 	}
-	n, err = k.Store.Session(id)
+	n, err := k.Store.Session(id)
 	if errors.Is(err, mfa.ErrNotFound) {
 		err = ErrNone
 	}
-	return n, here, err
+	return n, err
 }
 
 // over reports whether a session is past one of its limits.
@@ -175,13 +171,16 @@ func (k *Keeper) over(n mfa.Session, now time.Time) bool {
 	return !now.Before(n.Expires) || now.Sub(seen) >= Idle || n.Epoch != k.Store.Epoch()
 }
 
-// note keeps a session from becoming idle: in memory at once, in the database now and then.
-func (k *Keeper) note(ctx context.Context, n mfa.Session, now time.Time, here bool) {
+// Touch keeps a session, as Check returned it, from becoming idle: a person made a request. It
+// is noted in memory at once, in the database now and then.
+func (k *Keeper) Touch(ctx context.Context, n mfa.Session) {
+	now := k.Now()
 	k.mu.Lock()
 	if k.seen == nil {
 		k.seen = map[mfa.SessionID]time.Time{}
 	}
 	k.seen[n.ID] = now
+	_, here := k.here[n.ID]
 	k.mu.Unlock()
 	if here || now.Sub(n.Seen) < writeEvery {
 		return
