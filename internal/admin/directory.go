@@ -68,7 +68,11 @@ func (s *Service) SetDirectory(ctx context.Context, by, name string, c Directory
 			return err
 		}
 		d.Changed = s.Now()
-		return applyDirectory(d, c)
+		had := *d
+		if err := applyDirectory(d, c); err != nil {
+			return err
+		}
+		return c.entrusted(had, *d)
 	})
 	if err != nil {
 		return Directory{}, err

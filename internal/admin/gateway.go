@@ -304,7 +304,11 @@ func (s *Service) SetGateway(ctx context.Context, by, name string, c GatewayChan
 			return invalid("the kind of a gateway cannot change; add another one")
 		}
 		g.Changed = s.Now()
-		return applyGateway(g, c)
+		had := *g
+		if err := applyGateway(g, c); err != nil {
+			return err
+		}
+		return c.entrusted(had, *g)
 	})
 	if err != nil {
 		return Gateway{}, err
