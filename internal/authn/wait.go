@@ -187,9 +187,18 @@ func (e *Engine) openWait(ctx context.Context, a *attempt, m Waiter, usable []mf
 	return w, err
 }
 
+// countryOf is the country of what a client tells of its user, in two letters; "": unknown. Whoever is asked
+// sees it: of an address alone few people can tell that it is none of theirs.
+func (e *Engine) countryOf(source string) string {
+	if e.Country == nil {
+		return ""
+	}
+	return e.Country(policy.SourceOf(source))
+}
+
 func (e *Engine) newWait(a *attempt, m mfa.MethodID) (mfa.Wait, error) {
 	now := e.Now()
-	w := mfa.Wait{ID: e.intent(a), User: a.acct.User.ID, Method: m, Attempt: a.id, Application: a.app.Name, Leg: a.Leg, Source: printable(a.Source),
+	w := mfa.Wait{ID: e.intent(a), User: a.acct.User.ID, Method: m, Attempt: a.id, Application: a.app.Name, Leg: a.Leg, Source: printable(a.Source), Place: e.countryOf(a.Source),
 		Text: a.Text, Session: a.Session, Server: e.Server, Asked: now, Expires: now.Add(a.set.Wait.Duration()), Epoch: e.Store.Epoch()}
 	w.Until = w.Expires.Add(waitGrace)
 	w.PIN = m.TakesPIN() && e.pins(a).need

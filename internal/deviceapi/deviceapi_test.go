@@ -138,7 +138,7 @@ func TestApprove(t *testing.T) {
 	}
 	must(t, nyc2.db.Sync(t.Context()))
 	list := p.pending(nyc2)
-	if len(list) != 1 || list[0]["application"] != "vpn" || list[0]["source"] != "10.1.1.1" || list[0]["number"] != true {
+	if len(list) != 1 || list[0]["application"] != "vpn" || list[0]["source"] != "10.1.1.1" || list[0]["place"] != "PT" || list[0]["number"] != true {
 		t.Fatalf("at the other server: %v", list)
 	}
 	for k, v := range list[0] {

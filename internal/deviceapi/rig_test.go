@@ -149,7 +149,7 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 	s.push = push.New(push.Options{Sender: r.sent, Store: s.db, Settings: s.db.Settings, Now: r.now, Log: log})
 	wg.Go(func() { _ = s.push.Run(ctx) })
 	s.engine = authn.New(authn.Config{Server: name, Store: s.db, First: checker, Methods: []authn.Method{otp.TAP{}, s.push}, Trail: r.trail,
-		Handles: challenge.Sealer{Keys: ring}, Settings: s.db.Settings, CodeLength: otp.CodeLength, Waits: s.db, Digest: ring.DigestOf, Now: r.now, Log: log})
+		Handles: challenge.Sealer{Keys: ring}, Settings: s.db.Settings, CodeLength: otp.CodeLength, Waits: s.db, Digest: ring.DigestOf, Country: country, Now: r.now, Log: log})
 	s.admin = admintest.Admin(admintest.New(), r.trail, &admintest.Node{Now: r.now}, s.engine)
 	a := s.admin
 	a.Users, a.Credentials, a.Applications, a.Directories, a.APITokens, a.Administrators, a.Settings, a.Radius = s.db, s.db, s.db, s.db, s.db, s.db, s.db, s.db
@@ -167,6 +167,14 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 		VAPID: func(context.Context) (string, error) { return "vapid", nil }}
 	s.api = (&deviceapi.API{Approval: p, Now: r.now, Log: log}).Handler()
 	return s
+}
+
+// country is a table of one address.
+func country(a netip.Addr) string {
+	if a == netip.MustParseAddr("10.1.1.1") {
+		return "PT"
+	}
+	return ""
 }
 
 // phone is a device: a key, and what a browser does with it.

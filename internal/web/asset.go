@@ -50,8 +50,11 @@ func (a Assets) load(under string, files fs.FS) error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(b)
 		kind := path.Ext(e.Name())
+		if kind == ".js" {
+			b = lean(b)
+		}
+		sum := sha256.Sum256(b)
 		served := strings.TrimSuffix(e.Name(), kind) + "." + hex.EncodeToString(sum[:6]) + kind
 		a.Names[e.Name()] = under + served
 		if a.files[served], err = newAsset(b); err != nil {
@@ -59,6 +62,17 @@ func (a Assets) load(under string, files fs.FS) error {
 		}
 	}
 	return nil
+}
+
+// lean returns a script without the lines that hold nothing but a comment (of the kind //): they are for
+// those who read the source, and browsers on telephone networks need not load them.
+func lean(script []byte) (out []byte) {
+	for line := range bytes.Lines(script) {
+		if !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("//")) {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 func newAsset(b []byte) (asset, error) {

@@ -53,3 +53,10 @@ func TestAssetsAreCompressed(t *testing.T) {
 		t.Errorf("no such file: %d", w.Code)
 	}
 }
+
+func TestScriptsAreLean(t *testing.T) {
+	const script = "// What it is.\n\"use strict\";\n  // why\n  go(\"https://\"); // stays\n//\nlast"
+	if got, want := string(lean([]byte(script))), "\"use strict\";\n  go(\"https://\"); // stays\nlast"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

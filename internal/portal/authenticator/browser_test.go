@@ -196,9 +196,9 @@ func TestAppAnswers(t *testing.T) {
 	}
 	b.reads("Nothing waits for your answer.")
 
-	b.ask(request{ID: "one", Application: "<b>vpn", Source: "203.0.113.7", Place: "Lisbon", Text: "Pay 100 € to <i>Bob</i>", Number: true})
+	b.ask(request{ID: "one", Application: "<b>vpn", Source: "203.0.113.7", Place: "PT", Text: "Pay 100 € to <i>Bob</i>", Number: true})
 	b.reads("<b>vpn")
-	for _, want := range []string{"203.0.113.7", "Lisbon", "Pay 100 € to <i>Bob</i>", "ada1", "s left to answer"} {
+	for _, want := range []string{"203.0.113.7", "Portugal", "Pay 100 € to <i>Bob</i>", "ada1", "s left to answer"} {
 		b.reads(want)
 	}
 	if got := b.eval("document.title"); !strings.HasPrefix(got, "(1) ") {
@@ -487,7 +487,7 @@ func TestAppAccessible(t *testing.T) {
 	b.fill("#secret", "otpauth://totp/Example:ada%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Example")
 	b.click("[data-do=add-code] button")
 	b.reads("Example · ada@example.com")
-	b.ask(request{ID: "one", Application: "VPN of the head office", Source: "203.0.113.7", Place: "Lisbon, Portugal", Text: "Pay 100 € to Bob", Number: true})
+	b.ask(request{ID: "one", Application: "VPN of the head office", Source: "203.0.113.7", Place: "PT", Text: "Pay 100 € to Bob", Number: true})
 	b.reads("VPN of the head office")
 	check("request")
 	b.eval("document.querySelectorAll('details').forEach(e => e.open = true)")

@@ -54,7 +54,7 @@ function show(account, list) {
 }
 
 function add(account, r) {
-  const card = put(part("request"), { application: r.application, user: account.user, source: r.source, place: r.place, text: r.text, asked: time(r.asked) });
+  const card = put(part("request"), { application: r.application, user: account.user, source: r.source, place: country(r.place), text: r.text, asked: time(r.asked) });
   const id = r.id;
   const one = { account, card, r, busy: false };
   shown.set(id, one);
@@ -68,6 +68,9 @@ function add(account, r) {
   $("news").textContent = say("request.new", r.application);
   if (document.hidden) notify(r.id);
 }
+
+// country is what the page's language calls a country.
+const country = (code) => code && new Intl.DisplayNames(tongue, { type: "region" }).of(code);
 
 // named returns a field of a card, joined to its label; if it is not wanted, it goes.
 function named(card, name, id, wanted) {
