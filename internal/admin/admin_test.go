@@ -148,7 +148,7 @@ func TestBadUserFields(t *testing.T) {
 
 func TestLoginFormsAreOneUser(t *testing.T) {
 	r, ctx := newRig(t), t.Context()
-	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`), ""); err != nil {
+	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`), "", ""); err != nil {
 		t.Fatal(err)
 	}
 	u := r.add(t, "alice")
@@ -170,7 +170,7 @@ func TestLoginFormsAreOneUser(t *testing.T) {
 		t.Errorf("import: %+v, %v", rep, err)
 	}
 	r.add(t, "bob@lab.example")
-	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"lab","upn":"lab.example"}]}`), ""); err != nil {
+	if _, err := r.SetPolicy(ctx, "test", []byte(`{"login_domains":[{"netbios":"lab","upn":"lab.example"}]}`), "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Resolve(ctx, "bob"); !errors.Is(err, mfa.ErrInvalid) || !strings.Contains(err.Error(), "more than one") {
@@ -585,7 +585,7 @@ func TestAPITokens(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	r, ctx := newRig(t), t.Context()
-	p, err := r.SetPolicy(ctx, "root", []byte(`{"tries":3,"lock_seconds":60}`), "")
+	p, err := r.SetPolicy(ctx, "root", []byte(`{"tries":3,"lock_seconds":60}`), "", "")
 	if err != nil || p.Tries != 3 || p.Lock != 60 || p.FirstTries != 10 {
 		t.Errorf("set %+v, %v", p, err)
 	}
@@ -593,7 +593,7 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("detail %q", d)
 	}
 	for _, bad := range []string{`{"tries":0}`, `{"trys":3}`, `{"tries":"x"}`, `[]`, `{}{}`, ``, `{"tries":3}x`, `{"tries":1e9}`} {
-		if _, err := r.SetPolicy(ctx, "root", []byte(bad), ""); !errors.Is(err, mfa.ErrInvalid) {
+		if _, err := r.SetPolicy(ctx, "root", []byte(bad), "", ""); !errors.Is(err, mfa.ErrInvalid) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -732,7 +732,7 @@ func TestActsTellValues(t *testing.T) {
 		{"directory remove corp", func() error { return r.RemoveDirectory(ctx, "root", "corp") },
 			`base_dn "dc=corp", bind_dn "cn=svc", kind "ldap", name "corp", start_tls true, urls ["ldaps://dc1"], user_filter "(uid={login})"`},
 		{"policy set group", func() error {
-			_, err := r.SetPolicy(ctx, "root", []byte(`{"tries":5,"totp_window":2,"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`), "")
+			_, err := r.SetPolicy(ctx, "root", []byte(`{"tries":5,"totp_window":2,"login_domains":[{"netbios":"corp","upn":"corp.example"}]}`), "", "")
 			return err
 		}, `login_domains null -> [{"netbios":"corp","upn":"corp.example"}], totp_window 1 -> 2`},
 		{"api-token create ci", func() error {

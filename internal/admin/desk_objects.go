@@ -103,8 +103,8 @@ func (d Desk) Policy(ctx context.Context) (Policy, error) {
 	return allowed(d, mfa.MayReadSettings, func() (Policy, error) { return d.s.Policy(ctx) })
 }
 
-func (d Desk) SetPolicy(ctx context.Context, object []byte, ifMatch string) (Policy, error) {
-	return allowed(d, mfa.MayChangeSettings, func() (Policy, error) { return d.s.SetPolicy(ctx, d.by.By, object, ifMatch) })
+func (d Desk) SetPolicy(ctx context.Context, object []byte, ifMatch, confirm string) (Policy, error) {
+	return allowed(d, mfa.MayChangeSettings, func() (Policy, error) { return d.s.SetPolicy(ctx, d.by.By, object, ifMatch, confirm) })
 }
 
 func (d Desk) ListRules(ctx context.Context) (PolicyRuleList, error) {

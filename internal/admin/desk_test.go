@@ -376,10 +376,10 @@ func TestETags(t *testing.T) {
 		t.Errorf("now %+v", now)
 	}
 	p, _ := r.Policy(ctx)
-	if _, err := r.SetPolicy(ctx, "a", []byte(`{"tries":7}`), p.ETag()); err != nil {
+	if _, err := r.SetPolicy(ctx, "a", []byte(`{"tries":7}`), p.ETag(), ""); err != nil {
 		t.Error(err)
 	}
-	if _, err := r.SetPolicy(ctx, "b", []byte(`{"tries":8}`), p.ETag()); !errors.Is(err, mfa.ErrChanged) {
+	if _, err := r.SetPolicy(ctx, "b", []byte(`{"tries":8}`), p.ETag(), ""); !errors.Is(err, mfa.ErrChanged) {
 		t.Errorf("policy: %v", err)
 	}
 	c := admin.ApplicationChange{Name: ptr("vpn"), Kind: ptr("radius"), Addresses: &[]string{"10.0.0.1"}, Secret: secret.NewWire("long enough")}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,8 +29,9 @@ func shownPolicy(p policy.Settings) Policy {
 }
 
 // SetPolicy changes those defaults that the JSON object names. ifMatch, if not empty, is the
-// ETag of what the caller saw.
-func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMatch string) (Policy, error) {
+// ETag of what the caller saw. If users have passkeys, another passkey_site than theirs is taken
+// only with confirm, the one that they are of; else the error is a LosesPasskeys.
+func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMatch, confirm string) (Policy, error) {
 	var before, after policy.Settings
 	if err := s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
 		before = *p
@@ -52,10 +54,20 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 		if err := p.Check(); err != nil {
 			return invalid("%v", err)
 		}
+		if site := before.PasskeySite; site != p.PasskeySite && site != "" && confirm != site {
+			return LosesPasskeys{Site: site}
+		}
 		after = *p
 		return nil
 	}); err != nil {
-		return Policy{}, err
+		var lost LosesPasskeys
+		if !errors.As(err, &lost) {
+			return Policy{}, err
+		}
+		if err := s.losesPasskeys(ctx, lost.Site); err != nil {
+			return Policy{}, err
+		}
+		return s.SetPolicy(ctx, by, object, ifMatch, lost.Site) // there are none
 	}
 	if err := s.record(ctx, by, "policy set", "group", fields(difference(before, after))); err != nil {
 		return Policy{}, err

@@ -98,10 +98,11 @@ func (a *API) group() {
 	})
 	type change struct {
 		Precondition
-		Body json.RawMessage `doc:"an object with those settings that are to change"`
+		Confirm string          `query:"confirm" maxLength:"253" doc:"the passkey_site that is given up, if users have passkeys of it: they stop working. Without it such a change is refused (409), and the refusal says how many"`
+		Body    json.RawMessage `doc:"an object with those settings that are to change"`
 	}
 	route(a, changeSettings, http.MethodPatch, "/policy", "Change the defaults", func(ctx context.Context, d desk, in *change) (admin.Policy, error) {
-		return d.SetPolicy(ctx, in.Body, in.match())
+		return d.SetPolicy(ctx, in.Body, in.match(), in.Confirm)
 	})
 	setRule := func(d admin.Desk, ctx context.Context, name string, c admin.PolicyRuleChange, match string) (admin.PolicyRule, error) {
 		c.IfMatch = match

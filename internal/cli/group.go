@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +67,30 @@ func (v *policySet) Run(ctx context.Context, e *env) error {
 		}
 		in["message_texts"] = raw
 	}
-	return change[admin.Policy](ctx, e, http.MethodPatch, "/policy", in)
+	err := change[admin.Policy](ctx, e, http.MethodPatch, "/policy", in)
+	var said apiError
+	if _, site := in["passkey_site"]; site && errors.As(err, &said) && said.status == http.StatusConflict && strings.HasPrefix(said.detail, "passkey_site: ") {
+		return v.otherSite(ctx, e, in, said.detail)
+	}
+	return err
+}
+
+// otherSite makes a change by which passkeys stop working, as the server has told, once that was
+// confirmed.
+func (*policySet) otherSite(ctx context.Context, e *env, in map[string]json.RawMessage, lost string) error {
+	var now admin.Policy
+	if err := e.call(ctx, http.MethodGet, "/policy", nil, nil, &now); err != nil {
+		return err
+	}
+	lost, _, _ = strings.Cut(lost, ";")
+	if err := e.confirm("%s. Change it?", printable(lost)); err != nil {
+		return err
+	}
+	var v admin.Policy
+	if err := e.call(ctx, http.MethodPatch, "/policy", url.Values{"confirm": {now.PasskeySite}}, in, &v); err != nil {
+		return err
+	}
+	return e.show(v)
 }
 
 // settingValue makes JSON of what was typed: a number, words or domains.

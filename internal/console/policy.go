@@ -86,7 +86,7 @@ func editPolicy(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 	f := shownPolicy(p)
 	object, typed := readPolicy(r, &f)
 	if typed == nil {
-		_, typed = c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"))
+		_, typed = c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"), "")
 	}
 	switch {
 	case errors.Is(typed, mfa.ErrChanged):

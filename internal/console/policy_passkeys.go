@@ -20,7 +20,8 @@ type passkeyForm struct {
 	Verify  string
 	Allow   string
 	Deny    string
-	Ways    []string // to verify
+	Ways    []string             // to verify
+	Lost    *admin.LosesPasskeys // what has to be confirmed; nil: nothing
 }
 
 func shownPasskeys(p policy.Settings) passkeyForm {
@@ -43,9 +44,16 @@ func editPasskeys(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 	if err != nil {
 		return err
 	}
-	_, typed := c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"))
+	_, typed := c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"), strings.TrimSpace(r.PostFormValue("confirm")))
 	page := c.policyView(v)
+	var lost admin.LosesPasskeys
 	switch {
+	case errors.As(typed, &lost):
+		f := typedPasskeys(r, p)
+		f.Passkeys.Lost = &lost
+		page.Data, page.Error = f, c.say(r, "policy.site.lost", lost.Passkeys, lost.Users, lost.Site)
+		c.show(w, r, http.StatusConflict, "policy", page)
+		return nil
 	case errors.Is(typed, mfa.ErrChanged):
 		page.Data, page.Error = shownPolicy(p), c.say(r, "changed")
 		c.show(w, r, http.StatusConflict, "policy", page)

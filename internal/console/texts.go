@@ -134,7 +134,7 @@ func editText(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) er
 	}
 	object, err := json.Marshal(map[string]any{"message_texts": map[string]string{m.Name: save}})
 	if err == nil {
-		_, err = c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"))
+		_, err = c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"), "")
 	}
 	switch {
 	case errors.Is(err, mfa.ErrChanged):

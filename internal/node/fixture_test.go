@@ -81,7 +81,7 @@ func fixture(t *testing.T, file string) {
 		must(t, err)
 		_, err = s.admin.CreateAPIToken(ctx, "test", admin.APITokenRequest{Name: "monitor", Scopes: []string{"read"}, Seconds: 315360000})
 		must(t, err)
-		_, err = s.admin.SetPolicy(ctx, "test", []byte(`{"tries": 7}`), "")
+		_, err = s.admin.SetPolicy(ctx, "test", []byte(`{"tries": 7}`), "", "")
 		must(t, err)
 		_, _, err = s.group.CreateCode(ctx, "test", mfa.RoleServer, time.Hour)
 		for errors.Is(err, mfa.ErrInvalid) && ctx.Err() == nil { // until this server's own record is there

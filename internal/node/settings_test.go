@@ -101,7 +101,7 @@ func TestOpenSettingsAreTold(t *testing.T) {
 			t.Errorf("logged %d times, want at once and a day later", n)
 		}
 
-		tries, err := s.admin.SetPolicy(ctx, "test", []byte(`{"tries": 100}`), "")
+		tries, err := s.admin.SetPolicy(ctx, "test", []byte(`{"tries": 100}`), "", "")
 		if err != nil || len(tries.Warnings) != 1 {
 			t.Errorf("a hundred tries: %+v, %v", tries, err)
 		}
