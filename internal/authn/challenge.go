@@ -109,7 +109,7 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 		return mfa.Decision{}, err
 	}
 	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Nonce: nonce, Started: a.begun.Truncate(time.Millisecond),
-		Expires: expires, Epoch: e.Store.Epoch(), State: step.State, Wrong: wrong, Groups: a.groups}
+		Expires: expires, Epoch: e.Store.Epoch(), State: step.State, Wrong: wrong, Source: station(a.Source), Groups: a.groups}
 	if c.Method.Bound() {
 		h.Credential = c.ID
 	}

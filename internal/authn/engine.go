@@ -245,15 +245,6 @@ func (e *Engine) leg(ctx context.Context, a *attempt) (mfa.Decision, bool, error
 	return e.first(ctx, a)
 }
 
-// source is the key of the throttle: the end user's own station, if the client told it.
-// Without it all users of a client would share one, and one of them could lock out all.
-func (a *attempt) source() string {
-	if a.Source == "" {
-		return ""
-	}
-	return string(a.app.ID) + " " + a.Source
-}
-
 // record writes the ledger entries of this leg and its verdict, or that the attempt goes on
 // with a challenge, in one append. Without it there is no answer.
 func (e *Engine) record(ctx context.Context, a *attempt, d mfa.Decision) error {

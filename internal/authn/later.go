@@ -19,6 +19,9 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 	if h.Application != a.app.ID {
 		return mfa.Decision{}, false, mfa.ChallengeOtherClient
 	}
+	if e.from(a, h); e.sources.full(a.source(), a.set.SourceFailures, e.Now()) {
+		return mfa.Decision{}, false, mfa.SourceThrottled
+	}
 	if h.User == "" {
 		if h.User, err = e.whose(a); err != nil {
 			return mfa.Decision{}, false, err

@@ -38,7 +38,7 @@ func (e *Engine) discover(ctx context.Context, a *attempt) (mfa.Decision, bool, 
 		return mfa.Decision{}, false, mfa.PromptImpossible
 	}
 	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, Started: a.begun.Truncate(time.Millisecond),
-		Expires: e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second), Epoch: e.Store.Epoch()}
+		Expires: e.Now().Add(a.set.Handle.Duration()).Truncate(time.Second), Epoch: e.Store.Epoch(), Source: station(a.Source)}
 	if h.Nonce, err = e.nonce(); err != nil {
 		return mfa.Decision{}, false, err
 	}

@@ -112,7 +112,7 @@ func (e *Engine) show(ctx context.Context, a *attempt, m Waiter, w mfa.Wait, wro
 		return mfa.Decision{}, err
 	}
 	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Nonce: w.Token(), Started: a.begun.Truncate(time.Millisecond),
-		Expires: w.Until.Truncate(time.Second), Epoch: e.Store.Epoch(), State: state(w), Wrong: wrong, Groups: a.groups}
+		Expires: w.Until.Truncate(time.Second), Epoch: e.Store.Epoch(), State: state(w), Wrong: wrong, Source: station(a.Source), Groups: a.groups}
 	sealed, err := e.Handles.Seal(h)
 	if err != nil {
 		return mfa.Decision{}, err

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"time"
 
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
@@ -20,11 +19,9 @@ import (
 const MaxSize = 200
 
 const (
-	version  = 1
-	header   = 1 + 4 // version and key id, authenticated
-	nonce    = 12
-	tag      = 16
-	maxState = 64
+	header = 1 + 4 // version and key id, authenticated
+	nonce  = 12
+	tag    = 16
 )
 
 // purpose names the subkey of the group's keys that handles are sealed under.
@@ -79,7 +76,7 @@ func (s Sealer) Seal(h mfa.Handle) ([]byte, error) {
 // Open returns what Seal sealed. It does not look at the expiry. Anything that this
 // group did not make is mfa.ChallengeInvalid.
 func (s Sealer) Open(b []byte) (mfa.Handle, error) {
-	if len(b) < header+nonce+tag || len(b) > MaxSize || b[0] != version {
+	if len(b) < header+nonce+tag || len(b) > MaxSize || b[0] != version && b[0] != versionOne {
 		return mfa.Handle{}, mfa.ChallengeInvalid
 	}
 	key, err := s.Keys.Key(purpose, keyring.KeyID(binary.BigEndian.Uint32(b[1:])))
@@ -94,6 +91,9 @@ func (s Sealer) Open(b []byte) (mfa.Handle, error) {
 	if err != nil {
 		return mfa.Handle{}, mfa.ChallengeInvalid
 	}
+	if b[0] == versionOne {
+		return decodeOne(plain)
+	}
 	return decode(plain)
 }
 
@@ -103,68 +103,4 @@ func gcm(key secret.Text) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("challenge: key of the group: %w", err)
 	}
 	return cipher.NewGCM(block)
-}
-
-func encode(h mfa.Handle) ([]byte, error) {
-	if len(h.State) > maxState {
-		return nil, fmt.Errorf("challenge: state of %d bytes, at most %d", len(h.State), maxState)
-	}
-	b := make([]byte, 0, MaxSize)
-	b = append(b, h.Attempt[:]...)
-	for _, s := range []string{string(h.Application), string(h.User), string(h.Credential), string(h.State)} {
-		if len(s) > 255 {
-			return nil, fmt.Errorf("challenge: field of %d bytes", len(s))
-		}
-		b = append(append(b, byte(len(s))), s...)
-	}
-	b = binary.BigEndian.AppendUint64(b, h.Nonce)
-	b = binary.AppendUvarint(b, uint64(max(h.Started.UnixMilli(), 0)))
-	b = binary.AppendUvarint(b, uint64(max(h.Expires.Unix(), 0)))
-	b = binary.AppendUvarint(b, h.Epoch)
-	b = append(b, h.Wrong, byte(len(h.Groups)))
-	for _, g := range h.Groups {
-		b = binary.BigEndian.AppendUint64(b, g)
-	}
-	return b, nil
-}
-
-// decode reads what encode wrote. The bytes are authentic, so a fault is a token of
-// another version of this program; it refuses like a forged one.
-func decode(b []byte) (h mfa.Handle, err error) {
-	defer func() {
-		if recover() != nil { // a slice out of range: cut short
-			h, err = mfa.Handle{}, mfa.ChallengeInvalid
-		}
-	}()
-	b = b[copy(h.Attempt[:], b[:len(h.Attempt)]):]
-	text := func() string {
-		s := string(b[1 : 1+int(b[0])])
-		b = b[1+len(s):]
-		return s
-	}
-	number := func() uint64 {
-		v, n := binary.Uvarint(b)
-		b = b[n:]
-		return v
-	}
-	h.Application, h.User, h.Credential = mfa.ApplicationID(text()), mfa.UserID(text()), mfa.CredentialID(text())
-	if s := text(); s != "" {
-		h.State = []byte(s)
-	}
-	h.Nonce = binary.BigEndian.Uint64(b)
-	b = b[8:]
-	h.Started = time.UnixMilli(int64(number())).UTC()
-	h.Expires = time.Unix(int64(number()), 0).UTC()
-	h.Epoch = number()
-	h.Wrong = b[0]
-	groups := int(b[1])
-	b = b[2:]
-	for range groups {
-		h.Groups = append(h.Groups, binary.BigEndian.Uint64(b))
-		b = b[8:]
-	}
-	if len(b) != 0 {
-		return mfa.Handle{}, mfa.ChallengeInvalid
-	}
-	return h, nil
 }

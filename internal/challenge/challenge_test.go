@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,13 +30,24 @@ func sealer() Sealer {
 func full() mfa.Handle {
 	return mfa.Handle{Attempt: mfa.AttemptID{1, 2, 3}, Application: "aaaaaaaaaaaaaaaa", User: "bbbbbbbbbbbbbbbb", Nonce: 1<<63 | 1,
 		Started: time.UnixMilli(1764057600123).UTC(), Expires: time.Unix(1764057720, 0).UTC(), Epoch: 1001, Credential: "cccccccccccccccc",
-		State: bytes.Repeat([]byte{9}, 32), Wrong: 2, Groups: []uint64{1, 1 << 63}}
+		State: bytes.Repeat([]byte{9}, 32), Wrong: 2, Groups: []uint64{1, 1 << 63}, Source: "2001:db8::7"}
 }
 
 func TestSealOpen(t *testing.T) {
-	eight := full()
-	eight.Credential, eight.State, eight.Groups = "", nil, []uint64{1, 2, 3, 4, 5, 6, 7, 8}
-	for name, h := range map[string]mfa.Handle{"full": full(), "eight groups": eight} {
+	// The most that there can be: as many groups as rules may name, a message that was sent, an IPv6 address.
+	most := full()
+	most.State, most.Groups = bytes.Repeat([]byte{9}, 20), []uint64{1, 2, 3, 4, 5, 6, 7, 8}
+	most.Source = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"
+	all := map[string]mfa.Handle{"full": full(), "the most": most}
+	for _, source := range []string{"", "203.0.113.7", "::1", "02-00-5E-10-00-00:guests", "fe80::1%eth0", "::ffff:203.0.113.7", "2001:DB8::7", "+49 30 5550100"} {
+		h := full()
+		h.Source = source
+		all["from "+source] = h
+	}
+	spelled := full()
+	spelled.Application, spelled.User, spelled.Credential = "vpn", "aaaaaaaaaaaaaaa1", ""
+	all["ids that are not ours"] = spelled
+	for name, h := range all {
 		b, err := sealer().Seal(h)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -78,6 +90,23 @@ func TestOpenRefusesEveryChange(t *testing.T) {
 	}
 }
 
+// A source that is no address, and too long for a token, is left out: the attempt goes on.
+func TestSealLeavesOutALongSource(t *testing.T) {
+	h := full()
+	h.Source = strings.Repeat("x", 65)
+	b, err := sealer().Seal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sealer().Open(b); err != nil || got.Source != "" || got.Nonce != h.Nonce {
+		t.Errorf("got %+v (%v)", got, err)
+	}
+	h.Groups, h.Source = []uint64{1, 2, 3, 4, 5, 6}, strings.Repeat("x", 40)
+	if b, err = sealer().Seal(h); err != nil || len(b) > MaxSize {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
 func TestSealRefusesOversize(t *testing.T) {
 	h := full()
 	h.State = make([]byte, 65)
@@ -113,7 +142,11 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if h2, err := decode(again); err != nil || !reflect.DeepEqual(h, h2) {
+		h2, err := decode(again)
+		if h2.Source == "" { // it had no room
+			h.Source = ""
+		}
+		if err != nil || !reflect.DeepEqual(h, h2) {
 			t.Errorf("%+v encodes to what decodes as %+v (%v)", h, h2, err)
 		}
 	})

@@ -15,5 +15,6 @@ type Handle struct {
 	Credential  CredentialID // that was asked for, and that State is of; empty: any of those whose codes are typed
 	State       []byte       // of the method's Step, at most 64 bytes
 	Wrong       uint8        // wrong answers so far within this attempt
+	Source      string       // end user's station as the first leg told it, an address as netip writes it; "": untold, or too long
 	Groups      []uint64     // digests of the directory groups that reply rules name (package policy)
 }
