@@ -61,6 +61,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	s.checker = directory.New(s.store, directory.Options{Upgrade: s.store.Rehash, Now: s.Now, Log: s.log.Logger("directory")})
+	s.copies = s.newCopies()
 	s.carrier = gateway.New(gateway.Options{Gateways: s.store.Gateways, Now: s.Now, Log: s.log.Logger("gateway"), Spend: sending{s}.spend,
 		Again: sending{s}.again, Callback: sending{s}.callback, Tell: sending{s}.tell})
 	s.follows.Store(s.carrier)
@@ -105,6 +106,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 func (s *server) observe(a *mfa.Attempt) {
 	s.metrics.observe(a)
 	s.metrics.copied(s.own, a)
+	s.copies.seen(a)
 }
 
 // gauges adds the figures that are read when they are asked for.

@@ -102,6 +102,7 @@ type server struct {
 	enroll    *enroll.Service
 	push      *push.Method
 	pushes    *webpush.Sender
+	copies    *copies
 	calls     *phonecall.Method
 	vapid     vapidKey
 	approval  *approval.Service
@@ -350,6 +351,7 @@ func (s *server) start(ctx context.Context, fail func(error), running *stack, pr
 	services.run("sessions", s.sessions.Run)
 	services.run("receipts", s.carrier.Run)
 	services.run("notices", s.carryNotices)
+	services.run("copied passkeys", s.copies.run)
 	if s.aside.Load() == nil {
 		services.run("trail head", func(ctx context.Context) error { return s.trail.SaveHead(ctx, s.saveHead) })
 		services.run("ledger", s.ledger.run)
