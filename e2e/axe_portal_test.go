@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"strings"
 	"testing"
 
 	"countersign/internal/portal"
@@ -26,7 +27,10 @@ func TestPortalAccessible(t *testing.T) {
 	b.fill("/portal/token/prove", "code", b.device().now())
 	s.cliIn("a token", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", "https://sms.example/send", "--password-stdin", "--from", "Corp", "--country", "DE")
 	s.cli("policy", "set", "passkey_site=localhost")
-	pages := visitsOf(portal.Pages(), "GET /portal/factor/{id}/number", "GET /portal/device/{id}/tried/{trial}", "GET /portal/number/{id}/tried/{trial}") // there are pictures of these
+	s.cli("gateway", "add", "trunk", "--kind", "call", "--address", "127.0.0.1:9", "--from", "+4930123456", "--country", "DE", "--transport", "udp")
+	var telephone struct{ ID string }
+	s.json(&telephone, "credential", "add", "ada", "--method", "call", "--to", "+49 170 1234567", "--trusted")
+	pages := visitsOf(portal.Pages())
 	look := func(path string) {
 		b.fit(path)
 		pages.see(path)
@@ -39,7 +43,20 @@ func TestPortalAccessible(t *testing.T) {
 	b.open(base + "/portal/device")
 	b.fill("/portal/device")
 	b.fit("/portal/device, its code")
-	b.visit(base, look, b.eval("document.querySelector('[data-poll]').dataset.poll"))
+	waits, app := b.eval("document.querySelector('[data-poll]').dataset.poll"), b.beside()
+	app.open(b.eval("document.querySelector('a[target]').href"))
+	await(t, "the code in the app", func() bool { return app.eval("document.querySelector('#code').value !== ''") == "true" })
+	app.press("[data-do=activate] button")
+	await(t, "the device", func() bool { return app.eval("document.querySelector('#add').open") == "false" })
+	b.visit(base, look, waits, "/portal/factor/"+telephone.ID+"/number")
+	for _, one := range []struct{ page, form string }{{waits, strings.TrimSuffix(waits, "/") + "/try"}, {"/portal/factor/" + telephone.ID, "/portal/number/" + telephone.ID + "/try"}} {
+		await(t, "the form "+one.form, func() bool {
+			b.open(base + one.page)
+			return b.eval("document.querySelector('form[action=\""+one.form+"\"]') !== null") == "true"
+		})
+		b.fill(one.form)
+		b.visit(base, look, b.eval("document.querySelector('[data-poll]').dataset.poll"))
+	}
 	pages.done(t)
 	b.open(base + "/portal/recovery")
 	b.fill("/portal/recovery")

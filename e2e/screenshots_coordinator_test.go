@@ -26,6 +26,7 @@ func TestScreenshotsCoordinator(t *testing.T) {
 	base := "https://" + link.Host
 	b.pictures(dir, "coordinator-groups", base+"/")
 	b.pictures(dir, "coordinator-found", base+"/found")
+	b.open(base + "/found")
 	b.fill("/found/create", "group", "umbrella")
 	b.pictures(dir, "coordinator-code", "")
 	all[2].kill9()
