@@ -135,7 +135,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+	a.mux.ServeHTTP(w, r.WithContext(asking(r.Context(), who, func() (admin.Caller, error) { return a.identify(r) })))
 }
 
 // none is the input of an operation that needs none.

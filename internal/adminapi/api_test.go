@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type rig struct {
 	socket string       // path; the test's own user is at the other end
 	owner  *http.Client // through it
 	tls    *httptest.Server
+	late   atomic.Bool // a year has gone by
 }
 
 // lockedBuffer is a log that goroutines write to.
@@ -46,7 +48,12 @@ type lockedBuffer = mfatest.Output
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{db: admintest.New(), trail: admintest.NewTrail(), log: &lockedBuffer{}}
-	now := func() time.Time { return noon }
+	now := func() time.Time {
+		if r.late.Load() {
+			return noon.AddDate(1, 0, 0)
+		}
+		return noon
+	}
 	r.node = &admintest.Node{Now: now}
 	a := admintest.Admin(r.db, r.trail, r.node, admintest.Engine(func(mfa.Request) mfa.Decision { return mfa.Decision{} }))
 	e := &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Trail: r.trail, Now: now}
@@ -129,7 +136,7 @@ func (r *rig) as(method, path, body string, who admin.Caller) *httptest.Response
 	req := httptest.NewRequest(method, Prefix+path, strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	r.api.mux.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, who)))
+	r.api.mux.ServeHTTP(w, as(req, who))
 	return w
 }
 

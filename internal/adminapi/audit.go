@@ -3,6 +3,7 @@ package adminapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -50,21 +51,27 @@ func (a *API) audit() {
 	}
 	route(a, readAudit, http.MethodPost, "/audit/verify", "Read the whole trail again and check its chain", verify)
 	tail := operation(readAudit, http.MethodGet, "/audit/tail", "Stream attempts as JSON lines from now on")
+	tail.Description += " When its caller may not go on, because the token was revoked or has expired, the stream ends with the line {\"ended\": why}."
 	huma.Register(a.huma, tail, func(ctx context.Context, _ *none) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(c huma.Context) { a.tail(ctx, c) }}, nil
 	})
 }
 
-// tail streams until the client goes or the server stops.
+// ended is the last line of a stream whose caller may not go on.
+type ended struct {
+	Why string `json:"ended"`
+}
+
+// tail streams until the client goes or may not go on, or the server stops.
 func (a *API) tail(ctx context.Context, c huma.Context) {
 	_, w := humago.Unwrap(c)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, end := while(ctx, readAudit)
+	defer end(nil)
 	if stopping, ok := ctx.Value(stoppingKey{}).(chan struct{}); ok {
 		go func() {
 			select {
 			case <-stopping:
-				cancel()
+				end(nil)
 			case <-ctx.Done():
 			}
 		}()
@@ -74,9 +81,17 @@ func (a *API) tail(ctx context.Context, c huma.Context) {
 		return
 	}
 	enc := json.NewEncoder(out)
-	if err := a.desk(ctx).TailAttempts(ctx, func(t admin.Attempt) bool {
+	err := a.desk(ctx).TailAttempts(ctx, func(t admin.Attempt) bool {
+		if err := still(ctx, readAudit); err != nil {
+			end(err)
+			return false
+		}
 		return enc.Encode(t) == nil && out.flush() == nil
-	}); err != nil && ctx.Err() == nil {
+	})
+	if why := (gone{}); errors.As(context.Cause(ctx), &why) {
+		_ = enc.Encode(ended{why.Error()})
+		_ = out.flush()
+	} else if err != nil && ctx.Err() == nil {
 		a.log.Error("admin API: audit tail", "error", err)
 	}
 }

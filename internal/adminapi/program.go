@@ -33,13 +33,26 @@ func (a *API) programs() {
 		Body admin.AuthenticateRequest
 	}
 	route(a, needs(mfa.MayAuthenticate), http.MethodPost, "/authenticate", "Sign a user in: the first leg", func(ctx context.Context, d desk, in *first) (admin.Authentication, error) {
-		return d.Authenticate(ctx, in.leg(), in.Body)
+		return held(ctx, func(ctx context.Context) (admin.Authentication, error) { return d.Authenticate(ctx, in.leg(), in.Body) })
 	})
 	type later struct {
 		Leg
 		Body admin.ChallengeRequest
 	}
 	route(a, needs(mfa.MayAuthenticate), http.MethodPost, "/challenge", "Sign a user in: the answer to a challenge", func(ctx context.Context, d desk, in *later) (admin.Authentication, error) {
-		return d.Challenge(ctx, in.leg(), in.Body)
+		return held(ctx, func(ctx context.Context) (admin.Authentication, error) { return d.Challenge(ctx, in.leg(), in.Body) })
 	})
+}
+
+// held carries out a leg that may wait for a person. Of what comes of it nobody is told whose
+// token ended meanwhile.
+func held(ctx context.Context, do func(context.Context) (admin.Authentication, error)) (admin.Authentication, error) {
+	need := needs(mfa.MayAuthenticate)
+	within, end := while(ctx, need)
+	defer end(nil)
+	out, err := do(within)
+	if why := still(ctx, need); why != nil {
+		return admin.Authentication{}, why
+	}
+	return out, err
 }

@@ -89,14 +89,19 @@ func repeated(ctx huma.Context) string {
 // refused says why the caller may not, or "".
 func refused(who admin.Caller, op *huma.Operation) string {
 	need, _ := op.Metadata[ruleKey].(rule)
+	return need.refuses(who)
+}
+
+// refuses says why the caller may not, or "".
+func (r rule) refuses(who admin.Caller) string {
 	switch {
-	case len(need) == 0:
+	case len(r) == 0:
 		return "this operation declares no rule, so nobody may use it"
-	case slices.ContainsFunc(need, who.Can):
+	case slices.ContainsFunc(r, who.Can):
 		return ""
 	}
-	text := who.Lacks(need[0]).Error()
-	if scopes := need.scopes(); who.Role == mfa.RoleNone && len(scopes) > 0 {
+	text := who.Lacks(r[0]).Error()
+	if scopes := r.scopes(); who.Role == mfa.RoleNone && len(scopes) > 0 {
 		text += "; these scopes do: " + strings.Join(scopes, ", ")
 	}
 	return text

@@ -115,7 +115,7 @@ func (r *real) application(t *testing.T, name string) admin.Caller {
 
 // as makes a request one of a caller's.
 func as(req *http.Request, who admin.Caller) *http.Request {
-	return req.WithContext(context.WithValue(req.Context(), callerKey{}, who))
+	return req.WithContext(asking(req.Context(), who, func() (admin.Caller, error) { return who, nil }))
 }
 
 // request is what a client sends.
@@ -135,7 +135,7 @@ func (x example) request(handle string) *http.Request {
 func (r *real) ask(t *testing.T, x example, handle string, who admin.Caller) *httptest.ResponseRecorder {
 	t.Helper()
 	req := x.request(handle)
-	ctx := context.WithValue(req.Context(), callerKey{}, who)
+	ctx := as(req, who).Context()
 	if req.URL.Path == Prefix+"/audit/tail" {
 		var stop context.CancelFunc
 		ctx, stop = context.WithCancel(ctx)

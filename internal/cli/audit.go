@@ -145,13 +145,19 @@ func (auditTail) Run(ctx context.Context, e *env) error {
 	lines := bufio.NewScanner(answer)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
+		var a struct {
+			admin.Attempt
+			Ended string `json:"ended"` // the last line: why there is no more
+		}
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			return fmt.Errorf("the stream of %s is not understood: %w", e.client.target, err)
+		}
+		if a.Ended != "" {
+			return fmt.Errorf("the stream of %s was ended: %s", e.client.target, a.Ended)
+		}
 		if e.JSON {
 			fmt.Fprintf(e.Stdout, "%s\n", lines.Bytes())
 			continue
-		}
-		var a admin.Attempt
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return fmt.Errorf("the stream of %s is not understood: %w", e.client.target, err)
 		}
 		fmt.Fprintf(e.Stdout, "%s  %-9s %-22s %s  %s  %s  %s\n", a.Time.In(e.Location).Format("2006-01-02 15:04:05"),
 			a.Verdict, a.Reason, printable(a.Login), printable(a.Application), printable(a.Source), a.AttemptID)
