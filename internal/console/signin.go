@@ -145,8 +145,13 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 		return "", false
 	}
 	said := c.say(r, "signin.refused", d.Attempt)
-	if d.Verdict == mfa.Accept {
+	switch {
+	case d.Verdict == mfa.Accept:
 		said = c.say(r, "signin.onefactor", d.Attempt)
+	case d.Reason == mfa.PromptTooSoon: // this and the next come behind a right password
+		said = c.say(r, "signin.soon", d.Attempt)
+	case web.AskedTooOften(d.Reason):
+		said = c.say(r, "signin.often", d.Attempt)
 	}
 	q.Handle = ""
 	c.askAgain(w, r, q, http.StatusUnauthorized, said)

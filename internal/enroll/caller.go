@@ -60,7 +60,7 @@ func (s *Service) VerifyCaller(ctx context.Context, by, login string, r CallerRe
 		}
 	}
 	if a.Record.Fails.LockedAt(s.Now()) { // no answer could verify anybody
-		return CallerCheck{}, fmt.Errorf("%w: caller %s: %w after too many wrong answers: wait until %s, or have the user unlocked (user unlock)", mfa.ErrInvalid, a.User.Login, mfa.Locked, a.Record.Fails.Until.UTC().Format(time.RFC3339))
+		return CallerCheck{}, fmt.Errorf("%w: %s is locked until %s and verifies nobody before that: wait, or have them unlocked (user unlock): %w", mfa.ErrInvalid, a.User.Login, a.Record.Fails.Until.UTC().Format(time.RFC3339), mfa.Locked)
 	}
 	if blocked := a.User.BlockedAt(s.Now()); blocked { // devices show them nothing
 		if r.Method == mfa.MethodPush {

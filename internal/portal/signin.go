@@ -132,6 +132,12 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request, v *visitor, q ques
 		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.onefactor", d.Attempt)
 	default:
 		status, page.Error = http.StatusUnauthorized, p.say(r, "signin.refused", d.Attempt)
+		switch { // both come behind a right password
+		case d.Reason == mfa.PromptTooSoon:
+			page.Error = p.say(r, "signin.soon", d.Attempt)
+		case web.AskedTooOften(d.Reason):
+			page.Error = p.say(r, "signin.often", d.Attempt)
+		}
 	}
 	page.Data = q
 	p.show(w, r, status, "sign-in", page)

@@ -50,3 +50,9 @@ func Answered(r *http.Request, q mfa.Request) mfa.Request {
 func Proven(d mfa.Decision) (mfa.UserID, bool) {
 	return d.User, d.Verdict == mfa.Accept && d.Reason.Both() && d.User != ""
 }
+
+// AskedTooOften reports whether somebody, who has typed the right password, was not asked for a
+// second factor because they were asked as often as they may be.
+func AskedTooOften(why mfa.Reason) bool {
+	return why == mfa.TooManyPrompts || why == mfa.TooManyMessages
+}
