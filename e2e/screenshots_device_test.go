@@ -50,7 +50,7 @@ func TestScreenshotsDevice(t *testing.T) {
 	b.open(base + "/portal/sign-in")
 	b.fill("/portal/sign-in", "login", "ada", "password", password)
 	await(t, "the number to type", func() bool { return b.eval("document.querySelector('.digits') !== null") == "true" })
-	b.eval("window.stop(); document.querySelectorAll('button').forEach(e => { e.disabled = false })") // it asks again by itself, under the pictures
+	b.eval("(window.stop(), document.querySelectorAll('button').forEach(e => { e.disabled = false }))") // it asks again by itself, under the pictures
 	b.pictures(dir, "portal-waiting", "")
 
 	phone := &handset{}
