@@ -50,8 +50,12 @@ func Mask(number string) string {
 }
 
 // Country returns the country (ISO 3166, two letters) of a number in E.164 form, or "" for one
-// of none: satellites, toll-free and premium services that belong to no country.
+// of none: satellites, and ranges of no person's telephone (toll-free, premium, shared cost,
+// personal numbers), also those within a country.
 func Country(number string) string {
+	if nobodys(number) {
+		return ""
+	}
 	digits := strings.TrimPrefix(number, "+")
 	for n := min(len(digits), deepest); n > 0; n-- {
 		if c, ok := countries[digits[:n]]; ok {
