@@ -188,6 +188,32 @@ func TestRememberedSuccess(t *testing.T) {
 	}
 }
 
+// Where nothing but the code is asked, nothing is proven by a request that brings none: nobody
+// passes there on what is remembered, also not on what was while a password was asked.
+func TestNothingIsRememberedWithoutAFirstFactor(t *testing.T) {
+	const here = "203.0.113.7"
+	for _, before := range []string{mfa.FirstFactorNone, "corp"} {
+		g := newRig(t)
+		rules(t, g, policy.Rule{Name: "r", Remember: secs(300)})
+		e := g.engine()
+		app("plain", func(a *mfa.Application) { a.FirstFactor, a.Passcode = before, mfa.PasscodeEither })(g)
+		password := ""
+		if before != mfa.FirstFactorNone {
+			password = "right"
+		}
+		if d := ask(t, e, from(here, firstLeg("plain", "alice", password+code(0)))); d.Reason != mfa.OK {
+			t.Fatalf("%s: %s", before, d.Reason)
+		}
+		app("plain", func(a *mfa.Application) { a.FirstFactor = mfa.FirstFactorNone })(g)
+		if d := ask(t, e, from(here, firstLeg("plain", "alice", ""))); d.Verdict == mfa.Accept {
+			t.Errorf("%s before: an empty request was accepted: %s", before, d.Reason)
+		}
+		if n := len(g.store.record("alice").Remembered); before == mfa.FirstFactorNone && n != 0 {
+			t.Errorf("%d successes are remembered", n)
+		}
+	}
+}
+
 // A block that the local copy does not show yet is found by the settlement.
 func TestRememberedNotWhenBlockedMeanwhile(t *testing.T) {
 	g := newRig(t)

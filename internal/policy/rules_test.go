@@ -134,6 +134,20 @@ func TestOwnPagesWantBoth(t *testing.T) {
 	}
 }
 
+// Where no first factor is asked, what is remembered would let a login alone pass.
+func TestNoFirstFactorRemembersNobody(t *testing.T) {
+	rs, set := compiled(t, Rule{Name: "o", Remember: seconds(600)}), Defaults()
+	set.Remember = 300
+	for _, rules := range []Rules{rs, {}} {
+		for first, want := range map[string]bool{mfa.FirstFactorNone: false, mfa.FirstFactorLocal: true} {
+			r := rules.Decide(&Situation{Application: mfa.Application{ID: "x", Kind: mfa.KindAPI, FirstFactor: first}, User: staff, Now: now}, set)
+			if (r.Remember > 0) != want {
+				t.Errorf("first factor %s, %d rules: remembered for %v", first, rules.Len(), r.Remember.Duration())
+			}
+		}
+	}
+}
+
 func TestHours(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {

@@ -70,7 +70,7 @@ func (rs Rules) Decide(s *Situation, set Settings) Ruling {
 	if !answered[onAccess] && exemptAddr(s.Application, s.Source) {
 		r.Access, r.Pass, r.from[onAccess] = AccessFirst, mfa.ExemptNetwork, fromApplication
 	}
-	if OwnPages(s.Application) {
+	if OwnPages(s.Application) || s.Application.FirstFactor == mfa.FirstFactorNone { // there the second factor is all that is proven
 		r.Remember, r.from[onRemember] = 0, builtInDefault
 	}
 	return r

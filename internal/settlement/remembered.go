@@ -48,3 +48,18 @@ func (r Record) ForgetSuccesses() Record {
 	n.Remembered = nil
 	return n
 }
+
+// Forgotten is ForgetSuccesses of an encoded record: b itself if it has none, or cannot be read.
+func Forgotten(b []byte) []byte {
+	if len(b) == 0 || b[0] != versionRemembering {
+		return b
+	}
+	var r Record
+	if r.UnmarshalBinary(b) != nil {
+		return b
+	}
+	if n, err := r.ForgetSuccesses().MarshalBinary(); err == nil {
+		return n
+	}
+	return b
+}

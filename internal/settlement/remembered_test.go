@@ -1,6 +1,7 @@
 package settlement
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -53,6 +54,14 @@ func TestRememberedSuccesses(t *testing.T) {
 		return a.Place == b.Place && a.Credential == b.Credential && a.Time.Equal(b.Time)
 	}) {
 		t.Errorf("read back %+v, %v", got.Remembered, err)
+	}
+	if plain, err := r.ForgetSuccesses().MarshalBinary(); err != nil || !bytes.Equal(Forgotten(b), plain) || !bytes.Equal(Forgotten(plain), plain) {
+		t.Errorf("forgotten as it is written: %x, %v", Forgotten(b), err)
+	}
+	for _, odd := range [][]byte{nil, {versionRemembering}, b[:len(b)-1]} {
+		if !bytes.Equal(Forgotten(odd), odd) {
+			t.Errorf("%x became %x", odd, Forgotten(odd))
+		}
 	}
 	if b, err = r.ForgetSuccesses().MarshalBinary(); err != nil || b[0] != version {
 		t.Errorf("without them it is of version %d: programs that know none read it; %v", b[0], err)

@@ -150,7 +150,8 @@ func (t *tx) frozen() error {
 }
 
 // touch adds, for each user of whom t changes the profile or a credential, a new revision
-// of the settlement record, with the content that it has. So that revision alone tells a
+// of the settlement record, with the content that it has but for what is remembered of
+// sign-ins: that was proven with what was there before. So that revision alone tells a
 // settlement whether anything has changed that it was decided from. A record that is not
 // there yet must not come in between. A user who is created has none.
 func (t *tx) touch(ctx context.Context) error {
@@ -159,7 +160,11 @@ func (t *tx) touch(ctx context.Context) error {
 	}
 	for _, id := range t.usersChanged() {
 		key := recordKey(id)
-		if _, put := t.puts[key]; put || slices.Contains(t.deletes, key) {
+		if slices.Contains(t.deletes, key) {
+			continue
+		}
+		if b, put := t.puts[key]; put {
+			t.puts[key] = settlement.Forgotten(b)
 			continue
 		}
 		made, known := t.ifRev[key]
@@ -171,7 +176,7 @@ func (t *tx) touch(ctx context.Context) error {
 			t.ifRev[key] = made // if it has changed since, the commit must fail
 		}
 		if b != nil {
-			t.puts[key] = b
+			t.puts[key] = settlement.Forgotten(b)
 			t.alike(key)
 		}
 	}
