@@ -150,7 +150,24 @@ func (e *Engine) silence(ctx context.Context, a mfa.Asked) mfa.Reason {
 			return why
 		}
 	}
+	if why := e.said(ctx, a); why != mfa.ReasonNone {
+		return why
+	}
 	return mfa.ChallengeUnanswered
+}
+
+// said is why the user, asked on a device or by telephone, did not let the attempt through, or was
+// not reached, although its client never came back to be told.
+func (e *Engine) said(ctx context.Context, a mfa.Asked) mfa.Reason {
+	id, _, ok := waitOf(mfa.Handle{State: a.State})
+	if _, waits := e.methods[a.Attempt.Method].(Waiter); !waits || !ok {
+		return mfa.ReasonNone
+	}
+	w, err := e.Waits.Wait(ctx, a.Attempt.User, id, false)
+	if err != nil || w.Token() != a.Nonce || w.Answer.Reason.Accepts() { // approved: nobody has taken it, so nobody was let in
+		return mfa.ReasonNone
+	}
+	return w.Answer.Reason
 }
 
 // answeredElsewhere reports whether the attempt was finished by another server, or settled by

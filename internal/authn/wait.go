@@ -117,7 +117,7 @@ func (e *Engine) show(ctx context.Context, a *attempt, m Waiter, w mfa.Wait, wro
 	if err != nil {
 		return mfa.Decision{}, err
 	}
-	a.asked, a.method, a.cred = h.Nonce, m.ID(), ""
+	a.asked, a.state, a.method, a.cred = h.Nonce, h.State, m.ID(), ""
 	text := step.Prompt
 	if others {
 		text += " (or type " + wordOther + ")"
@@ -219,7 +219,7 @@ func (e *Engine) newWait(a *attempt, m mfa.MethodID) (mfa.Wait, error) {
 // if the server stops meanwhile.
 func (e *Engine) recordWait(ctx context.Context, a *attempt, w mfa.Wait) error {
 	a.method = w.Method
-	asked := mfa.Asked{Nonce: w.Token(), Until: w.Expires.Add(waitGrace), Attempt: *e.verdict(a, mfa.Challenge, mfa.ReasonNone)}
+	asked := mfa.Asked{Nonce: w.Token(), Until: w.Expires.Add(waitGrace), Attempt: *e.verdict(a, mfa.Challenge, mfa.ReasonNone), State: state(w)}
 	if err := e.append(ctx, []mfa.Record{{Asked: &asked}}); err != nil {
 		return err
 	}

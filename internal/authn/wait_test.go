@@ -553,6 +553,34 @@ func TestWaitTimesOut(t *testing.T) {
 }
 
 // Whom nobody can reach is asked in another way, and not by the same again.
+// A client that never comes back is no reason to forget what its user said.
+func TestWaitAnsweredAndNotFetched(t *testing.T) {
+	for _, c := range []struct{ said, want mfa.Reason }{
+		{mfa.ReasonNone, mfa.ChallengeUnanswered}, {mfa.OK, mfa.ChallengeUnanswered}, {mfa.RefusedByUser, mfa.RefusedByUser},
+		{mfa.FraudReported, mfa.FraudReported}, {mfa.WrongNumber, mfa.WrongNumber}, {mfa.CallBusy, mfa.CallBusy},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g, _ := newKnock(t, mfa.WaitPrompt)
+			e := g.engine()
+			ask(t, e, station(1))
+			if c.said != mfa.ReasonNone && !g.answer(t, c.said) {
+				t.Fatal("the answer was not taken")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- e.Run(ctx) }()
+			time.Sleep(time.Hour) // of the bubble
+			if v := g.trail.verdicts(); len(v) != 1 || v[0].Verdict != mfa.Reject || v[0].Reason != c.want {
+				t.Errorf("%s: got %+v, want %s", c.said, v, c.want)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestWaitUnreached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, k := newKnock(t, mfa.WaitPrompt)
