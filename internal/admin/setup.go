@@ -53,6 +53,18 @@ type keptLink struct {
 	Expires time.Time `json:"expires"`
 	By      string    `json:"by"`
 	Used    time.Time `json:"used,omitzero"`
+
+	User mfa.UserID `json:"user,omitempty"` // whom it made: nobody else finishes what it began
+	Done time.Time  `json:"done,omitzero"`  // they have finished; their role is written next
+}
+
+// roleTime is for how long after it was taken a link stands for the owner whom it made: until
+// every server knows the role.
+const roleTime = time.Minute
+
+// taken reports whether somebody has just become the owner by l.
+func (l keptLink) taken(now time.Time) bool {
+	return !l.Done.IsZero() && now.Before(l.Done.Add(roleTime))
 }
 
 // SetupNeeded reports whether the group has no owner yet.
@@ -74,9 +86,12 @@ func (s *Service) SetupLink(ctx context.Context, by string) (SetupLink, error) {
 	if !s.SetupNeeded() {
 		return SetupLink{}, fmt.Errorf("the group has an owner, who can make administrators; one who has lost every factor gets one by `countersign credential add` on a server: %w", mfa.ErrExists)
 	}
-	_, rev, err := s.Sealed.GetSealed(ctx, blobSetup)
+	before, rev, err := s.keptLink(ctx)
 	if err != nil && !errors.Is(err, mfa.ErrNotFound) {
 		return SetupLink{}, err
+	}
+	if before.taken(s.Now()) {
+		return SetupLink{}, fmt.Errorf("somebody has just become the owner by the link before: %w", mfa.ErrExists)
 	}
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -107,16 +122,25 @@ func (s *Service) CheckSetup(ctx context.Context, token secret.Text) error {
 	return err
 }
 
-func (s *Service) setupLink(ctx context.Context, token secret.Text) (keptLink, int64, error) {
+// keptLink returns what is kept of the latest link, and its revision, or mfa.ErrNotFound. It is
+// read at the master.
+func (s *Service) keptLink(ctx context.Context) (l keptLink, rev int64, err error) {
 	kept, rev, err := s.Sealed.GetSealed(ctx, blobSetup)
-	if errors.Is(err, mfa.ErrNotFound) {
-		return keptLink{}, 0, ErrSetup
-	} else if err != nil {
-		return keptLink{}, 0, err
+	if err != nil {
+		return l, 0, err
 	}
-	var l keptLink
 	if err := json.Unmarshal(kept.Expose(), &l); err != nil {
 		return l, 0, fmt.Errorf("the link for the first administrator cannot be read: %w", err)
+	}
+	return l, rev, nil
+}
+
+func (s *Service) setupLink(ctx context.Context, token secret.Text) (keptLink, int64, error) {
+	l, rev, err := s.keptLink(ctx)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return l, 0, ErrSetup
+	} else if err != nil {
+		return l, 0, err
 	}
 	digest := sha256.Sum256(token.Expose())
 	if token.Len() > 64 || !secret.New(digest[:]).Equal(secret.New(l.Digest)) || !l.Used.IsZero() || !s.Now().Before(l.Expires) || !s.SetupNeeded() {
@@ -150,15 +174,60 @@ func (s *Service) BeginSetup(ctx context.Context, token secret.Text, c UserChang
 			return User{}, fmt.Errorf("%w; and the link is used up", err)
 		}
 	}
+	if err != nil {
+		return u, err
+	}
+	l.User = u.ID
+	if _, err = s.putLink(ctx, rev, l); errors.Is(err, mfa.ErrConflict) {
+		return User{}, ErrSetup // a newer link was made meanwhile
+	}
 	return u, err
 }
 
-// FinishSetup makes the user the group's owner: they have proven a second factor. Whoever comes
-// second finds that there is one.
-func (s *Service) FinishSetup(ctx context.Context, u User) error {
-	if !s.SetupNeeded() {
-		return ErrSetup
+// SettingUp returns ErrSetup unless the user may go on with what a link began: there is no owner
+// yet, and no newer link.
+func (s *Service) SettingUp(ctx context.Context, user mfa.UserID) error {
+	_, _, err := s.begun(ctx, user)
+	return err
+}
+
+// begun returns the link that made the user, and its revision.
+func (s *Service) begun(ctx context.Context, user mfa.UserID) (keptLink, int64, error) {
+	l, rev, err := s.keptLink(ctx)
+	switch {
+	case errors.Is(err, mfa.ErrNotFound):
+		return l, 0, ErrSetup
+	case err != nil:
+		return l, 0, err
+	case l.User == "" || l.User != user || !l.Done.IsZero() || !s.SetupNeeded():
+		return l, 0, ErrSetup
 	}
+	return l, rev, nil
+}
+
+// FinishSetup makes the user the group's owner: they have proven a second factor. Of several who
+// finish one does: the user of the latest link takes it, which is one conditional write.
+func (s *Service) FinishSetup(ctx context.Context, u User) error {
+	l, rev, err := s.begun(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	l.Done = s.Now()
+	rev, err = s.putLink(ctx, rev, l)
+	if errors.Is(err, mfa.ErrConflict) {
+		return ErrSetup
+	} else if err != nil {
+		return err
+	}
+	if err := s.makeOwner(ctx, u); err != nil {
+		l.Done = time.Time{} // so that it can be tried again
+		_, back := s.putLink(ctx, rev, l)
+		return errors.Join(err, back)
+	}
+	return nil
+}
+
+func (s *Service) makeOwner(ctx context.Context, u User) error {
 	// Made now and not at the first sign-in: that may be while the group has no master.
 	if _, err := s.BuiltIn(ctx, ConsoleApplication); err != nil {
 		return err

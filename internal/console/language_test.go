@@ -58,7 +58,8 @@ func TestTexts(t *testing.T) {
 	}
 	for _, f := range code {
 		if !strings.HasSuffix(f, "_test.go") {
-			look(f, `say\(r, "([a-z0-9.]+)"`, `Texts\.Count\("([a-z0-9.]+)"`, `(?:Title:|title =|title :=) "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`)
+			look(f, `say\(r, "([a-z0-9.]+)"`, `Texts\.Count\("([a-z0-9.]+)"`, `(?:Title:|title =|title :=) "([a-z0-9.-]+)"`, `done\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`, `text\("([a-z0-9.]+)"\)`,
+				`orLocked\([^"\n]*"([a-z0-9.]+)"`, `orLocked\([^"\n]*"[^"\n]*", "([a-z0-9.]+)"\)`)
 		}
 	}
 	for _, p := range profiles {

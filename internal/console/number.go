@@ -56,7 +56,7 @@ func proveNumber(c *Console, w http.ResponseWriter, r *http.Request, v *visitor)
 	code := strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("code")), " ", "")
 	_, err = c.enrolDesk(v).Confirm(r.Context(), n.ID, n.Credential, enroll.Codes{Codes: []secret.Wire{*secret.NewWire(code)}, Challenge: n.Challenge})
 	if errors.Is(err, mfa.ErrInvalid) {
-		c.show(w, r, http.StatusUnprocessableEntity, "user-number", view{Title: "title.user-number", Nav: "users", Who: v, Error: c.say(r, "number.wrong"), Data: n})
+		c.show(w, r, http.StatusUnprocessableEntity, "user-number", view{Title: "title.user-number", Nav: "users", Who: v, Error: c.orLocked(r, n.ID, "number.wrong", "enrol.locked"), Data: n})
 		return nil
 	}
 	return c.after(w, r, v, err, "done.proven")

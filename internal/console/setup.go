@@ -64,6 +64,14 @@ func (c *Console) refuseLink(w http.ResponseWriter, r *http.Request, err error) 
 	c.show(w, r, http.StatusForbidden, "setup", view{Error: c.say(r, "setup.bad")})
 }
 
+// noSetup is the error of who is setting nothing up.
+func noSetup(err error) error {
+	if errors.Is(err, session.ErrNone) {
+		return admin.ErrSetup
+	}
+	return err
+}
+
 // setUp makes the account of the first administrator and shows the token to enrol.
 func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 	f := setupForm{Link: r.PostFormValue("link"), Login: strings.TrimSpace(r.PostFormValue("login")), Name: strings.TrimSpace(r.PostFormValue("name"))}
@@ -97,7 +105,7 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) {
 func (c *Console) setUpAgain(w http.ResponseWriter, r *http.Request) {
 	n, err := c.setupSession(r)
 	if err != nil {
-		c.refuseLink(w, r, admin.ErrSetup)
+		c.refuseLink(w, r, noSetup(err))
 		return
 	}
 	c.offerToken(w, r, n.User)
@@ -178,7 +186,7 @@ func (c *Console) setUpCode(w http.ResponseWriter, r *http.Request) {
 		code := enroll.Codes{Codes: []secret.Wire{*secret.NewWire(strings.TrimSpace(r.PostFormValue("code")))}}
 		_, err = c.Enroll.Confirm(r.Context(), "console link", string(n.User), string(mfa.MethodTOTP), code)
 		if errors.Is(err, mfa.ErrInvalid) {
-			c.show(w, r, http.StatusUnprocessableEntity, "setup-code", view{Title: "title.setup", Error: c.say(r, "enrol.wrong"),
+			c.show(w, r, http.StatusUnprocessableEntity, "setup-code", view{Title: "title.setup", Error: c.orLocked(r, string(n.User), "enrol.wrong", "setup.locked"),
 				Data: c.setupToken(r, token{})})
 			return
 		}

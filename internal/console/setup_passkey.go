@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 	"countersign/internal/web"
@@ -19,7 +18,7 @@ const setupPasskeyPath = "/setup/passkey"
 func (c *Console) setUpPasskey(w http.ResponseWriter, r *http.Request) {
 	n, err := c.setupSession(r)
 	if err != nil {
-		c.refuseLink(w, r, admin.ErrSetup)
+		c.refuseLink(w, r, noSetup(err))
 		return
 	}
 	c.offerPasskey(w, r, n.User, http.StatusOK, "")
@@ -39,7 +38,7 @@ func (c *Console) offerPasskey(w http.ResponseWriter, r *http.Request, user mfa.
 func (c *Console) setUpKeep(w http.ResponseWriter, r *http.Request) {
 	n, err := c.setupSession(r)
 	if err != nil {
-		c.refuseLink(w, r, admin.ErrSetup)
+		c.refuseLink(w, r, noSetup(err))
 		return
 	}
 	kept, err := c.Enroll.KeepPasskey(r.Context(), "console link", string(n.User), r.PostFormValue("label"), r.PostFormValue("ticket"), secret.FromString(r.PostFormValue("passkey")))
@@ -58,7 +57,7 @@ func (c *Console) setUpKeep(w http.ResponseWriter, r *http.Request) {
 func (c *Console) setUpProve(w http.ResponseWriter, r *http.Request) {
 	n, err := c.setupSession(r)
 	if err != nil {
-		c.refuseLink(w, r, admin.ErrSetup)
+		c.refuseLink(w, r, noSetup(err))
 		return
 	}
 	u, err := c.Admin.User(r.Context(), string(n.User))

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
 	"countersign/internal/session"
@@ -229,10 +230,16 @@ func (c *Console) setupSession(r *http.Request) (mfa.Session, error) {
 	if err == nil && !n.Setup {
 		err = session.ErrNone
 	}
-	if err == nil {
-		c.Sessions.Touch(r.Context(), n)
+	if err != nil {
+		return n, err
 	}
-	return n, err
+	if err := c.Admin.SettingUp(r.Context(), n.User); errors.Is(err, admin.ErrSetup) {
+		return n, c.end(r, n) // by a link in whose place there is another
+	} else if err != nil {
+		return n, err
+	}
+	c.Sessions.Touch(r.Context(), n)
+	return n, nil
 }
 
 // done is where a form leads that did what it should: a page, with a word about it.

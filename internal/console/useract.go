@@ -148,7 +148,7 @@ func proveToken(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 		if err != nil {
 			return err
 		}
-		c.show(w, r, http.StatusUnprocessableEntity, "user-token", view{Title: "enrol.title", Nav: "users", Who: v, Error: c.say(r, "enrol.wrong"),
+		c.show(w, r, http.StatusUnprocessableEntity, "user-token", view{Title: "enrol.title", Nav: "users", Who: v, Error: c.orLocked(r, id, "enrol.wrong", "enrol.locked"),
 			Data: shown{Login: u.Login, ID: id, Token: token{Credential: credential, Action: "/users/" + id + "/prove"}}})
 		return nil
 	}

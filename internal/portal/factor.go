@@ -117,11 +117,8 @@ func proveToken(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) e
 	id := r.PostFormValue("credential")
 	_, err := v.factors.Prove(r.Context(), id, secret.FromString(strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("code")), " ", "")))
 	switch {
-	case errors.Is(err, mfa.Locked):
-		p.show(w, r, http.StatusUnprocessableEntity, "token", view{Who: v, Error: p.say(r, "token.locked"), Data: token{Credential: id}})
-		return nil
 	case errors.Is(err, mfa.ErrInvalid):
-		p.show(w, r, http.StatusUnprocessableEntity, "token", view{Who: v, Error: p.say(r, "token.wrong"), Data: token{Credential: id}})
+		p.show(w, r, http.StatusUnprocessableEntity, "token", view{Who: v, Error: p.orLocked(r, v, "token.wrong"), Data: token{Credential: id}})
 		return nil
 	case err != nil:
 		return err

@@ -101,19 +101,17 @@ func proveNumber(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) 
 	_, err = v.factors.ProveNumber(r.Context(), n.Credential, n.Challenge, code, n.Replaces)
 	var said string
 	switch {
-	case errors.Is(err, mfa.Locked):
-		said = "token.locked"
 	case errors.Is(err, mfa.ChallengeExpired):
-		said = "number.late"
+		said = p.say(r, "number.late")
 	case errors.Is(err, mfa.ErrInvalid):
-		said = "number.wrong"
+		said = p.orLocked(r, v, "number.wrong")
 	case err != nil:
 		return err
 	default:
 		done(w, r, home, "done.number."+string(n.Method))
 		return nil
 	}
-	p.show(w, r, http.StatusUnprocessableEntity, "number", view{Who: v, Error: p.say(r, said), Data: n})
+	p.show(w, r, http.StatusUnprocessableEntity, "number", view{Who: v, Error: said, Data: n})
 	return nil
 }
 

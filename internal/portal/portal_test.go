@@ -58,7 +58,7 @@ func TestTexts(t *testing.T) {
 	for _, f := range code {
 		if !strings.HasSuffix(f, "_test.go") {
 			look(f, `say\(r, "([a-z0-9.]+)"`, `[Tt]itle:? [:=]*\s?"([a-z0-9.-]+[a-z])"`, `done\(w, r, home, "([a-z0-9.]+)"\)`,
-				`\b(?:key|said) = "([a-z0-9.]+)"`, `return "([a-z]+\.[a-z.]+)"`)
+				`\b(?:key|said) = "([a-z0-9.]+)"`, `return "([a-z]+\.[a-z.]+)"`, `orLocked\([^"\n]*"([a-z0-9.]+)"\)`)
 		}
 	}
 	for key := range named {
