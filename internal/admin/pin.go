@@ -119,7 +119,7 @@ func (s *Service) removePIN(ctx context.Context, by string, a settlement.Account
 // writePIN checks a new PIN against the rules and those before, and keeps it.
 func (s *Service) writePIN(ctx context.Context, by, verb string, a settlement.Account, pin secret.Text, must bool) error {
 	set := s.Settings.Settings()
-	if err := policy.CheckPIN(pin, set, a.User.Phone); err != nil {
+	if err := policy.CheckPIN(pin, set, numbersOf(a)...); err != nil {
 		return fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
 	}
 	old, has := pinOf(a)
@@ -161,6 +161,17 @@ func (s *Service) writePIN(ctx context.Context, by, verb string, a settlement.Ac
 		detail += ", must be changed"
 	}
 	return s.record(ctx, by, verb, a.User.Login, detail)
+}
+
+// numbersOf are the telephone numbers that are known of a user: those that they are reached at, too.
+func numbersOf(a settlement.Account) []string {
+	numbers := []string{a.User.Phone}
+	for _, c := range a.Credentials {
+		if c.Method == mfa.MethodSMS || c.Method == mfa.MethodCall {
+			numbers = append(numbers, string(c.Secret.Expose()))
+		}
+	}
+	return numbers
 }
 
 func splitPINs(kept secret.Text) (hashes []secret.Text) {

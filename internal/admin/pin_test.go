@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,22 @@ func TestPINs(t *testing.T) {
 	for pin, want := range map[string]error{"137": policy.ErrPINLength, "1117": policy.ErrPINRepeat, "1701": policy.ErrPINPhone, "12a4": policy.ErrPINDigits} {
 		if err := set(pin); !errors.Is(err, want) || !errors.Is(err, mfa.ErrInvalid) || admin.WeakPIN(err) != want {
 			t.Errorf("%s: %v", pin, err)
+		}
+	}
+	u, err := r.User(ctx, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range []mfa.MethodID{mfa.MethodCall, mfa.MethodSMS} {
+		c := mfa.Credential{ID: mfa.CredentialID(fmt.Sprint("reached", i)), User: mfa.UserID(u.ID), Method: m, Secret: secret.FromString(fmt.Sprintf("+4930555%d2864", i))}
+		if err := r.db.AddCredential(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := set(fmt.Sprintf("%d286", i)); !errors.Is(err, policy.ErrPINPhone) {
+			t.Errorf("of the number of %s: %v", m, err)
+		}
+		if err := r.db.RemoveCredential(ctx, c.User, c.ID); err != nil {
+			t.Fatal(err)
 		}
 	}
 	v, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire("1379")})
