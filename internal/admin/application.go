@@ -63,6 +63,9 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 	if err := s.applyApplication(&a, c); err != nil {
 		return Application{}, err
 	}
+	if reserved(a.Name) && by != builtInBy {
+		return Application{}, invalid("the name %q is this product's own; choose another one", a.Name)
+	}
 	if err := s.undisputed(a); err != nil {
 		return Application{}, err
 	}
@@ -89,6 +92,9 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	if err := s.applyApplication(&probe, c); err != nil { // a mistake of the caller's is told before anything is written
 		return Application{}, err
 	}
+	if err := keepsBuiltIn(found, probe); err != nil {
+		return Application{}, err
+	}
 	if c.Addresses != nil || c.Disabled != nil {
 		if err := s.undisputed(probe); err != nil {
 			return Application{}, err
@@ -101,7 +107,11 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 			return err
 		}
 		a.Changed = s.Now()
-		return s.applyApplication(a, c)
+		had := *a
+		if err := s.applyApplication(a, c); err != nil {
+			return err
+		}
+		return keepsBuiltIn(had, *a)
 	})
 	if err != nil {
 		return Application{}, err
@@ -120,6 +130,9 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 func (s *Service) RemoveApplication(ctx context.Context, by, name string) error {
 	a, err := s.Applications.ApplicationByName(name)
 	if err != nil {
+		return err
+	}
+	if err := staysBuiltIn(a); err != nil {
 		return err
 	}
 	if err := s.Applications.RemoveApplication(ctx, a.ID); err != nil {

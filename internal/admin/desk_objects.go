@@ -22,11 +22,14 @@ func (d Desk) AddApplication(ctx context.Context, c ApplicationChange) (Applicat
 }
 
 func (d Desk) SetApplication(ctx context.Context, name string, c ApplicationChange) (Application, error) {
-	return allowed(d, mfa.MayChangeSettings, func() (Application, error) { return d.s.SetApplication(ctx, d.by.By, name, c) })
+	if err := d.mayOnApplication(name); err != nil {
+		return Application{}, err
+	}
+	return d.s.SetApplication(ctx, d.by.By, name, c)
 }
 
 func (d Desk) RemoveApplication(ctx context.Context, name string) error {
-	if err := d.may(mfa.MayChangeSettings); err != nil {
+	if err := d.mayOnApplication(name); err != nil {
 		return err
 	}
 	return d.s.RemoveApplication(ctx, d.by.By, name)
@@ -45,11 +48,14 @@ func (d Desk) AddDirectory(ctx context.Context, c DirectoryChange) (Directory, e
 }
 
 func (d Desk) SetDirectory(ctx context.Context, name string, c DirectoryChange) (Directory, error) {
-	return allowed(d, mfa.MayChangeSettings, func() (Directory, error) { return d.s.SetDirectory(ctx, d.by.By, name, c) })
+	if err := d.mayOnDirectory(ctx, name); err != nil {
+		return Directory{}, err
+	}
+	return d.s.SetDirectory(ctx, d.by.By, name, c)
 }
 
 func (d Desk) RemoveDirectory(ctx context.Context, name string) error {
-	if err := d.may(mfa.MayChangeSettings); err != nil {
+	if err := d.mayOnDirectory(ctx, name); err != nil {
 		return err
 	}
 	return d.s.RemoveDirectory(ctx, d.by.By, name)

@@ -258,7 +258,7 @@ func (s *Service) BuiltIn(ctx context.Context, name string) (mfa.Application, er
 	if !errors.Is(err, mfa.ErrNotFound) {
 		return a, err
 	}
-	if _, err := s.AddApplication(ctx, "built in", builtIn(name)); err != nil && !errors.Is(err, mfa.ErrExists) {
+	if _, err := s.AddApplication(ctx, builtInBy, builtIn(name)); err != nil && !errors.Is(err, mfa.ErrExists) {
 		return a, fmt.Errorf("application %q: %w", name, err)
 	}
 	return s.Applications.ApplicationByName(name)

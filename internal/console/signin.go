@@ -109,7 +109,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 // ask has the engine decide what the form holds. It reports the user who has proven both
 // factors; otherwise it has answered with the next question or the refusal.
 func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.UserID, bool) {
-	app, err := c.Admin.BuiltIn(r.Context(), application)
+	app, err := c.Admin.Page(r.Context(), application)
 	if err != nil {
 		c.fail(w, r, nil, err)
 		return "", false

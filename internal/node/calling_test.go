@@ -181,6 +181,10 @@ func TestCallsThroughEveryPage(t *testing.T) {
 
 	_, err = x.s.admin.AddAdministrator(ctx, "test", admin.AdministratorChange{Login: new("alice"), Role: new("owner")})
 	must(t, err)
+	_, err = x.s.admin.BuiltIn(ctx, admin.ConsoleApplication)
+	must(t, err)
+	_, err = x.s.admin.SetApplication(ctx, "test", admin.ConsoleApplication, admin.ApplicationChange{Methods: &[]string{string(mfa.MethodCall)}})
+	must(t, err)
 	for page, base := range map[string]string{"portal": "/portal", "console": ""} {
 		b := newBrowser(t, x.at.HTTPS)
 		if got := b.send(base+"/sign-in", "login", "alice", "password", alicesWord, "back", base+"/"); got != http.StatusOK {

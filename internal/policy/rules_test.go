@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -221,5 +222,28 @@ func TestRuleCheck(t *testing.T) {
 	many.Groups = many.Groups[:8]
 	if err := CheckGroups([]Rule{many}, mfa.Application{Reply: []mfa.ReplyRule{{Group: "10"}}}); err == nil {
 		t.Error("together with reply rules they are too many")
+	}
+}
+
+// No code through a gateway is enough for the console, whatever a rule says, unless the
+// application names the method.
+func TestConsoleMethods(t *testing.T) {
+	rs := compiled(t, Rule{Name: "m", Tags: []string{"staff"}, Methods: []mfa.MethodID{"email", "sms", "call", "totp"}})
+	app := mfa.Application{ID: "x", Name: "console", Kind: mfa.KindWeb, FirstFactor: "local"}
+	decide := func(rs Rules) []mfa.MethodID {
+		r := rs.Decide(&Situation{Application: app, User: staff, Now: now}, Defaults())
+		if r.AnyMethod {
+			t.Error("every method is allowed")
+		}
+		return r.Application(app).Methods
+	}
+	if got := decide(Rules{}); slices.ContainsFunc(got, mfa.MethodID.Reaches) || !slices.Contains(got, mfa.MethodPasskey) || !slices.Contains(got, mfa.MethodTAP) {
+		t.Errorf("without rules: %v", got)
+	}
+	if got := decide(rs); !slices.Equal(got, []mfa.MethodID{"totp"}) {
+		t.Errorf("by a rule: %v", got)
+	}
+	if app.Methods = []mfa.MethodID{"call"}; !slices.Equal(decide(rs), app.Methods) {
+		t.Errorf("named: %v", decide(rs))
 	}
 }

@@ -53,7 +53,8 @@ func (rs Rules) Decide(s *Situation, set Settings) Ruling {
 	if rs.err != nil {
 		return Ruling{}
 	}
-	r := Ruling{Access: AccessBoth, Methods: s.Application.Methods, AnyMethod: len(s.Application.Methods) == 0, OwnOrder: true, Fallback: true,
+	app := withMethods(s.Application)
+	r := Ruling{Access: AccessBoth, Methods: app.Methods, AnyMethod: len(app.Methods) == 0, OwnOrder: true, Fallback: true,
 		Remember: set.Remember, Prompts: set.Prompts, PIN: Choice(set.PIN)}
 	r.from = [questions]int{builtInDefault, fromApplication, builtInDefault, builtInDefault, fromSettings, fromSettings, fromSettings}
 	var answered [questions]bool
@@ -61,7 +62,7 @@ func (rs Rules) Decide(s *Situation, set Settings) Ruling {
 		rule := &rs.list[i]
 		switch rule.fails(s) {
 		case holds:
-			r.take(rule, i, &answered, s.Application)
+			r.take(rule, i, &answered, app)
 		case groupOpen:
 			r.Open = r.Open || rule.Access != "" && !answered[onAccess]
 			answered[onAccess] = answered[onAccess] || rule.Access != "" // what comes after it is not certain

@@ -73,10 +73,7 @@ func (p *Portal) withPasskeys(r *http.Request, q question) question {
 
 // leg is one leg of a sign-in at the application of that name, with what all of them have.
 func (p *Portal) leg(r *http.Request, name, login string) (mfa.Request, error) {
-	app, err := p.Admin.BuiltIn(r.Context(), name)
-	if err == nil && name == application && app.FirstFactor == mfa.FirstFactorNone {
-		err = errors.New("the application portal checks no password, so the portal stays shut: countersign application set portal --first-factor local")
-	}
+	app, err := p.Admin.Page(r.Context(), name)
 	return web.Leg(r, app.ID, "portal", login, p.Admin.Settings.Settings()), err
 }
 
