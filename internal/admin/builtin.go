@@ -11,7 +11,7 @@ import (
 
 // The pages of this product are applications of its own: what is changed there decides who may
 // change everything else. They keep their names and their two factors whoever asks, and what
-// leads to the console is changed by owners: who could weaken it would be one.
+// leads to them is changed by owners: who could weaken it would be one.
 
 // pages are the applications of the pages that people sign in to.
 var pages = []string{ConsoleApplication, PortalApplication}
@@ -55,8 +55,8 @@ func staysBuiltIn(a mfa.Application) error {
 	return invalid("application %q is this product's own and stays; it can be disabled (`countersign application set %[1]s --disabled`)", a.Name)
 }
 
-// mayOnApplication refuses a caller who may not change the application of that name: the
-// console's is an owner's.
+// mayOnApplication refuses a caller who may not change the application of that name: those of
+// the pages are an owner's. In the portal owners enrol what they sign in to the console with.
 func (d Desk) mayOnApplication(name string) error {
 	if err := d.may(mfa.MayChangeSettings); err != nil {
 		return err
@@ -66,37 +66,39 @@ func (d Desk) mayOnApplication(name string) error {
 	case errors.Is(err, mfa.ErrNotFound): // said by what comes next
 	case err != nil:
 		return err
-	case isBuiltIn(a) && a.Name == ConsoleApplication:
+	case isBuiltIn(a) && slices.Contains(pages, a.Name):
 		return d.may(mfa.MayOwn)
 	}
 	return nil
 }
 
 // mayOnDirectory refuses a caller who may not change the directory of that name: one that checks
-// the passwords of the console is an owner's.
+// passwords of the pages is an owner's.
 func (d Desk) mayOnDirectory(ctx context.Context, name string) error {
 	if err := d.may(mfa.MayChangeSettings); err != nil {
 		return err
 	}
-	a, err := d.s.Applications.ApplicationByName(ConsoleApplication)
-	switch {
-	case errors.Is(err, mfa.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
+	for _, page := range pages {
+		a, err := d.s.Applications.ApplicationByName(page)
+		if errors.Is(err, mfa.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if checks, err := d.s.checksOwners(ctx, a, name); err != nil {
+			return err
+		} else if checks {
+			return d.may(mfa.MayOwn)
+		}
 	}
-	checks, err := d.s.checksOwners(ctx, a, name)
-	if err == nil && checks {
-		err = d.may(mfa.MayOwn)
-	}
-	return err
+	return nil
 }
 
-// checksOwners reports whether the directory of that name checks the passwords of owners at the
-// console.
-func (s *Service) checksOwners(ctx context.Context, console mfa.Application, name string) (bool, error) {
-	if console.FirstFactor == mfa.FirstFactorLocal || console.FirstFactor == name {
-		return console.FirstFactor == name, nil
+// checksOwners reports whether the directory of that name checks the passwords of owners at an
+// application.
+func (s *Service) checksOwners(ctx context.Context, app mfa.Application, name string) (bool, error) {
+	if app.FirstFactor == mfa.FirstFactorLocal || app.FirstFactor == name {
+		return app.FirstFactor == name, nil
 	}
 	for _, a := range s.Administrators.Administrators() {
 		if a.Role != mfa.RoleOwner {

@@ -68,9 +68,19 @@ func TestNobodyTakesABuiltInName(t *testing.T) {
 	}
 }
 
-// What leads to the console is changed by owners: the application, and what checks the
-// passwords of owners.
-func TestConsoleIsOwners(t *testing.T) {
+// What leads to a page is changed by owners: the application, and what checks the passwords of
+// owners there. By the portal as well somebody would become one: in it owners enrol.
+func TestPagesAreOwners(t *testing.T) {
+	for _, page := range []string{admin.ConsoleApplication, admin.PortalApplication} {
+		for name, by := range map[string]admin.Caller{"administrator": mfa.Administrator{Role: mfa.RoleAdministrator}.Caller("adam (console)"),
+			"token": {By: "token t", Permissions: admin.ScopePermissions(admin.ScopeWrite), Reach: mfa.Reach{All: true}}} {
+			t.Run(page+" by "+name, func(t *testing.T) { pageIsOwners(t, page, by) })
+		}
+	}
+}
+
+func pageIsOwners(t *testing.T, page string, by admin.Caller) {
+	t.Helper()
 	r, ctx := builtIns(t), t.Context()
 	corp := admin.DirectoryChange{Name: ptr("corp"), URLs: &[]string{"ldaps://dc.corp.example"}, BaseDN: ptr("DC=corp"), BindDN: ptr("CN=service,DC=corp"), BindPassword: secret.NewWire("bind")}
 	hq := corp
@@ -82,42 +92,34 @@ func TestConsoleIsOwners(t *testing.T) {
 	}
 	owner := r.As(mfa.Administrator{Role: mfa.RoleOwner}.Caller("olga (console)"))
 	mine := admin.DirectoryChange{BaseDN: ptr("DC=evil")}
-	for name, by := range map[string]admin.Caller{"administrator": mfa.Administrator{Role: mfa.RoleAdministrator}.Caller("adam (console)"),
-		"token": {By: "token t", Permissions: admin.ScopePermissions(admin.ScopeWrite), Reach: mfa.Reach{All: true}}} {
-		t.Run(name, func(t *testing.T) {
-			d := r.As(by)
-			for _, c := range []admin.ApplicationChange{{FirstFactor: ptr("corp")}, {Methods: &[]string{"email"}}, {Disabled: ptr(true)}} {
-				if _, err := d.SetApplication(ctx, "console", c); !errors.Is(err, mfa.ErrForbidden) {
-					t.Errorf("console set %+v: %v", c, err)
-				}
-			}
-			if err := d.RemoveApplication(ctx, "console"); !errors.Is(err, mfa.ErrForbidden) {
-				t.Errorf("console removed: %v", err)
-			}
-			if _, err := d.SetApplication(ctx, "portal", admin.ApplicationChange{Retries: ptr(1)}); err != nil {
-				t.Errorf("the portal is theirs: %v", err)
-			}
-			if _, err := owner.SetApplication(ctx, "console", admin.ApplicationChange{FirstFactor: ptr("local")}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := d.SetDirectory(ctx, "corp", admin.DirectoryChange{BaseDN: ptr("DC=corp")}); err != nil {
-				t.Errorf("a directory that the console does not ask is theirs: %v", err)
-			}
-			if _, err := owner.SetApplication(ctx, "console", admin.ApplicationChange{FirstFactor: ptr("corp")}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := owner.SetUser(ctx, "olga", admin.UserChange{Directory: ptr("hq")}); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range []string{"corp", "hq"} {
-				if _, err := d.SetDirectory(ctx, name, mine); !errors.Is(err, mfa.ErrForbidden) {
-					t.Errorf("directory %s: %v", name, err)
-				}
-				if err := d.RemoveDirectory(ctx, name); !errors.Is(err, mfa.ErrForbidden) {
-					t.Errorf("directory %s removed: %v", name, err)
-				}
-			}
-		})
+	d := r.As(by)
+	for _, c := range []admin.ApplicationChange{{FirstFactor: ptr("corp")}, {Methods: &[]string{"email"}}, {Disabled: ptr(true)}} {
+		if _, err := d.SetApplication(ctx, page, c); !errors.Is(err, mfa.ErrForbidden) {
+			t.Errorf("%s set %+v: %v", page, c, err)
+		}
+	}
+	if err := d.RemoveApplication(ctx, page); !errors.Is(err, mfa.ErrForbidden) {
+		t.Errorf("%s removed: %v", page, err)
+	}
+	if _, err := d.SetApplication(ctx, admin.InvitationApplication, admin.ApplicationChange{Disabled: ptr(false)}); err != nil {
+		t.Errorf("invitations are theirs: %v", err)
+	}
+	if _, err := d.SetDirectory(ctx, "corp", admin.DirectoryChange{BaseDN: ptr("DC=corp")}); err != nil {
+		t.Errorf("a directory that the console does not ask is theirs: %v", err)
+	}
+	if _, err := owner.SetApplication(ctx, page, admin.ApplicationChange{FirstFactor: ptr("corp")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := owner.SetUser(ctx, "olga", admin.UserChange{Directory: ptr("hq")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"corp", "hq"} {
+		if _, err := d.SetDirectory(ctx, name, mine); !errors.Is(err, mfa.ErrForbidden) {
+			t.Errorf("directory %s: %v", name, err)
+		}
+		if err := d.RemoveDirectory(ctx, name); !errors.Is(err, mfa.ErrForbidden) {
+			t.Errorf("directory %s removed: %v", name, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"countersign/internal/admin"
@@ -27,5 +28,21 @@ func TestOneFactorIsNoSignIn(t *testing.T) {
 	}
 	if len(r.eng.asked) != asked {
 		t.Error("the engine was asked")
+	}
+}
+
+// Who may not change the applications of the pages sees what is set, and no form.
+func TestPagesAreShownToAdministrators(t *testing.T) {
+	for role, form := range map[mfa.Role]bool{mfa.RoleOwner: true, mfa.RoleAdministrator: false} {
+		r := signedInAs(t, role)
+		for _, name := range []string{admin.ConsoleApplication, admin.PortalApplication} {
+			if _, err := r.Admin.BuiltIn(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			p := r.get("/applications/" + name)
+			if r.status(p, http.StatusOK); strings.Contains(p.body, `/edit"`) != form || strings.Contains(p.body, `/remove"`) {
+				t.Errorf("%s to the role %s: %s", name, role, p.text())
+			}
+		}
 	}
 }
