@@ -49,8 +49,11 @@ func keepsBuiltIn(before, after mfa.Application) error {
 
 // staysBuiltIn refuses to remove an application of this product's own.
 func staysBuiltIn(a mfa.Application) error {
-	if !isBuiltIn(a) {
+	switch {
+	case !isBuiltIn(a):
 		return nil
+	case a.Name == ConsoleApplication: // switching it off would shut everybody out
+		return invalid("application %q is this product's own and stays", a.Name)
 	}
 	return invalid("application %q is this product's own and stays; it can be disabled (`countersign application set %[1]s --disabled`)", a.Name)
 }
