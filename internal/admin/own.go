@@ -41,10 +41,8 @@ func (o Own) SetPhone(ctx context.Context, phone string) error {
 	if err := o.may(policy.SelfPhone); err != nil {
 		return err
 	}
-	if _, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{Phone: &phone}); err != nil {
-		return err
-	}
-	return o.s.notice(ctx, o.by.User, "phone number changed", o.by.By)
+	_, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{Phone: &phone})
+	return err
 }
 
 // SetLanguage changes the language of pages and messages.

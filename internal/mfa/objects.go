@@ -45,5 +45,6 @@ type Notice struct {
 	Time  time.Time
 	What  string // "credential totp added"
 	By    string
-	Tries int // so far
+	To    string // mail address; "": the one in the user's profile
+	Tries int    // so far
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,8 @@ func (p sending) sendNotice(ctx context.Context, n mfa.Notice) error {
 	if err != nil {
 		return err
 	}
-	if a.User.Email == "" {
+	to := cmp.Or(n.To, a.User.Email)
+	if to == "" {
 		return errNoAddress
 	}
 	set := p.s.store.Settings()
@@ -79,7 +81,7 @@ func (p sending) sendNotice(ctx context.Context, n mfa.Notice) error {
 	values := map[string]string{"what": message.Told(n.What, language), "time": n.Time.UTC().Format("2006-01-02 15:04 UTC")}
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	_, err = p.s.carrier.Send(ctx, gateway.Message{ID: n.ID, Kind: mfa.GatewayMail, To: a.User.Email,
+	_, err = p.s.carrier.Send(ctx, gateway.Message{ID: n.ID, Kind: mfa.GatewayMail, To: to,
 		Subject: message.Fill(set.Texts, message.NoticeSubject, language, values), Text: secret.FromString(message.Fill(set.Texts, message.Notice, language, values))})
 	return err
 }

@@ -17,6 +17,8 @@ type noticeRecord struct {
 	What string     `json:"what"`
 	By   string     `json:"by,omitempty"`
 
+	Sealed []byte `json:"sealed,omitempty"` // mail address that it goes to; none: the one in the user's profile
+
 	Tries int       `json:"tries,omitempty"`
 	Next  time.Time `json:"next,omitzero"` // not before it is tried again: somebody has it now, or it failed
 	Error string    `json:"error,omitempty"`
@@ -29,6 +31,57 @@ func (t *tx) notice(user mfa.UserID, what, by string) {
 	now := t.s.now()
 	id := fmt.Sprintf("%011x-%s", now.UnixMilli(), mfa.NewID(t.s.o.Random))
 	t.put(prefixNotice+id, noticeRecord{V: schema, User: user, Time: now, What: what, By: by})
+}
+
+// noticeTo adds a notice to t that goes to one mail address, whatever the profile has when it is
+// carried.
+func (t *tx) noticeTo(user mfa.UserID, address, what string) error {
+	now := t.s.now()
+	id := fmt.Sprintf("%011x-%s", now.UnixMilli(), mfa.NewID(t.s.o.Random))
+	sealed, err := t.s.ring.Seal("notice", id, prefixNotice+id, []byte(address))
+	t.put(prefixNotice+id, noticeRecord{V: schema, User: user, Time: now, What: what, Sealed: sealed})
+	return err
+}
+
+// contacts adds notices of a change of where a user is told things. The address before hears of
+// it too: only there is somebody reached whom the change is meant to leave in the dark.
+func (t *tx) contacts(old, u mfa.User) error {
+	var what []string
+	if old.Email != u.Email {
+		what = append(what, "mail address changed")
+	}
+	if old.Phone != u.Phone {
+		what = append(what, "phone number changed")
+	}
+	for _, w := range what {
+		if old.Email == "" && u.Email == "" {
+			t.notice(u.ID, w, "")
+		}
+		for i, address := range []string{old.Email, u.Email} {
+			if address == "" || i == 1 && address == old.Email {
+				continue
+			}
+			if err := t.noticeTo(u.ID, address, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readNotice converts a record, with the address that is sealed in it.
+func (s *Store) readNotice(key string, r noticeRecord) (mfa.Notice, error) {
+	id := strings.TrimPrefix(key, prefixNotice)
+	n := mfa.Notice{ID: id, User: r.User, Time: r.Time, What: r.What, By: r.By, Tries: r.Tries}
+	if len(r.Sealed) == 0 {
+		return n, nil
+	}
+	to, err := s.ring.Open("notice", id, key, r.Sealed)
+	if err != nil {
+		return n, fmt.Errorf("record %s: %w", key, err)
+	}
+	n.To = string(to.Expose())
+	return n, nil
 }
 
 // AddNotice leaves a notice for a user that goes with no other change.
@@ -49,7 +102,11 @@ func (s *Store) Notices(ctx context.Context, limit int) ([]mfa.Notice, error) {
 		if bad = parse(key, value, &r, &r.V); bad != nil {
 			return false
 		}
-		list = append(list, mfa.Notice{ID: strings.TrimPrefix(key, prefixNotice), User: r.User, Time: r.Time, What: r.What, By: r.By})
+		n, err := s.readNotice(key, r)
+		if bad = err; bad != nil {
+			return false
+		}
+		list = append(list, n)
 		return len(list) < limit
 	})
 	if err == nil {
@@ -101,9 +158,14 @@ func (s *Store) Claim(ctx context.Context, limit int, hold time.Duration) ([]mfa
 		}); err != nil {
 			return mine, err
 		}
-		if got != nil {
-			mine = append(mine, mfa.Notice{ID: strings.TrimPrefix(key, prefixNotice), User: got.User, Time: got.Time, What: got.What, By: got.By, Tries: got.Tries})
+		if got == nil {
+			continue
 		}
+		n, err := s.readNotice(key, *got)
+		if err != nil {
+			return mine, err
+		}
+		mine = append(mine, n)
 	}
 	return mine, nil
 }

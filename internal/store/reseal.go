@@ -27,6 +27,7 @@ var sealedKinds = []struct{ prefix, kind string }{
 	{prefixUser, "user"},
 	{prefixCred, "credential"},
 	{prefixRequest, "request"},
+	{prefixNotice, "notice"}, // few have one
 }
 
 // Reseal rewrites every record that is sealed under another key than the primary. Each is

@@ -296,7 +296,7 @@ func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.
 			return err
 		}
 		t.put(userKey(id), r)
-		return nil
+		return t.contacts(old, u)
 	})
 	if errors.Is(err, mfa.ErrUnavailable) {
 		if blocked, ok, local := s.blockLocal(ctx, id, change); ok {

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -69,4 +71,52 @@ func noticesAreClaimed(t *testing.T, r *rig) {
 		t.Errorf("after 31 days %+v, want those that wait alone", o)
 	}
 	is(t, "postpone what is gone", r.Postpone(ctx, "nothing", "x", time.Time{}), nil)
+}
+
+// addressBefore: who changes where somebody is told things does not keep them from hearing of it.
+func addressBefore(t *testing.T, r *rig) {
+	ctx := t.Context()
+	u, err := r.CreateUser(ctx, mfa.User{Login: "alice"}, nil)
+	is(t, "user", err, nil)
+	for _, c := range []struct {
+		what         string
+		email, phone string
+		want         []string
+	}{
+		{"a name alone", "", "", nil},
+		{"a first address", "alice@corp.example", "", []string{"mail address changed > alice@corp.example"}},
+		{"a number", "alice@corp.example", "+4912345", []string{"phone number changed > alice@corp.example"}},
+		{"another address", "thief@evil.example", "+4912345", []string{"mail address changed > alice@corp.example", "mail address changed > thief@evil.example"}},
+		{"both", "other@evil.example", "+4954321", []string{"mail address changed > other@evil.example", "mail address changed > thief@evil.example",
+			"phone number changed > other@evil.example", "phone number changed > thief@evil.example"}},
+		{"no address", "", "+4954321", []string{"mail address changed > other@evil.example"}},
+		{"a number without address", "", "", []string{"phone number changed > "}},
+	} {
+		_, err := r.UpdateUser(ctx, u.ID, func(u *mfa.User) error { u.Name, u.Email, u.Phone = c.what, c.email, c.phone; return nil })
+		is(t, c.what, err, nil)
+		_, err = r.kv.Scan(ctx, "o/", func(_ string, b []byte, _ int64) bool {
+			if bytes.Contains(b, []byte(".example")) {
+				t.Errorf("%s: an address is not sealed: %s", c.what, b)
+			}
+			return true
+		})
+		is(t, c.what, err, nil)
+		read, err := r.Notices(ctx, 10)
+		is(t, c.what, err, nil)
+		claimed, err := r.Claim(ctx, 10, time.Minute)
+		is(t, c.what, err, nil)
+		for i, list := range [][]mfa.Notice{read, claimed} {
+			var got []string
+			for _, n := range list {
+				if got = append(got, n.What+" > "+n.To); n.User != u.ID {
+					t.Errorf("%s: told %+v", c.what, n)
+				}
+				if i == 1 {
+					is(t, c.what, r.RemoveNotice(ctx, n.ID), nil)
+				}
+			}
+			slices.Sort(got)
+			same(t, c.what, got, c.want)
+		}
+	}
 }

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"one wait for one intent":                   waits,
 		"a code makes one device":                   devices,
 		"a notice is claimed once":                  noticesAreClaimed,
+		"the address before is told":                addressBefore,
 		"gateways":                                  gateways,
 		"recordings":                                recordings,
 		"what became of messages":                   deliveries,
