@@ -114,6 +114,9 @@ func TestFullDisk(t *testing.T) {
 	free := fill(t, s.dir)
 	stop.Store(true)
 	wg.Wait()
+	if t.Failed() {
+		t.Logf("the trail says: %v", s.reasons())
+	}
 	if !s.proc.alive() {
 		t.Fatal("the server ended")
 	}

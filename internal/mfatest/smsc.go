@@ -347,6 +347,10 @@ func (s *SMSC) submitted(b *smscSession, m Manner, seq uint32, body []byte) {
 	if b.version == 0x50 {
 		answer = append(answer, 0x04, 0x28, 0, 1, 20) // congestion_state: low load
 	}
+	if m.Receipt == "" || m.Receipt == "DELIVRD" { // before anybody is told that it has
+		part.System = b.system
+		s.arrive(part)
+	}
 	if !m.Early {
 		_ = b.send(0x80000004, 0, seq, answer)
 	}
@@ -358,10 +362,6 @@ func (s *SMSC) submitted(b *smscSession, m Manner, seq uint32, body []byte) {
 	}
 	if m.Early {
 		_ = b.send(0x80000004, 0, seq, answer)
-	}
-	if m.Receipt == "" || m.Receipt == "DELIVRD" {
-		part.System = b.system
-		s.arrive(part)
 	}
 }
 
