@@ -95,6 +95,11 @@ func (s *Service) SetApplication(ctx context.Context, by, name string, c Applica
 	if err := keepsBuiltIn(found, probe); err != nil {
 		return Application{}, err
 	}
+	if c.Disabled != nil {
+		if err := keepsConsole(probe); err != nil {
+			return Application{}, err
+		}
+	}
 	if c.Addresses != nil || c.Disabled != nil {
 		if err := s.undisputed(probe); err != nil {
 			return Application{}, err

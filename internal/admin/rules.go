@@ -282,6 +282,9 @@ func (s *Service) editRules(ctx context.Context, edit func([]policy.Rule) ([]pol
 		if err := policy.CheckAll(all, methods); err != nil {
 			return invalid("%v", err)
 		}
+		if err := admitsToConsole(apps, p.Rules.List(), all); err != nil {
+			return err
+		}
 		for _, a := range apps {
 			if err := policy.CheckGroups(all, a); err != nil {
 				return invalid("%v", err)

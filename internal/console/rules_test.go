@@ -56,6 +56,11 @@ func TestRulesFromFirstToLast(t *testing.T) {
 	wide := r.get("/rules/night").forms()[0]
 	wide.fields.Set("hours", "")
 	wide.fields.Set("zone", "")
+	p = r.post("/rules/night/edit", wide.values("tags", "")...) // for everybody everywhere, at the console too
+	if r.status(p, http.StatusUnprocessableEntity); !strings.Contains(p.text(), "nobody could sign in to the console any more") {
+		t.Error(p.text())
+	}
+	wide.fields.Set("users", "bob")
 	r.status(r.post("/rules/night/edit", wide.values("tags", "")...), http.StatusSeeOther)
 	if p := r.get("/users/" + string(bob)); !strings.Contains(p.text(), "refused: policy_denied rule night") {
 		t.Error(p.text())

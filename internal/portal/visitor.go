@@ -37,6 +37,9 @@ func (p *Portal) visitor(r *http.Request) (*visitor, error) {
 	if n.Application != application || n.Setup {
 		return nil, session.ErrNone
 	}
+	if app, err := p.Admin.Applications.ApplicationByName(application); err == nil && app.Disabled {
+		return nil, p.end(r, n) // the portal was shut
+	}
 	u, err := p.Admin.Resolve(r.Context(), string(n.User))
 	switch {
 	case errors.Is(err, mfa.ErrNotFound):

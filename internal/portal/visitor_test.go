@@ -77,3 +77,21 @@ func TestNoSessionComesBack(t *testing.T) {
 		})
 	}
 }
+
+// Whoever shuts the portal means those too who are in it.
+func TestShutPortalEndsSessions(t *testing.T) {
+	r, _ := enrolled(t)
+	r.status(r.get("/portal/"), http.StatusOK)
+	stolen := r.cookie
+	set := func(disabled bool) {
+		t.Helper()
+		if _, err := r.Admin.SetApplication(t.Context(), "root", application, admin.ApplicationChange{Disabled: &disabled}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(true)
+	r.leads(r.get("/portal/"), "/portal/sign-in")
+	set(false)
+	r.cookie = stolen
+	r.leads(r.get("/portal/"), "/portal/sign-in")
+}
