@@ -34,7 +34,7 @@ func TestPINs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, m := range []mfa.MethodID{mfa.MethodCall, mfa.MethodSMS} {
-		c := mfa.Credential{ID: mfa.CredentialID(fmt.Sprint("reached", i)), User: mfa.UserID(u.ID), Method: m, Secret: secret.FromString(fmt.Sprintf("+4930555%d2864", i))}
+		c := mfa.Credential{ID: mfa.CredentialID(fmt.Sprint("reached", i)), User: u.ID, Method: m, Secret: secret.FromString(fmt.Sprintf("+4930555%d2864", i))}
 		if err := r.db.AddCredential(ctx, c); err != nil {
 			t.Fatal(err)
 		}
