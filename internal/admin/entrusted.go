@@ -15,19 +15,11 @@ import (
 func (c GatewayChange) entrusted(before, after mfa.Gateway) error {
 	elsewhere := before.Address != after.Address || before.SIP.Transport == "tls" && after.SIP.Transport != "tls" || weaker(before.TLS, after.TLS) || before.CAs != after.CAs || before.Protocol != after.Protocol
 	told := before.HTTP.Body != after.HTTP.Body || before.HTTP.Method != after.HTTP.Method || before.HTTP.Format != after.HTTP.Format
-	if c.HTTP != nil {
-		for name, v := range after.HTTP.Headers {
-			if c.HTTP.Headers[name] != sealedValue {
-				told = true
-			} else if elsewhere && !public(before, name, v) {
-				return invalid("headers %s: its value would be sent elsewhere: give it again", name)
-			}
-		}
-	} else if elsewhere {
-		for name, v := range before.HTTP.Headers {
-			if after.HTTP.Headers[name] == v && !public(before, name, v) {
-				return invalid("headers %s: its value would be sent elsewhere: give it again", name)
-			}
+	for name, v := range after.HTTP.Headers {
+		if c.HTTP != nil && c.HTTP.Headers[name] != sealedValue {
+			told = true
+		} else if elsewhere && before.HTTP.Headers[name] == v && !public(before, name, v) {
+			return invalid("headers %s: its value would be sent elsewhere: give it again", name)
 		}
 	}
 	if (elsewhere || told) && !before.Password.Empty() && c.Password == nil {

@@ -14,7 +14,7 @@ import (
 // section 4.2.1 allows no more).
 type bindVolley struct {
 	conns []net.Conn
-	todo  [][]bind
+	queue [][]bind
 }
 
 type bind struct {
@@ -25,7 +25,7 @@ type bind struct {
 // newBindVolley opens inFlight connections to addr. dn and password say what a passcode
 // is bound with.
 func newBindVolley(addr string, codes []passcode, inFlight int, dn, password func(passcode) string) (*bindVolley, error) {
-	v := &bindVolley{todo: make([][]bind, inFlight)}
+	v := &bindVolley{queue: make([][]bind, inFlight)}
 	for range inFlight {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -36,7 +36,7 @@ func newBindVolley(addr string, codes []passcode, inFlight int, dn, password fun
 	}
 	for k, c := range codes {
 		i := k % inFlight
-		v.todo[i] = append(v.todo[i], bind{c, bindRequest(len(v.todo[i])+1, dn(c), password(c))})
+		v.queue[i] = append(v.queue[i], bind{c, bindRequest(len(v.queue[i])+1, dn(c), password(c))})
 	}
 	return v, nil
 }
@@ -54,11 +54,11 @@ func (v *bindVolley) fire(d time.Duration) (sum tally, unsent []passcode) {
 	start := time.Now()
 	for i, c := range v.conns {
 		wg.Go(func() {
-			t, n := bindAll(c, v.todo[i], start, end)
+			t, n := bindAll(c, v.queue[i], start, end)
 			mu.Lock()
 			defer mu.Unlock()
 			sum.merge(t)
-			for _, b := range v.todo[i][n:] {
+			for _, b := range v.queue[i][n:] {
 				unsent = append(unsent, b.passcode)
 			}
 		})
@@ -69,9 +69,9 @@ func (v *bindVolley) fire(d time.Duration) (sum tally, unsent []passcode) {
 }
 
 // bindAll returns how many binds it sent.
-func bindAll(c net.Conn, todo []bind, start time.Time, end *ending) (t tally, sent int) {
+func bindAll(c net.Conn, queue []bind, start time.Time, end *ending) (t tally, sent int) {
 	var frame [512]byte
-	for n, b := range todo {
+	for n, b := range queue {
 		last, began := end.get(), time.Since(start)
 		if began >= last {
 			return t, n
@@ -94,7 +94,7 @@ func bindAll(c net.Conn, todo []bind, start time.Time, end *ending) (t tally, se
 		}
 	}
 	end.ranOut(time.Since(start))
-	return t, len(todo)
+	return t, len(queue)
 }
 
 // bindRequest encodes a simple bind (RFC 4511 section 4.2).
