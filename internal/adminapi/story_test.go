@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -28,6 +29,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/parking"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
 )
@@ -332,11 +334,11 @@ func (prover) SendProof(context.Context, mfa.Credential, string, time.Duration) 
 	return "sent", nil
 }
 
-func (prover) CheckProof(_ context.Context, _ mfa.Credential, challenge string, code secret.Text) error {
+func (prover) CheckProof(_ context.Context, _ mfa.Credential, _, challenge string, code secret.Text) (settlement.Nonce, error) {
 	if challenge != "sent" || !code.Equal(secret.FromString("123456")) {
-		return mfa.WrongCode
+		return settlement.Nonce{}, mfa.WrongCode
 	}
-	return nil
+	return settlement.Nonce{ID: rand.Uint64() | 1}, nil // each code is another
 }
 
 func (prover) Carries(mfa.MethodID) bool { return true }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 )
 
 // telephone takes codes: always the same one, unless it fails.
@@ -25,11 +27,11 @@ func (p *telephone) SendProof(context.Context, mfa.Credential, string, time.Dura
 	return "told", nil
 }
 
-func (p *telephone) CheckProof(_ context.Context, _ mfa.Credential, challenge string, code secret.Text) error {
+func (p *telephone) CheckProof(_ context.Context, _ mfa.Credential, _, challenge string, code secret.Text) (settlement.Nonce, error) {
 	if challenge != "told" || !code.Equal(secret.FromString("123456")) {
-		return mfa.WrongCode
+		return settlement.Nonce{}, mfa.WrongCode
 	}
-	return nil
+	return settlement.Nonce{ID: rand.Uint64() | 1}, nil // each code is another
 }
 
 func (p *telephone) Carries(mfa.MethodID) bool { return true }

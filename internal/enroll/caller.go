@@ -108,8 +108,8 @@ func (s *Service) askCaller(ctx context.Context, by string, u mfa.User, c mfa.Cr
 	return out, s.record(ctx, by, "user verify", u, describe(c)+", sent")
 }
 
-// CheckCaller compares what a caller has read out with what was sent. Wrong codes are counted as
-// those of a sign-in are. Either way the trail has it.
+// CheckCaller compares what a caller has read out with what was sent, which verifies once. Wrong codes
+// are counted as those of a sign-in are. Either way the trail has it.
 func (s *Service) CheckCaller(ctx context.Context, by, login string, r CallerAnswer) (CallerVerified, error) {
 	if r.ID == "" {
 		return s.callerAnswered(ctx, by, login, mfa.WaitID(r.Challenge))
@@ -127,8 +127,10 @@ func (s *Service) CheckCaller(ctx context.Context, by, login string, r CallerAns
 		if rec.Fails.LockedAt(s.Now()) {
 			return mfa.Locked
 		}
-		if err := s.checkProof(ctx, c, r.Challenge, r.Code.Text); errors.As(err, &wrong) {
-			*rec = rec.Miss(s.Now(), s.Settings().Second())
+		if err := s.checkProof(ctx, rec, c, "", r.Challenge, r.Code.Text); errors.As(err, &wrong) {
+			if wrong != mfa.ChallengeReplayed { // which is no guess
+				*rec = rec.Miss(s.Now(), s.Settings().Second())
+			}
 			return nil
 		} else {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 )
 
 // asked are devices and telephones that keep the last question, and what is answered to it.
@@ -95,5 +96,37 @@ func TestCallerNotAsked(t *testing.T) {
 	all := r.trail.Recorded()
 	if act := all[len(all)-1]; !strings.Contains(act.Detail, "not asked: prompt_too_soon") {
 		t.Errorf("the trail has %+v", act)
+	}
+}
+
+// A code verifies its caller once, and what was sent for one purpose is no proof of the other.
+func TestACodeProvesOnceAndOneThing(t *testing.T) {
+	r := newRig(t)
+	r.Prover = &telephones{}
+	c := mfa.Credential{ID: "number", User: r.user, Method: mfa.MethodSMS, Secret: secret.FromString("+491701234567"), Confirmed: noon}
+	if err := r.db.AddCredential(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	code := secret.Wire{Text: secret.FromString("123456")}
+	q, err := r.VerifyCaller(t.Context(), "helen", "alice", enroll.CallerRequest{Method: mfa.MethodSMS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Confirm(t.Context(), "helen", "alice", "number", enroll.Codes{Challenge: q.Challenge, Codes: []secret.Wire{code}}); !errors.Is(err, mfa.WrongCode) {
+		t.Errorf("a caller's code as proof of a number: %v", err)
+	}
+	answer := enroll.CallerAnswer{ID: q.ID, Challenge: q.Challenge, Code: code}
+	if got, err := r.CheckCaller(t.Context(), "helen", "alice", answer); err != nil || got.Verified.IsZero() {
+		t.Fatalf("the right code: %+v, %v", got, err)
+	}
+	if got, err := r.CheckCaller(t.Context(), "helen", "alice", answer); !errors.Is(err, mfa.ChallengeReplayed) || !got.Verified.IsZero() {
+		t.Errorf("the same once more: %+v, %v", got, err)
+	}
+	sent, err := r.Send(t.Context(), "helen", "alice", "number")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.CheckCaller(t.Context(), "helen", "alice", enroll.CallerAnswer{ID: sent.ID, Challenge: sent.Challenge, Code: code}); !errors.Is(err, mfa.WrongCode) {
+		t.Errorf("a code for a number verifies a caller: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package enroll_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,27 +12,31 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 )
 
 // telephones take codes: what was sent to whom, until they fail.
 type telephones struct {
 	to    []string
 	fails error
+	nonce uint64 // of the last code
 }
 
-func (p *telephones) SendProof(_ context.Context, c mfa.Credential, _ string, _ time.Duration) (string, error) {
+func (p *telephones) SendProof(_ context.Context, c mfa.Credential, application string, _ time.Duration) (string, error) {
 	if p.fails != nil {
 		return "", p.fails
 	}
 	p.to = append(p.to, string(c.Method)+" "+string(c.Secret.Expose()))
-	return "challenge of " + string(c.ID), nil
+	p.nonce++
+	return fmt.Sprintf("%d for %q of %s", p.nonce, application, c.ID), nil
 }
 
-func (p *telephones) CheckProof(_ context.Context, c mfa.Credential, challenge string, code secret.Text) error {
-	if challenge != "challenge of "+string(c.ID) || !code.Equal(secret.FromString("123456")) {
-		return mfa.WrongCode
+func (p *telephones) CheckProof(_ context.Context, c mfa.Credential, application, challenge string, code secret.Text) (settlement.Nonce, error) {
+	var nonce uint64
+	if _, err := fmt.Sscanf(challenge, "%d", &nonce); err != nil || challenge != fmt.Sprintf("%d for %q of %s", nonce, application, c.ID) || !code.Equal(secret.FromString("123456")) {
+		return settlement.Nonce{}, mfa.WrongCode
 	}
-	return nil
+	return settlement.Nonce{ID: nonce, Until: noon.Add(enroll.ProofLife)}, nil
 }
 
 func (p *telephones) Carries(m mfa.MethodID) bool { return m == mfa.MethodCall }

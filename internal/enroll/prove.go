@@ -17,7 +17,7 @@ func (s *Service) Confirm(ctx context.Context, by, login, id string, r Codes) (C
 	return s.prove(ctx, by, "credential confirm", login, id, mfa.CredentialUnproven, func(c mfa.Credential, a *settlement.Record) (mfa.Floor, error) {
 		f := a.Floors.Of(c.ID)
 		if c.Method.Reaches() {
-			return f, s.checkProof(ctx, c, r.Challenge, r.Codes[0].Text)
+			return f, s.checkProof(ctx, a, c, s.Issuer, r.Challenge, r.Codes[0].Text)
 		}
 		return s.Passcodes.Verify(ctx, c, f, r.Codes[0].Text)
 	})
@@ -54,7 +54,7 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		}
 		f, err := check(c, r)
 		if errors.As(err, &wrong) {
-			if wrong != mfa.ReplayedCode { // which is no guess
+			if wrong != mfa.ReplayedCode && wrong != mfa.ChallengeReplayed { // which are no guesses
 				*r = r.Miss(s.Now(), s.Settings().Second())
 			}
 			return nil

@@ -11,6 +11,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/phone"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 )
 
 // extensionSign stands between a number and the extension that is dialled once somebody picks up.
@@ -25,8 +26,10 @@ type Prover interface {
 	// SendProof sends a code to c's number or address; the message says what it is for; "": that it is to be
 	// read out to the help desk. The error holds the mfa.Reason why not.
 	SendProof(ctx context.Context, c mfa.Credential, application string, life time.Duration) (challenge string, err error)
-	// CheckProof compares a code with what was sent. The error is a mfa.Reason.
-	CheckProof(ctx context.Context, c mfa.Credential, challenge string, code secret.Text) error
+	// CheckProof compares a code with what was sent, for the same application or, if that is "", to
+	// be read out: one is no proof of the other. The code is right once: whoever goes by it spends
+	// the nonce. The error is a mfa.Reason.
+	CheckProof(ctx context.Context, c mfa.Credential, application, challenge string, code secret.Text) (settlement.Nonce, error)
 	// Carries reports whether a gateway is there for what a method sends.
 	Carries(m mfa.MethodID) bool
 }
@@ -119,9 +122,19 @@ func (s *Service) sendProof(ctx context.Context, by string, u mfa.User, c mfa.Cr
 	return challenge, s.record(ctx, by, "credential send", u, describe(c))
 }
 
-func (s *Service) checkProof(ctx context.Context, c mfa.Credential, challenge string, code secret.Text) error {
+// checkProof compares a code with what was sent for application, and spends it in r, which is
+// about to be written: it proves once.
+func (s *Service) checkProof(ctx context.Context, r *settlement.Record, c mfa.Credential, application, challenge string, code secret.Text) error {
 	if s.Prover == nil || challenge == "" {
 		return mfa.ChallengeInvalid
 	}
-	return s.Prover.CheckProof(ctx, c, challenge, code)
+	n, err := s.Prover.CheckProof(ctx, c, application, challenge, code)
+	switch {
+	case err != nil:
+		return err
+	case r.Spent(n.ID):
+		return mfa.ChallengeReplayed
+	}
+	*r = r.Spend(n, s.Now())
+	return nil
 }

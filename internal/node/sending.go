@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/phone"
 	"countersign/internal/secret"
+	"countersign/internal/settlement"
 )
 
 // sending carries codes: what package method/sent wants of gateways, texts and limits.
@@ -115,7 +118,12 @@ func (p sending) method(way mfa.MethodID) sent.Method {
 func (p sending) SendProof(ctx context.Context, c mfa.Credential, application string, life time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.s.store.Settings().Attempt.Duration())
 	defer cancel()
-	h := mfa.Handle{Attempt: mfa.NewAttemptID(nil), User: c.User, Credential: c.ID, Nonce: 1, Started: p.s.Now(), Expires: p.s.Now().Add(life), Epoch: p.s.store.Epoch()}
+	var nonce [8]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return "", err
+	}
+	h := mfa.Handle{Attempt: mfa.NewAttemptID(nil), Application: proofOf(application), User: c.User, Credential: c.ID, Nonce: binary.BigEndian.Uint64(nonce[:]) | 1,
+		Started: p.s.Now(), Expires: p.s.Now().Add(life), Epoch: p.s.store.Epoch()}
 	step, err := p.method(c.Method).Begin(ctx, mfa.Ask{Application: application, Attempt: h.Attempt}, c)
 	if err != nil {
 		return "", err
@@ -131,25 +139,33 @@ func (p sending) Carries(m mfa.MethodID) bool {
 	return ok && !errors.Is(p.s.carrier.May(gateway.Message{Kind: kind}), mfa.NoGateway)
 }
 
-// CheckProof implements enroll.Prover. A challenge of a sign-in names an application, so it is
-// no proof of this.
-func (p sending) CheckProof(ctx context.Context, c mfa.Credential, text string, code secret.Text) error {
+// proofOf is what the challenge of a proof has as its application, which is none's id: that of a
+// sign-in is no proof, and a code that proves a number verifies no caller.
+func proofOf(application string) mfa.ApplicationID {
+	if application == "" {
+		return "caller"
+	}
+	return ""
+}
+
+// CheckProof implements enroll.Prover.
+func (p sending) CheckProof(ctx context.Context, c mfa.Credential, application, text string, code secret.Text) (settlement.Nonce, error) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
-		return mfa.ChallengeInvalid
+		return settlement.Nonce{}, mfa.ChallengeInvalid
 	}
 	h, err := challenge.Sealer{Keys: p.s.ring}.Open(b)
 	switch {
 	case err != nil:
-		return err
-	case h.Application != "" || h.User != c.User || h.Credential != c.ID:
-		return mfa.ChallengeInvalid
+		return settlement.Nonce{}, err
+	case h.Application != proofOf(application) || h.User != c.User || h.Credential != c.ID:
+		return settlement.Nonce{}, mfa.ChallengeInvalid
 	case !p.s.Now().Before(h.Expires) || h.Epoch != p.s.store.Epoch():
-		return mfa.ChallengeExpired
+		return settlement.Nonce{}, mfa.ChallengeExpired
 	}
 	_, err = p.method(c.Method).Finish(ctx, c, mfa.Floor{}, mfa.Step{State: h.State, Attempt: h.Attempt}, code)
 	if why := p.method(c.Method).Fate(ctx, h.State); err != nil && why == mfa.MessageUndelivered {
-		return why
+		err = why
 	}
-	return err
+	return settlement.Nonce{ID: h.Nonce, Until: h.Expires}, err
 }

@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"countersign/internal/oath"
 	"countersign/internal/secret"
 	"countersign/internal/session"
+	"countersign/internal/settlement"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
 	"countersign/internal/web/webtest"
@@ -215,11 +217,11 @@ func (p *telephone) SendProof(context.Context, mfa.Credential, string, time.Dura
 	return "told", nil
 }
 
-func (p *telephone) CheckProof(_ context.Context, _ mfa.Credential, challenge string, code secret.Text) error {
+func (p *telephone) CheckProof(_ context.Context, _ mfa.Credential, _, challenge string, code secret.Text) (settlement.Nonce, error) {
 	if challenge != "told" || !code.Equal(secret.FromString("123456")) {
-		return mfa.WrongCode
+		return settlement.Nonce{}, mfa.WrongCode
 	}
-	return nil
+	return settlement.Nonce{ID: rand.Uint64() | 1}, nil // each code is another
 }
 
 func (p *telephone) Carries(m mfa.MethodID) bool { return m == mfa.MethodCall }
