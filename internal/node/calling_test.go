@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -299,4 +300,42 @@ func TestCallsThatReachNobody(t *testing.T) {
 			must(t, s.admin.RemoveGateway(ctx, "test", trunk))
 		}
 	})
+}
+
+// A help desk verifies a caller by their telephone: a real call asks for the number that the help
+// desk tells them. Another number verifies nobody, and counts as a guess.
+func TestCallerByTelephone(t *testing.T) {
+	t.Parallel()
+	x := newCalls(t)
+	defer x.end()
+	ctx := t.Context()
+	_, err := x.s.enroll.Add(ctx, "test", "alice", enroll.Request{Method: mfa.MethodCall, To: "+491701234567", Trusted: true})
+	must(t, err)
+	other := map[bool]string{true: "10", false: "11"}
+	for _, tt := range []struct {
+		name string
+		keys func(number string) string
+		want error
+	}{
+		{"the number", func(number string) string { return number }, nil},
+		{"other ones", func(number string) string { return strings.Repeat(other[number != "10"], 2) }, mfa.WrongNumber},
+	} {
+		q, err := x.s.enroll.VerifyCaller(ctx, "helen", "alice", enroll.CallerRequest{Method: mfa.MethodCall})
+		must(t, err)
+		x.rings(pressing(tt.keys(q.Number))).Done(t)
+		await(t, "what came of the call", func() bool {
+			_, err = x.s.enroll.CheckCaller(ctx, "helen", "alice", enroll.CallerAnswer{Challenge: q.Challenge})
+			return !errors.Is(err, mfa.ErrConflict)
+		})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	u, err := x.s.admin.User(ctx, "alice")
+	must(t, err)
+	a, err := x.s.store.Account(ctx, u.ID, true)
+	must(t, err)
+	if a.Record.Fails.N != 1 {
+		t.Errorf("%d failures, want that of the other number", a.Record.Fails.N)
+	}
 }
