@@ -347,6 +347,35 @@ func TestAppendedGuessesStopAtTheLimit(t *testing.T) {
 	}
 }
 
+// What is right clears its own failures: who has the token does not guess the password for ever by it, nor
+// the other way round.
+func TestEachFactorClearsItsOwnFailures(t *testing.T) {
+	few := settlement.Count{N: 3, Last: t0}
+	for _, test := range []struct {
+		name          string
+		set           func(*rig)
+		req           mfa.Request
+		second, first bool // whether they are cleared
+	}{
+		{"both", nil, firstLeg("vpn", "alice", "right"+code(0)), true, true},
+		{"a code alone", nil, firstLeg("plain", "alice", code(0)), true, false},
+		{"a password alone", user(func(a *settlement.Account) { a.User.State = mfa.StateExempt }), firstLeg("vpn", "alice", "right"), false, true},
+	} {
+		g := newRig(t)
+		user(func(a *settlement.Account) { a.Record.Fails, a.Record.First = few, few })(g)
+		if test.set != nil {
+			test.set(g)
+		}
+		if d := ask(t, g.engine(), test.req); d.Verdict != mfa.Accept {
+			t.Fatalf("%s: %s %s", test.name, d.Verdict, d.Reason)
+		}
+		r := g.store.record("alice")
+		if (r.Fails == settlement.Count{}) != test.second || (r.First == settlement.Count{}) != test.first {
+			t.Errorf("%s leaves %+v of the second factor and %+v of the first", test.name, r.Fails, r.First)
+		}
+	}
+}
+
 // A lost answer of the write is read back: the leg's own result is its result.
 func TestLostAnswerOfTheWrite(t *testing.T) {
 	for _, applied := range []bool{true, false} {

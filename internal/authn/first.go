@@ -251,7 +251,7 @@ func (e *Engine) passExempt(ctx context.Context, a *attempt, why mfa.Reason) (mf
 			if err := e.gate(a, acct, true); err != nil {
 				return settlement.Change{}, nil, err
 			}
-			return settlement.Change{Reason: why, Clear: true}, nil, nil
+			return settlement.Change{Reason: why, FirstClear: true}, nil, nil
 		})
 		if err != nil {
 			return mfa.Decision{}, err

@@ -62,6 +62,9 @@ func (e *Engine) prove(ctx context.Context, a *attempt, answer secret.Text) (mfa
 	return e.accept(a, settled), nil
 }
 
+// firstProven reports whether whoever comes to a second factor has shown the first one too.
+func (a *attempt) firstProven() bool { return !a.single && a.app.FirstFactor != mfa.FirstFactorNone }
+
 // evaluate looks at the answer once: one that was just wrong is not worth it.
 func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credential, answer secret.Text, key repeatKey) matched {
 	if e.repeats.seen(key, e.Now()) {
@@ -184,7 +187,7 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 		if a.local != "" {
 			used = append(used, a.local)
 		}
-		c.Clear, c.Credential, c.Floor, c.Remember = true, m.cred, m.floor, e.success(a, m)
+		c.Clear, c.FirstClear, c.Credential, c.Floor, c.Remember = true, a.firstProven(), m.cred, m.floor, e.success(a, m)
 		if a.single {
 			c.Reason = mfa.PasskeyAlone
 		}

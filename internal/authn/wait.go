@@ -459,7 +459,7 @@ func (e *Engine) approved(a *attempt, w mfa.Wait, why mfa.Reason) (settlement.Ch
 			if a.local != "" {
 				used = append(used, a.local)
 			}
-			c.Clear, c.Remember = true, e.success(a, matched{cred: u.ID, meth: u.Method})
+			c.Clear, c.FirstClear, c.Remember = true, a.firstProven(), e.success(a, matched{cred: u.ID, meth: u.Method})
 			return c, used, nil
 		}
 	}

@@ -40,9 +40,10 @@ type Change struct {
 
 	Remember Success // zero: none
 
-	Fail      bool // book a second-factor failure
-	FirstFail bool // book a first-factor failure
-	Clear     bool // forget both sorts of failures
+	Fail       bool // book a second-factor failure
+	FirstFail  bool // book a first-factor failure
+	Clear      bool // the second factor was right: forget its failures
+	FirstClear bool // the first factor was right: forget its failures
 }
 
 // Clone returns a copy that shares nothing with r.
@@ -81,7 +82,10 @@ func (r Record) Apply(c Change, second, first Limits) (Record, error) {
 	n := r.Clone()
 	n.sweep(c.Time)
 	if c.Clear {
-		n.Fails, n.First = Count{}, Count{}
+		n.Fails = Count{}
+	}
+	if c.FirstClear {
+		n.First = Count{}
 	}
 	if c.Fail {
 		n.Fails.fail(c.Time, second)

@@ -149,9 +149,13 @@ func TestOldFailuresExpireAndSuccessClears(t *testing.T) {
 	if later.Fails.N != 1 {
 		t.Errorf("a failure 15 minutes later: count %d, want 1", later.Fails.N)
 	}
-	ok, _ := r.Apply(Change{Leg: leg(3), Time: t0, Reason: mfa.OK, Clear: true}, second, first)
-	if ok.Fails != (Count{}) || ok.First != (Count{}) {
-		t.Errorf("after a success: %+v %+v, want none", ok.Fails, ok.First)
+	code, _ := r.Apply(Change{Leg: leg(3), Time: t0, Reason: mfa.OK, Clear: true}, second, first)
+	if code.Fails != (Count{}) || code.First != r.First {
+		t.Errorf("after a right code: %+v %+v, want none and what there was", code.Fails, code.First)
+	}
+	password, _ := r.Apply(Change{Leg: leg(3), Time: t0, Reason: mfa.ExemptUser, FirstClear: true}, second, first)
+	if password.Fails != r.Fails || password.First != (Count{}) {
+		t.Errorf("after a right password: %+v %+v, want what there was and none", password.Fails, password.First)
 	}
 }
 
