@@ -214,7 +214,7 @@ func (d Desk) follow(q mfa.Request, state string, a Authentication) bool {
 	if err != nil || a.Expires == nil {
 		return false
 	}
-	q.Application, q.FrontEnd, q.Caps, q.Patient = d.by.Application, "api", mfa.CanPrompt, true
+	q.Application, q.FrontEnd, q.Caps, q.Patient = d.by.Application, "api", mfa.CanPrompt|mfa.AsItIs, true
 	return d.s.followers.take(followed{ask: q, app: app, attempt: a.AttemptID, state: state, until: *a.Expires})
 }
 

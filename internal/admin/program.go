@@ -124,7 +124,7 @@ func (d Desk) decide(ctx context.Context, q mfa.Request, passkey bool) (Authenti
 	if d.by.Application == "" {
 		return Authentication{}, fmt.Errorf("%s: %w: is the token of no application", d.by.By, mfa.ErrForbidden)
 	}
-	q.Application, q.FrontEnd, q.Caps = d.by.Application, "api", mfa.CanPrompt
+	q.Application, q.FrontEnd, q.Caps = d.by.Application, "api", mfa.CanPrompt|mfa.AsItIs
 	if passkey {
 		q.Caps |= mfa.CanPasskey
 	}

@@ -139,18 +139,18 @@ func (e *Engine) nonce() (uint64, error) {
 	return binary.BigEndian.Uint64(b[:]) | 1, nil
 }
 
-// prompt adds what may be typed besides a code.
+// prompt adds what may be typed besides a code: wordAgain and wordOther.
 func prompt(text string, c mfa.Credential, others, pin bool) string {
 	if pin {
 		text += ", your PIN in front of it"
 	}
 	switch {
 	case c.Method.Sends() && others:
-		return text + " (or type " + wordAgain + " or " + wordOther + ")"
+		return text + " (or type resend or other)"
 	case c.Method.Sends():
-		return text + " (or type " + wordAgain + ")"
+		return text + " (or type resend)"
 	case others:
-		return text + " (or type " + wordOther + ")"
+		return text + " (or type other)"
 	}
 	return text
 }

@@ -45,6 +45,8 @@ type Config struct {
 	Digest func(purpose, value string) [32]byte
 	// Country says where an address is, in two letters, or "" if that is not known; nil: of none.
 	Country func(netip.Addr) string
+	// Say says in a language what is for users, in English here; nil: it is said in English.
+	Say     func(language, said string) string
 	Random  io.Reader          // crypto/rand.Reader if nil
 	Observe func(*mfa.Attempt) // called with each verdict after it is recorded; may be nil
 	// Fraud is called once with each attempt that a method or its user ends with
@@ -188,7 +190,19 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 	if d.Verdict == mfa.Reject {
 		d.Message = "Sign-in refused. Attempt " + a.id.String()
 	}
+	if e.Say != nil && a.Caps.Has(mfa.AsItIs) {
+		d.Message = e.Say(a.language(d.Verdict), d.Message)
+	}
 	return d, nil
+}
+
+// language is that in which a decision is told. One that refuses is told in the same to everybody:
+// it says nothing about who was meant.
+func (a *attempt) language(v mfa.Verdict) string {
+	if own := a.acct.User.Language; v == mfa.Challenge && own != "" {
+		return own
+	}
+	return a.set.Language
 }
 
 // guarded is decide that turns a panic into a fault of ours: one request that we trip over

@@ -120,7 +120,7 @@ func (e *Engine) show(ctx context.Context, a *attempt, m Waiter, w mfa.Wait, wro
 	a.asked, a.state, a.method, a.cred = h.Nonce, h.State, m.ID(), ""
 	text := step.Prompt
 	if others {
-		text += " (or type " + wordOther + ")"
+		text += " (or type other)" // wordOther
 	}
 	a.note("the user is asked by %s; the answer may come until %s", m.ID(), w.Expires.Format(time.RFC3339))
 	return mfa.Decision{Verdict: mfa.Challenge, Message: text, Handle: sealed, Expires: h.Expires, Awaits: &mfa.Awaited{Method: m.ID(), Number: w.Number}, Method: m.ID(), Others: others}, nil

@@ -15,6 +15,7 @@ type Caps uint8
 const (
 	CanPrompt  Caps = 1 << iota // ask the user for a code in a later leg
 	CanPasskey                  // have a browser use a passkey, on a page that passkeys belong to
+	AsItIs                      // what is said goes on as it is: to a user, so it is said in their language
 )
 
 // Has reports whether c includes all of want.

@@ -22,6 +22,7 @@ import (
 	"countersign/internal/pki"
 	"countersign/internal/radiusd"
 	"countersign/internal/trail"
+	"countersign/internal/web"
 	"countersign/internal/webpush"
 )
 
@@ -71,7 +72,12 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push, s.calls)
 	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)
 	all = append(all, keys.Method)
+	prompts, err := web.LoadPrompts()
+	if err != nil {
+		return err
+	}
 	s.engine = authn.New(authn.Config{
+		Say:    func(language, said string) string { return prompts[language].Say(said) },
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now, Waits: s.store,
 		Observe: s.observe, Fraud: s.actOnFraud, Digest: s.ring.DigestOf, PIN: s.checker.MatchPIN, Country: s.countries.Of, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),

@@ -75,23 +75,23 @@ type display struct {
 type surface struct {
 	name string
 	bare bool // it carries text alone
-	ask  func(t *testing.T, x *matrix, login string) (q display, reply func(answer string) bool)
+	ask  func(t *testing.T, x *matrix, login string) (q display, reply func(answer string) (in bool, said string))
 }
 
 var surfaces = []surface{
 	{"radius", true, byRADIUS},
 	{"api", false, byAPI},
-	{"portal", false, func(t *testing.T, x *matrix, login string) (display, func(string) bool) {
+	{"portal", false, func(t *testing.T, x *matrix, login string) (display, func(string) (bool, string)) {
 		return byPage(t, x, "/portal", login)
 	}},
-	{"console", false, func(t *testing.T, x *matrix, login string) (display, func(string) bool) {
+	{"console", false, func(t *testing.T, x *matrix, login string) (display, func(string) (bool, string)) {
 		return byPage(t, x, "", login)
 	}},
 }
 
 var numberInText = regexp.MustCompile(`(?:Enter|type) ([0-9]{2}) `)
 
-func byRADIUS(t *testing.T, x *matrix, login string) (display, func(string) bool) {
+func byRADIUS(t *testing.T, x *matrix, login string) (display, func(string) (bool, string)) {
 	c, err := dialRADIUS(t.Context(), x.at.RADIUS[0], secret.FromString(matrixSecret))
 	must(t, err)
 	t.Cleanup(func() { _ = c.conn.Close() })
@@ -104,16 +104,19 @@ func byRADIUS(t *testing.T, x *matrix, login string) (display, func(string) bool
 	if m := numberInText.FindStringSubmatch(first.message); m != nil {
 		q.number = m[1]
 	}
-	return q, func(answer string) bool {
+	return q, func(answer string) (bool, string) {
 		second, err := c.ask(t.Context(), func(w *radius.Writer, auth [16]byte) error {
 			return errors.Join(c.request(w, auth, login, answer), w.Add(radius.State, first.state))
 		})
 		must(t, err)
-		return second.code == radius.AccessAccept
+		if second.code == radius.AccessChallenge {
+			first.state = second.state
+		}
+		return second.code == radius.AccessAccept, second.message
 	}
 }
 
-func byAPI(t *testing.T, x *matrix, login string) (display, func(string) bool) {
+func byAPI(t *testing.T, x *matrix, login string) (display, func(string) (bool, string)) {
 	body := func(v map[string]any) string {
 		b, err := json.Marshal(v)
 		must(t, err)
@@ -127,12 +130,14 @@ func byAPI(t *testing.T, x *matrix, login string) (display, func(string) bool) {
 	if a.Awaits != nil {
 		q.number = a.Awaits.Number
 	}
-	return q, func(answer string) bool {
-		return x.authenticate(t, x.token, "/challenge", body(map[string]any{"handle": a.Handle, "answer": answer, "passkey": true})).Verdict == "accept"
+	return q, func(answer string) (bool, string) {
+		b := x.authenticate(t, x.token, "/challenge", body(map[string]any{"handle": a.Handle, "answer": answer, "passkey": true}))
+		a.Handle = b.Handle
+		return b.Verdict == "accept", b.Message
 	}
 }
 
-func byPage(t *testing.T, x *matrix, base, login string) (display, func(string) bool) {
+func byPage(t *testing.T, x *matrix, base, login string) (display, func(string) (bool, string)) {
 	b := newBrowser(t, x.at.HTTPS)
 	if got := b.send(base+"/sign-in", "login", login, "password", alicesWord, "back", base+"/"); got != http.StatusOK {
 		return display{text: b.last}, nil
@@ -144,13 +149,13 @@ func byPage(t *testing.T, x *matrix, base, login string) (display, func(string) 
 	if strings.Contains(b.last, "digits center") {
 		q.number = b.found(`class="digits center">([0-9]{2})<`)
 	}
-	return q, func(answer string) bool {
+	return q, func(answer string) (bool, string) {
 		field := "code"
 		if q.options != "" {
 			field = "passkey"
 		}
 		status := b.send(base+"/sign-in", "login", login, "handle", handle, field, answer, "back", base+"/")
-		return status == http.StatusOK && !strings.Contains(b.last, `name="handle"`) && strings.Contains(b.last, login)
+		return status == http.StatusOK && !strings.Contains(b.last, `name="handle"`) && strings.Contains(b.last, login), b.last
 	}
 }
 
@@ -286,6 +291,7 @@ func TestEveryMethodThroughEveryFrontEnd(t *testing.T) {
 			t.Errorf("method %s has no row", m.ID())
 		}
 	}
+	t.Run("in German", x.inGerman)
 	for i, f := range factors {
 		for j, way := range surfaces {
 			t.Run(f.name+" through "+way.name, func(t *testing.T) {
@@ -306,11 +312,45 @@ func TestEveryMethodThroughEveryFrontEnd(t *testing.T) {
 				if reply == nil {
 					t.Fatalf("not asked: %s", q.text)
 				}
-				if !reply(acts(q)) {
-					t.Error("not let in")
+				if in, said := reply(acts(q)); !in {
+					t.Errorf("not let in: %s", said)
 				}
 				x.said(t, login, mfa.Accept, mfa.OK, f.method)
 			})
+		}
+	}
+}
+
+// Who has chosen a language is asked in it by what shows a text as it is; the words that may be
+// typed are the same in all. Who is refused reads the language of the group, whoever it is.
+func (x *matrix) inGerman(t *testing.T) {
+	ctx, login := t.Context(), "gerda"
+	_, err := x.s.admin.AddUser(ctx, "test", admin.UserChange{Login: &login, Language: new("de"), Password: secret.NewWire(alicesWord)})
+	must(t, err)
+	x.gives(t, login, enroll.Request{Method: mfa.MethodHOTP})
+	x.gives(t, login, enroll.Request{Method: mfa.MethodSMS, To: "+491701234567", Trusted: true})
+	for _, way := range surfaces[:2] {
+		texts := len(x.texts.Seen().Texts)
+		q, reply := way.ask(t, x, login)
+		if want := "Geben Sie den nächsten Code Ihres Tokens ein (oder tippen Sie other für einen anderen Weg)"; q.text != want {
+			t.Errorf("%s: %q, want %q", way.name, q.text, want)
+		}
+		in, said := reply("other")
+		if want := "Geben Sie den Code aus der SMS an +49********67 ein (oder tippen Sie resend für einen neuen Code, other für einen anderen Weg)"; in || said != want {
+			t.Errorf("%s: %q, want %q", way.name, said, want)
+		}
+		if in, said := reply(codeOf(t, x.texts, texts+1)); !in {
+			t.Errorf("%s: %s", way.name, said)
+		}
+		_, reply = way.ask(t, x, login)
+		if _, err := x.s.admin.BlockUser(ctx, "test", login, admin.BlockRequest{Reason: "a test"}); err != nil {
+			t.Fatal(err)
+		}
+		if in, said := reply("123456"); in || !strings.HasPrefix(said, "Sign-in refused. ") {
+			t.Errorf("%s, blocked: %q", way.name, said)
+		}
+		if _, err := x.s.admin.UnblockUser(ctx, "test", login); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

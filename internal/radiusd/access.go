@@ -144,7 +144,7 @@ func (s *Server) request(j *job) mfa.Request {
 		FrontEnd:    "radius",
 		Leg:         j.leg,
 		Login:       string(f.name),
-		Caps:        mfa.CanPrompt,
+		Caps:        mfa.CanPrompt | mfa.AsItIs,
 		Peer:        j.from,
 		Source:      printable(f.station),
 		Session:     hex.EncodeToString(f.session),

@@ -106,11 +106,7 @@ func (e Editions) Of(r *http.Request) Edition { return e[LanguageOf(r)] }
 
 // Prompt returns what a method asks for, in the language of a request.
 func (e Editions) Prompt(r *http.Request, said string) string {
-	one := e.Of(r)
-	if text := one.Texts.Prompt(said, e[mfa.Languages[0].ID].Texts); text != said {
-		return text
-	}
-	return one.Phrases.Say(said)
+	return e.Of(r).Phrases.Say(said)
 }
 
 // Done is the word about what the request before this one did, if its key is in the address

@@ -75,16 +75,17 @@ func TestLoadTexts(t *testing.T) {
 	}
 }
 
-// What each method asks for is said in every language.
+// What each method asks for is said in every language, on pages and elsewhere.
 func TestPrompts(t *testing.T) {
-	english, err := web.LoadTexts(fstest.MapFS{"text/en.txt": {}}, "en")
+	all, err := web.LoadPrompts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	german, err := web.LoadTexts(fstest.MapFS{"text/de.txt": {}}, "de")
+	pages, err := web.LoadPhrases("de")
 	if err != nil {
 		t.Fatal(err)
 	}
+	english, german := all["en"], all["de"]
 	for _, m := range []interface {
 		Begin(context.Context, mfa.Ask, mfa.Credential) (mfa.Step, error)
 	}{otp.TOTP{}, otp.HOTP{}, otp.Recovery{}, otp.TAP{}} {
@@ -92,14 +93,22 @@ func TestPrompts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := german.Prompt(s.Prompt, english); said == s.Prompt {
+		if said := german.Say(s.Prompt); said == s.Prompt || said != pages.Say(s.Prompt) {
 			t.Errorf("%T asks in English: %s", m, said)
 		}
-		if said := english.Prompt(s.Prompt, english); said != s.Prompt {
+		if said := english.Say(s.Prompt); said != s.Prompt {
 			t.Errorf("%T: %q became %q", m, s.Prompt, said)
 		}
 	}
-	if said := german.Prompt("Look at your phone", english); said != "Look at your phone" {
-		t.Errorf("%q", said)
+	for said, want := range map[string]string{
+		"Look at your phone": "Look at your phone",
+		"Enter the next code from your token, your PIN in front of it (or type other)":                                    "Geben Sie den nächsten Code Ihres Tokens ein, Ihre PIN davor (oder tippen Sie other für einen anderen Weg)",
+		"Nothing more can be sent now. Enter the code from the text message to ***67 (or type resend or other)":           "Mehr kann jetzt nicht gesendet werden. Geben Sie den Code aus der SMS an ***67 ein (oder tippen Sie resend für einen neuen Code, other für einen anderen Weg)",
+		"Not answered yet. Your telephone ***67 rings: type 42 on it when you are asked, then go on here (or type other)": "Noch keine Antwort. Ihr Telefon ***67 klingelt: Tippen Sie darauf 42, wenn Sie gefragt werden, dann geht es hier weiter (oder tippen Sie other für einen anderen Weg)",
+		"Sign-in refused. Attempt emfoq6h6fzbp3doa":                                                                       "Anmeldung abgelehnt. Vorgang emfoq6h6fzbp3doa",
+	} {
+		if got := german.Say(said); got != want {
+			t.Errorf("%q is %q, want %q", said, got, want)
+		}
 	}
 }

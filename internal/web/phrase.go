@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"countersign/internal/mfa"
 )
 
 //go:embed said/*.txt
@@ -46,6 +48,20 @@ func LoadPhrases(language string) (Phrases, error) {
 		}
 	}
 	return p, nil
+}
+
+// LoadPrompts reads what users are asked for, and nothing else, by language: for what is told by other ways
+// than a page.
+func LoadPrompts() (map[string]Phrases, error) {
+	all := map[string]Phrases{}
+	for _, l := range mfa.Languages {
+		p := Phrases{whole: map[string]string{}}
+		if err := p.load("said/" + l.ID + "-prompt.txt"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		all[l.ID] = p
+	}
+	return all, nil
 }
 
 func (p *Phrases) load(name string) error {

@@ -32,7 +32,7 @@ func TestPhrases(t *testing.T) {
 		"server nyc2 does not answer since 2026-11-29T12:00:00Z":        "Server nyc2 antwortet nicht seit 2026-11-29T12:00:00Z",
 		"the certificate of the peer port of nyc2 has expired on today": "das Zertifikat des Peer-Ports von nyc2 ist abgelaufen am today",
 		`Server nyc1 let "alice" in at vpn: the password was right, and so was the totp code of "phone", made by bob on 2026-11-01; it had no master, and decided from its own copy.`: `Server nyc1 hat "alice" bei vpn eingelassen: das Passwort stimmte, und auch der Code (totp) von "phone", angelegt von bob am 2026-11-01; er hatte keinen Master und hat nach der eigenen Kopie entschieden.`,
-		"Enter the code from the mail to a***@b (or type again or other)":                                         "Geben Sie den Code aus der E-Mail an a***@b ein (oder tippen Sie again oder other)",
+		"Enter the code from the mail to a***@b (or type resend or other)":                                        "Geben Sie den Code aus der E-Mail an a***@b ein (oder tippen Sie resend für einen neuen Code, other für einen anderen Weg)",
 		"exempt: no second factor is asked of anybody who comes from 0.0.0.0/0; name the networks that are yours": "exempt: von niemandem, der aus 0.0.0.0/0 kommt, wird ein zweiter Faktor verlangt; die Netze nennen, die Ihre sind",
 	} {
 		if got := p.Say(said); got != want {
@@ -111,7 +111,7 @@ func numbered(format string) string {
 var told = []string{"../group/rules.go", "../group/alarm.go", "../policy/warning.go", "../policy/explain.go", "../directory/steps.go", "../gateway/probe.go"}
 
 // saidElsewhere are files of which pages show some sentences.
-var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/wait.go", "../method/push/push.go", "../node/operator.go", "../node/groupside.go", "../node/left.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go", "../policy/rules.go", "../directory/result.go", "../enroll/own.go"}
+var saidElsewhere = []string{"../admin/story.go", "../admin/warning.go", "../method/sent/sent.go", "../method/call/call.go", "../authn/challenge.go", "../authn/engine.go", "../authn/wait.go", "../method/otp/totp.go", "../method/otp/hotp.go", "../method/otp/recovery.go", "../method/otp/tap.go", "../method/passkey/passkey.go", "../method/push/push.go", "../node/operator.go", "../node/groupside.go", "../node/left.go", "../node/clock.go", "../node/parkingside.go", "../node/disaster.go", "../policy/rules.go", "../directory/result.go", "../enroll/own.go"}
 
 // notShown are sentences of these files that are on no page.
 var notShown = regexp.MustCompile(`^\{1\}: \{2\}$|^server \{1\} \{2\}$|^the certificate of \{1\} \{2\} on|^(tries, lock|first_factor_tries)|^(json|doc):|^Mon 15:04 |^[,;] |^(comes first where|does not come first|first factor lock|without a master)`)

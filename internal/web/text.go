@@ -79,22 +79,6 @@ func (t Texts) Known(key, name string) string {
 	return name
 }
 
-// Prompt returns in this language what a method asks for in English, as far as there is a
-// text for it.
-func (t Texts) Prompt(said string, english Texts) string {
-	base, pin := strings.CutSuffix(said, english["prompt.pin"])
-	pin = pin && base != said
-	for key, text := range english {
-		if text == base && strings.HasPrefix(key, "prompt.") {
-			if said = t.Known(key, base); pin {
-				said += t["prompt.pin"]
-			}
-			return said
-		}
-	}
-	return said
-}
-
 // UTC writes a time for those whose browser runs no script; others see it in their own zone.
 func (t Texts) UTC(at time.Time) string { return at.UTC().Format(t.Say("form.time")) }
 
