@@ -36,9 +36,22 @@ func (o Own) may(what string) error {
 	return fmt.Errorf("%s: %w: users do not do this themselves here (policy self_service lacks %s)", o.by.By, mfa.ErrForbidden, what)
 }
 
+// Guards refuses to change what guards the whole account (password, PIN, recovery codes, phone
+// number) for less than what that has (mfa.ErrWeakProof).
+func (o Own) Guards(ctx context.Context) error {
+	a, err := o.s.Users.Account(ctx, o.by.User, true)
+	if err != nil {
+		return err
+	}
+	return o.by.Proves(mfa.AssuranceOf(a.Credentials))
+}
+
 // SetPhone changes the user's phone number; "" removes it.
 func (o Own) SetPhone(ctx context.Context, phone string) error {
 	if err := o.may(policy.SelfPhone); err != nil {
+		return err
+	}
+	if err := o.Guards(ctx); err != nil {
 		return err
 	}
 	_, err := o.s.SetUser(ctx, o.by.By, o.id(), UserChange{Phone: &phone})
@@ -80,6 +93,9 @@ func (o Own) SetPassword(ctx context.Context, password secret.Text) error {
 		return err
 	} else if !local {
 		return fmt.Errorf("%s: %w: a directory checks the password; it is changed there", o.by.By, mfa.ErrForbidden)
+	}
+	if err := o.Guards(ctx); err != nil {
+		return err
 	}
 	if utf8.RuneCount(password.Expose()) < MinOwnPassword {
 		return invalid("password: want %d characters or more", MinOwnPassword)

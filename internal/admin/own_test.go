@@ -37,7 +37,7 @@ func portal(t *testing.T) (r *rig, alice admin.Own, user mfa.UserID, attempt mfa
 	if err := r.trail.Append(t.Context(), mfa.Record{Attempt: &a}); err != nil {
 		t.Fatal(err)
 	}
-	return r, r.Own(admin.Caller{By: "alice (portal)", User: u.ID, Session: "mine"}), u.ID, attempt, n, e
+	return r, r.Own(admin.Caller{By: "alice (portal)", User: u.ID, Session: "mine", Proven: mfa.MethodTOTP}), u.ID, attempt, n, e
 }
 
 func TestDisown(t *testing.T) {

@@ -206,6 +206,9 @@ func (o Own) SetPIN(ctx context.Context, pin secret.Text) error {
 	if err := o.may(policy.SelfPIN); err != nil {
 		return err
 	}
+	if err := o.Guards(ctx); err != nil {
+		return err
+	}
 	a, err := o.s.Users.Account(ctx, o.by.User, true)
 	if err != nil {
 		return err

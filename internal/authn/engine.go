@@ -177,6 +177,9 @@ func (e *Engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 		return mfa.Decision{}, err
 	}
 	d.Attempt, d.Trace = a.id, a.trace
+	if d.Verdict == mfa.Accept && d.Reason.Both() {
+		d.Method = a.method
+	}
 	if !again {
 		if err := e.record(ctx, a, d); err != nil {
 			e.Log.Error("attempt not recorded; the client gets no answer", "attempt", a.id, "err", err)

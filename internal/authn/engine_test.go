@@ -157,7 +157,7 @@ func TestChallengeAndAnswer(t *testing.T) {
 	g := newRig(t)
 	d := ask(t, g.engine(), firstLeg("vpn", "alice", "right"))
 	ok := ask(t, g.engine(), answerTo("vpn", "alice", d, code(0))) // another server finishes it
-	if ok.Verdict != mfa.Accept || ok.Attempt != d.Attempt {
+	if ok.Verdict != mfa.Accept || ok.Attempt != d.Attempt || ok.Method != mfa.MethodHOTP {
 		t.Fatalf("answer: got %s %s in attempt %s, want accept in %s", ok.Verdict, ok.Reason, ok.Attempt, d.Attempt)
 	}
 	again := ask(t, g.engine(), answerTo("vpn", "alice", d, code(1)))

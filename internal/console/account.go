@@ -141,9 +141,12 @@ func provePasskey(c *Console, w http.ResponseWriter, r *http.Request, v *visitor
 // dropOwn takes away a second factor of the visitor's.
 func dropOwn(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	err := c.Enroll.Own(v.Caller).Remove(r.Context(), r.PostFormValue("credential"))
-	if errors.Is(err, enroll.ErrLast) {
+	switch {
+	case errors.Is(err, enroll.ErrLast):
 		return c.showAccount(w, r, v, http.StatusForbidden, c.say(r, "account.last"))
-	} else if err != nil {
+	case errors.Is(err, mfa.ErrWeakProof):
+		return c.showAccount(w, r, v, http.StatusForbidden, c.say(r, "account.weak"))
+	case err != nil:
 		return err
 	}
 	done(w, r, accountPath, "done.dropped")

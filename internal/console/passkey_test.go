@@ -98,6 +98,24 @@ func TestOwnPasskeys(t *testing.T) {
 	}
 }
 
+// Who came in by a recovery code takes no passkey away before one was proven.
+func TestStopgapRemovesNoPasskey(t *testing.T) {
+	r := signedInAs(t, mfa.RoleAuditor)
+	key := r.site()
+	r.makes(key, r.get(passkeyPath), passkeyPath, "blue key")
+	id := r.get("/account").field(t, "credential")
+	r.eng.proves = mfa.MethodRecovery
+	r.signInAs("alice")
+	if p := r.post("/account/drop", "credential", id); p.StatusCode != http.StatusForbidden || !strings.Contains(p.text(), "recovery code") {
+		t.Errorf("by a recovery code: %s %s", p.Status, p.text())
+	}
+	other := &passkeytest.Authenticator{Origin: key.Origin, Verified: true}
+	r.makes(other, r.get(passkeyPath), passkeyPath, "new key")
+	if p := r.post("/account/drop", "credential", id); p.Header.Get("Location") != "/account?done=done.dropped" {
+		t.Errorf("once the new one is proven: %s %s", p.Status, p.text())
+	}
+}
+
 // The page hands what the browser returned to the engine, and only where passkeys belong.
 func TestSignInWithPasskey(t *testing.T) {
 	r := newRig(t)

@@ -23,7 +23,8 @@ import (
 // engine lets in who types "right" and then 123456. Its handles are the logins.
 type engine struct {
 	db     *admintest.Memory
-	reason mfa.Reason // of an accept; none: OK
+	reason mfa.Reason   // of an accept; none: OK
+	proves mfa.MethodID // what an accept says was proven; none: a token
 	mu     sync.Mutex
 	asked  []mfa.Request
 }
@@ -47,9 +48,17 @@ func (e *engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 		if e.reason != mfa.ReasonNone {
 			why = e.reason
 		}
-		return mfa.Decision{Verdict: mfa.Accept, Reason: why, User: user, Attempt: id}, nil
+		return mfa.Decision{Verdict: mfa.Accept, Reason: why, User: user, Attempt: id, Method: e.method()}, nil
 	}
 	return no, nil
+}
+
+// method is what the code is taken for.
+func (e *engine) method() mfa.MethodID {
+	if e.proves == "" {
+		return mfa.MethodTOTP
+	}
+	return e.proves
 }
 
 // sessionDB keeps sessions in memory.
@@ -148,7 +157,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	c, err := New(Console{Server: "nyc1", GroupName: "acme", Version: "1.0", Admin: a,
-		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: otp.TOTP{Now: now, Skew: func() int { return 1 }}}, Passkeys: keysOf(r.db.Settings, now), Trail: r.trail, Now: now, Portal: a},
+		Enroll:   &enroll.Service{Server: "nyc1", Issuer: "acme", Store: r.db, Applications: r.db, Settings: r.db.Settings, Resolve: a.Resolve, Passcodes: otptest.Passcodes{TOTP: otp.TOTP{Now: now, Skew: func() int { return 1 }}}, Passkeys: keysOf(r.db.Settings, now), Trail: r.trail, Now: now, Portal: a, Sessions: keeper},
 		Engine:   r.eng,
 		Sessions: keeper, Group: servers{now}, Seals: keyring.NewRing(keys), Now: now, Log: log})
 	if err != nil {

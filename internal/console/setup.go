@@ -191,17 +191,17 @@ func (c *Console) setUpCode(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	c.finishSetup(w, r, n.User, u, err)
+	c.finishSetup(w, r, n.User, mfa.MethodTOTP, u, err)
 }
 
-// finishSetup makes the user the owner and signs them in, unless err says that something before
+// finishSetup makes the user, who has proven a factor of method m, the owner and signs them in, unless err says that something before
 // went wrong.
-func (c *Console) finishSetup(w http.ResponseWriter, r *http.Request, user mfa.UserID, u admin.User, err error) {
+func (c *Console) finishSetup(w http.ResponseWriter, r *http.Request, user mfa.UserID, m mfa.MethodID, u admin.User, err error) {
 	if err == nil {
 		err = c.Admin.FinishSetup(r.Context(), u)
 	}
 	if err == nil {
-		err = c.signedIn(w, r, user)
+		err = c.signedIn(w, r, user, m)
 	}
 	switch {
 	case errors.Is(err, admin.ErrSetup):

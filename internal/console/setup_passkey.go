@@ -71,5 +71,5 @@ func (c *Console) setUpProve(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = c.dropUnproven(r.Context(), n.User)
 	}
-	c.finishSetup(w, r, n.User, u, err)
+	c.finishSetup(w, r, n.User, mfa.MethodPasskey, u, err)
 }

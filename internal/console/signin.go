@@ -87,17 +87,17 @@ func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
 // signIn takes one step of signing in.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	q := question{Action: "/sign-in", Login: r.PostFormValue("login"), Back: web.LocalPath(r.PostFormValue("back"))}
-	user, ok := c.ask(w, r, q)
+	d, ok := c.ask(w, r, q)
 	if !ok {
 		return
 	}
-	_, err := c.Admin.AdministratorCaller(r.Context(), user, application)
+	_, err := c.Admin.AdministratorCaller(r.Context(), d.User, application)
 	switch {
 	case errors.Is(err, mfa.ErrForbidden):
 		c.askAgain(w, r, q, http.StatusForbidden, c.say(r, "signin.norole"))
 		return
 	case err == nil:
-		err = c.signedIn(w, r, user)
+		err = c.signedIn(w, r, d.User, d.Method)
 	}
 	if err != nil {
 		c.fail(w, r, nil, err)
@@ -106,13 +106,13 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, q.Back, http.StatusSeeOther)
 }
 
-// ask has the engine decide what the form holds. It reports the user who has proven both
-// factors; otherwise it has answered with the next question or the refusal.
-func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.UserID, bool) {
+// ask has the engine decide what the form holds. It returns the decision if that lets in who
+// has proven both factors; otherwise it has answered with the next question or the refusal.
+func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.Decision, bool) {
 	app, err := c.Admin.Page(r.Context(), application)
 	if err != nil {
 		c.fail(w, r, nil, err)
-		return "", false
+		return mfa.Decision{}, false
 	}
 	q = c.withPasskeys(r, q)
 	req := web.Answered(r, web.Leg(r, app.ID, "console", q.Login, c.Admin.Settings.Settings()))
@@ -121,10 +121,10 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 	d, err := c.Engine.Authenticate(ctx, req)
 	if err != nil {
 		c.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
-		return "", false
+		return mfa.Decision{}, false
 	}
-	if user, ok := web.Proven(d); ok {
-		return user, true
+	if _, ok := web.Proven(d); ok {
+		return d, true
 	}
 	if d.Verdict == mfa.Challenge {
 		q.Handle, q.Prompt = base64.RawURLEncoding.EncodeToString(d.Handle), c.prompt(r, d.Message)
@@ -143,7 +143,7 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 			said, q.Auto = c.say(r, "signin.wrong"), false
 		}
 		c.askAgain(w, r, q, http.StatusOK, said)
-		return "", false
+		return mfa.Decision{}, false
 	}
 	said := c.say(r, "signin.refused", d.Attempt)
 	switch {
@@ -156,7 +156,7 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.U
 	}
 	q.Handle = ""
 	c.askAgain(w, r, q, http.StatusUnauthorized, said)
-	return "", false
+	return mfa.Decision{}, false
 }
 
 // askAgain shows a question with what there is to say about the answer before.
@@ -194,15 +194,15 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := question{Action: "/confirm", Login: v.Person.Login, Fixed: true, Back: web.LocalPath(r.PostFormValue("back")), Kept: r.PostFormValue("kept")}
-	user, ok := c.ask(w, r, q)
+	d, ok := c.ask(w, r, q)
 	switch {
 	case !ok:
 		return
-	case user != v.User: // the login is the session's own, so this is a mistake of ours
+	case d.User != v.User: // the login is the session's own, so this is a mistake of ours
 		c.fail(w, r, v, mfa.ErrForbidden)
 		return
 	}
-	token, _, err := c.Sessions.Renew(r.Context(), v.Session)
+	token, _, err := c.Sessions.Renew(r.Context(), v.Session, d.Method)
 	if err != nil {
 		c.fail(w, r, v, err)
 		return

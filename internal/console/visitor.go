@@ -55,7 +55,7 @@ func (c *Console) visitor(r *http.Request) (*visitor, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	who.Session = n.ID
+	who.Session, who.Proven = n.ID, n.Method
 	u, err := c.Admin.Resolve(r.Context(), string(n.User))
 	if errors.Is(err, mfa.ErrNotFound) || err == nil && n.EndedBy(u.Block) {
 		return nil, c.end(r, n)
@@ -93,16 +93,16 @@ func (c *Console) sendToSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// signedIn gives the browser a new session of a user who has proven both factors, and ends
-// the one that it had: no token outlives a sign-in, and none from before it is worth anything
+// signedIn gives the browser a new session of a user who has proven both factors, the second by m,
+// and ends the one that it had: no token outlives a sign-in, and none from before it is worth anything
 // after.
-func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
+func (c *Console) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID, m mfa.MethodID) error {
 	if old, err := c.Sessions.Check(web.Cookie(r, c.cookieName())); err == nil {
 		if err := c.Sessions.End(r.Context(), old.ID); err != nil {
 			return err
 		}
 	}
-	token, _, err := c.Sessions.Begin(r.Context(), mfa.Session{User: user, Application: application})
+	token, _, err := c.Sessions.Begin(r.Context(), mfa.Session{User: user, Application: application, Method: m})
 	if err != nil {
 		return err
 	}

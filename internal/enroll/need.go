@@ -44,10 +44,12 @@ type Recorder interface {
 	Append(ctx context.Context, records ...mfa.Record) error
 }
 
-// Sessions are those of people who are signed in to pages. EndAll ends every session of a user
-// but one ("" spares none), and reports how many.
+// Sessions are those of people who are signed in to pages.
 type Sessions interface {
+	// EndAll ends every session of a user but one ("" spares none), and reports how many.
 	EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID) (int, error)
+	// Enrolled notes that a new factor was proven in a session, which is worth as much from now on.
+	Enrolled(ctx context.Context, id mfa.SessionID, m mfa.MethodID) error
 }
 
 // Passkeys has browsers make and show passkeys outside of sign-ins; package method/passkey does.

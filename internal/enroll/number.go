@@ -85,20 +85,34 @@ func (o Own) ProveNumber(ctx context.Context, id, challenge string, code secret.
 	if err != nil || replaces == "" || replaces == id {
 		return proven, err
 	}
+	if c.Method.Assurance() > o.by.Proven.Assurance() {
+		o.by.Proven = c.Method
+	}
 	return proven, o.Remove(ctx, replaces)
 }
 
-// proven confirms a credential of the user's and withdraws their invitations.
+// proven confirms a credential of the user's.
 func (o Own) proven(ctx context.Context, id string, codes Codes) (Credential, error) {
 	c, err := o.s.Confirm(ctx, o.by.By, string(o.by.User), id, codes)
 	if err != nil {
 		return c, err
 	}
+	return c, o.enrolled(ctx, c)
+}
+
+// enrolled is what comes of a factor that was just proven: the session is worth as much as it is,
+// and invitations have served their purpose.
+func (o Own) enrolled(ctx context.Context, c Credential) error {
+	if o.s.Sessions != nil && o.by.Session != "" {
+		if err := o.s.Sessions.Enrolled(ctx, o.by.Session, c.Method); err != nil {
+			return err
+		}
+	}
 	a, err := o.s.account(ctx, string(o.by.User))
 	if err != nil {
-		return c, err
+		return err
 	}
-	return c, o.s.withdraw(ctx, o.by.By, a)
+	return o.s.withdraw(ctx, o.by.By, a)
 }
 
 // Reaches reports whether a credential is a number or an address, whose name is made of that.

@@ -94,6 +94,9 @@ func (o Own) Rename(ctx context.Context, id, label string) error {
 	if err := o.may(selfService(c.Method)); err != nil {
 		return err
 	}
+	if err := o.covers(ctx, c); err != nil {
+		return err
+	}
 	if c.Method.Reaches() {
 		return invalid("the name of a %s is made of the number or address", c.Method)
 	}
@@ -144,7 +147,28 @@ func cleanLabel(label string) (string, error) {
 	return label, nil
 }
 
-// Remove deletes a credential. The last second factor stays (ErrLast), unless the policy lets
+// worth is what somebody must have proven who changes c, of all the credentials that they have:
+// what c itself gives. Who has recovery codes has a way around all that there is.
+func worth(c mfa.Credential, all []mfa.Credential) mfa.Assurance {
+	switch {
+	case c.Hold == mfa.CredentialUnproven: // serves nobody
+		return mfa.AssuranceStopgap
+	case c.Method == mfa.MethodRecovery:
+		return mfa.AssuranceOf(all)
+	}
+	return c.Method.Assurance()
+}
+
+// covers refuses to change c for less than it is worth.
+func (o Own) covers(ctx context.Context, c mfa.Credential) error {
+	a, err := o.s.Store.Account(ctx, o.by.User, true)
+	if err != nil {
+		return err
+	}
+	return o.by.Proves(worth(c, a.Credentials))
+}
+
+// Remove deletes a credential, for what proves as much as it does (mfa.ErrWeakProof). The last second factor stays (ErrLast), unless the policy lets
 // users remove it: recovery codes and passes are none that anybody could live on. With a
 // factor that served, the user's other sessions end.
 func (o Own) Remove(ctx context.Context, id string) error {
@@ -156,6 +180,9 @@ func (o Own) Remove(ctx context.Context, id string) error {
 		return err
 	}
 	err = o.s.Store.RemoveCredentialIf(ctx, o.by.User, c.ID, func(all []mfa.Credential) error {
+		if err := o.by.Proves(worth(c, all)); err != nil {
+			return err
+		}
 		if !stands(c) || o.s.Settings().Self(policy.SelfRemoveLast) {
 			return nil
 		}
@@ -188,9 +215,13 @@ func stands(c mfa.Credential) bool {
 	return !c.Disabled && c.Hold == mfa.ReasonNone && c.Expires.IsZero()
 }
 
-// Recovery makes recovery codes, in place of any that there were.
+// Recovery makes recovery codes, in place of any that there were; not for one of them, or a pass
+// (mfa.ErrWeakProof).
 func (o Own) Recovery(ctx context.Context) (Created, error) {
 	if err := o.may(policy.SelfRecovery); err != nil {
+		return Created{}, err
+	}
+	if err := o.covers(ctx, mfa.Credential{Method: mfa.MethodRecovery}); err != nil {
 		return Created{}, err
 	}
 	before, err := o.List(ctx)

@@ -14,7 +14,9 @@ import (
 )
 
 // own is what alice may do herself.
-func (r *rig) own() enroll.Own { return r.Own(mfa.Caller{By: "alice (portal)", User: r.user}) }
+func (r *rig) own() enroll.Own {
+	return r.Own(mfa.Caller{By: "alice (portal)", User: r.user, Proven: mfa.MethodTOTP})
+}
 
 // shows is what an authenticator shows now for what was made.
 func shows(t *testing.T, made enroll.Created) secret.Text {
@@ -226,7 +228,7 @@ func TestOwnIsOwn(t *testing.T) {
 		}
 	}
 	for who, ids := range map[mfa.UserID][]string{bob.ID: append(ids, string(phone.ID)), r.user: ids} {
-		o := r.Own(mfa.Caller{By: "x (portal)", User: who})
+		o := r.Own(mfa.Caller{By: "x (portal)", User: who, Proven: mfa.MethodTOTP})
 		for _, id := range ids {
 			if err := o.Rename(t.Context(), id, "mine now"); !errors.Is(err, mfa.ErrNotFound) {
 				t.Errorf("%s renames %q: %v", who, id, err)
@@ -269,6 +271,36 @@ func TestSelfServiceIsPolicy(t *testing.T) {
 		"recovery": second(o.Recovery(t.Context())), "remove codes": o.Remove(t.Context(), string(codes.ID))} {
 		if !errors.Is(err, mfa.ErrForbidden) || !strings.Contains(err.Error(), "self_service") {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// What somebody has proven decides what they take away: DESIGN law 9. Another number takes the
+// place of one once it is proven.
+func TestOwnChangesForWhatItIsWorth(t *testing.T) {
+	r := newRig(t)
+	phone := r.enrols(t, "phone")
+	codes, err := r.own().Recovery(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for by, refused := range map[mfa.MethodID]bool{"": true, mfa.MethodTAP: true, mfa.MethodRecovery: true, mfa.MethodEmail: true, mfa.MethodTOTP: false} {
+		o := r.Own(mfa.Caller{By: "alice (portal)", User: r.user, Proven: by})
+		acts := map[string]error{"rename": o.Rename(t.Context(), string(phone.ID), "x"), "recovery codes": second(o.Recovery(t.Context()))}
+		if refused {
+			acts["remove"] = o.Remove(t.Context(), string(phone.ID))
+			acts["remove codes"] = o.Remove(t.Context(), string(codes.ID))
+		}
+		for what, err := range acts {
+			if errors.Is(err, mfa.ErrWeakProof) != refused || !refused && err != nil {
+				t.Errorf("%s by %q: %v", what, by, err)
+			}
+		}
+		made, err := o.Begin(t.Context(), "another")
+		if err != nil {
+			t.Errorf("a new token by %q: %v", by, err)
+		} else if err := o.Remove(t.Context(), string(made.ID)); err != nil {
+			t.Errorf("one that was never proven, by %q: %v", by, err)
 		}
 	}
 }

@@ -216,9 +216,5 @@ func (o Own) ProvePasskey(ctx context.Context, ticket string, answer secret.Text
 	if err != nil {
 		return proven, err
 	}
-	a, err := o.s.account(ctx, string(o.by.User))
-	if err != nil {
-		return proven, err
-	}
-	return proven, o.s.withdraw(ctx, o.by.By, a)
+	return proven, o.enrolled(ctx, proven)
 }

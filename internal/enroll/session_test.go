@@ -18,6 +18,8 @@ func (e *ender) EndAll(_ context.Context, user mfa.UserID, but mfa.SessionID) (i
 	return 1, nil
 }
 
+func (e *ender) Enrolled(context.Context, mfa.SessionID, mfa.MethodID) error { return nil }
+
 // Whoever had a second factor that is taken away, or switched off, is out.
 func TestLostFactorsEndSessions(t *testing.T) {
 	r, ctx, e := newRig(t), t.Context(), &ender{}

@@ -51,7 +51,7 @@ type Decision struct {
 	Handle  []byte           // Challenge: to be sent back with the answer; at most 200 bytes
 	Expires time.Time        // Challenge: when Handle dies
 	Options []byte           // Challenge: what a browser needs to answer with a passkey, JSON; nil: it cannot
-	Method  MethodID         // Challenge: that Message asks for
+	Method  MethodID         // Challenge: that Message asks for; Accept: that was proven, "" if none was or it is not known
 	Others  bool             // Challenge: there are other ways to answer
 	Awaits  *Awaited         // Challenge: the answer comes from a device or a phone; the next leg asks what it was
 	User    UserID           // Accept: who it is; empty for somebody unknown who passes

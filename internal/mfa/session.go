@@ -12,9 +12,10 @@ type SessionID string
 type Session struct {
 	ID          SessionID
 	User        UserID
-	Application string // name: "console"
-	Server      string // where it began
-	Setup       bool   // only to set up the first administrator: opens nothing else
+	Application string   // name: "console"
+	Server      string   // where it began
+	Setup       bool     // only to set up the first administrator: opens nothing else
+	Method      MethodID // second factor that was proven last, or a stronger one that was enrolled since; "": not known
 	Epoch       uint64
 	Created     time.Time
 	Seen        time.Time // last request, as far as it was written down

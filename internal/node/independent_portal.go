@@ -56,7 +56,7 @@ func (c *independent) assembleOperators() {
 		Engine: c.engine, Decider: c.engine, Digests: c.ring, Requests: c.store, Sessions: c.sessions, Sealed: c.store, Web: c.managementURL, Now: c.Now}
 	c.enroll = &enroll.Service{Server: c.Config.Name, Issuer: "coordinator " + c.Config.Name, Store: c.store, Applications: c.store, Resolve: c.admin.Resolve,
 		Settings:  c.store.Settings,
-		Passcodes: passcodes{all}, Passkeys: keys, Trail: c.trail, Now: c.Now}
+		Passcodes: passcodes{all}, Passkeys: keys, Trail: c.trail, Now: c.Now, Sessions: c.sessions}
 }
 
 // resumeChallenges has the engine go on watching the challenges that an earlier run asked and

@@ -14,7 +14,7 @@ type Sessions interface {
 	Begin(ctx context.Context, n mfa.Session) (secret.Text, mfa.Session, error)
 	Check(token secret.Text) (mfa.Session, error)
 	Touch(ctx context.Context, n mfa.Session)
-	Renew(ctx context.Context, old mfa.Session) (secret.Text, mfa.Session, error)
+	Renew(ctx context.Context, old mfa.Session, m mfa.MethodID) (secret.Text, mfa.Session, error)
 	End(ctx context.Context, id mfa.SessionID) error
 	IsFresh(n mfa.Session) bool
 }

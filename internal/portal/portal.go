@@ -83,46 +83,47 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.S
 
 // route is one page or act of somebody who is signed in, on nobody but themselves.
 type route struct {
-	fresh bool // both factors must have been proven a moment ago
-	do    func(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error
+	fresh  bool // both factors must have been proven a moment ago
+	guards bool // what guards the whole account is changed: see admin.Own.Guards
+	do     func(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error
 }
 
 // routes are all but the start page. A form is sent to the page that it is on, or to a verb
 // behind that.
 var routes = map[string]route{
-	"GET /portal/token":                     {true, tokenPage},
-	"POST /portal/token":                    {true, beginToken},
-	"POST /portal/token/prove":              {false, proveToken}, // with a code that only the new key gives
-	"GET /portal/passkey":                   {true, passkeyPage},
-	"POST /portal/passkey":                  {true, keepPasskey},
-	"POST /portal/passkey/prove":            {false, provePasskey}, // by the passkey itself
-	"GET /portal/device":                    {true, devicePage},
-	"POST /portal/device":                   {true, beginDevice},
-	"GET /portal/device/{id}":               {false, deviceState},
-	"POST /portal/device/{id}/try":          {false, tryDevice}, // lets nobody in
-	"GET /portal/device/{id}/tried/{trial}": {false, tried},
-	"GET /portal/number":                    {true, numberPage},
-	"POST /portal/number":                   {true, beginNumber},
-	"POST /portal/number/again":             {false, numberAgain}, // within the limits for codes
-	"POST /portal/number/prove":             {false, proveNumber}, // with a code that only the number got
-	"POST /portal/number/{id}/try":          {false, tryNumber},   // lets nobody in
-	"GET /portal/number/{id}/tried/{trial}": {false, numberTried},
-	"GET /portal/factor/{id}/number":        {true, otherNumberPage},
-	"GET /portal/recovery":                  {true, recoveryPage},
-	"POST /portal/recovery":                 {true, makeRecovery},
-	"GET /portal/factor/{id}":               {true, factorPage},
-	"POST /portal/factor/{id}/rename":       {true, renameFactor},
-	"POST /portal/factor/{id}/remove":       {true, removeFactor},
-	"GET /portal/password":                  {true, passwordPage},
-	"POST /portal/password":                 {true, changePassword},
-	"GET /portal/pin":                       {true, pinPage},
-	"POST /portal/pin":                      {true, changePIN},
-	"POST /portal/preferred":                {false, prefer},
-	"GET /portal/phone":                     {true, phonePage},
-	"POST /portal/phone":                    {true, changePhone},
-	"GET /portal/sign-ins":                  {false, signInsPage},
-	"GET /portal/sign-ins/{id}":             {false, disownPage},
-	"POST /portal/sign-ins/{id}/not-me":     {false, disown}, // whoever is in a hurry is right
+	"GET /portal/token":                     {true, false, tokenPage},
+	"POST /portal/token":                    {true, false, beginToken},
+	"POST /portal/token/prove":              {false, false, proveToken}, // with a code that only the new key gives
+	"GET /portal/passkey":                   {true, false, passkeyPage},
+	"POST /portal/passkey":                  {true, false, keepPasskey},
+	"POST /portal/passkey/prove":            {false, false, provePasskey}, // by the passkey itself
+	"GET /portal/device":                    {true, false, devicePage},
+	"POST /portal/device":                   {true, false, beginDevice},
+	"GET /portal/device/{id}":               {false, false, deviceState},
+	"POST /portal/device/{id}/try":          {false, false, tryDevice}, // lets nobody in
+	"GET /portal/device/{id}/tried/{trial}": {false, false, tried},
+	"GET /portal/number":                    {true, false, numberPage},
+	"POST /portal/number":                   {true, false, beginNumber},
+	"POST /portal/number/again":             {false, false, numberAgain}, // within the limits for codes
+	"POST /portal/number/prove":             {false, false, proveNumber}, // with a code that only the number got
+	"POST /portal/number/{id}/try":          {false, false, tryNumber},   // lets nobody in
+	"GET /portal/number/{id}/tried/{trial}": {false, false, numberTried},
+	"GET /portal/factor/{id}/number":        {true, false, otherNumberPage},
+	"GET /portal/recovery":                  {true, true, recoveryPage},
+	"POST /portal/recovery":                 {true, true, makeRecovery},
+	"GET /portal/factor/{id}":               {true, false, factorPage},
+	"POST /portal/factor/{id}/rename":       {true, false, renameFactor},
+	"POST /portal/factor/{id}/remove":       {true, false, removeFactor},
+	"GET /portal/password":                  {true, true, passwordPage},
+	"POST /portal/password":                 {true, true, changePassword},
+	"GET /portal/pin":                       {true, true, pinPage},
+	"POST /portal/pin":                      {true, true, changePIN},
+	"POST /portal/preferred":                {false, false, prefer},
+	"GET /portal/phone":                     {true, true, phonePage},
+	"POST /portal/phone":                    {true, true, changePhone},
+	"GET /portal/sign-ins":                  {false, false, signInsPage},
+	"GET /portal/sign-ins/{id}":             {false, false, disownPage},
+	"POST /portal/sign-ins/{id}/not-me":     {false, false, disown}, // whoever is in a hurry is right
 }
 
 // visited serves a route to somebody who is signed in.
@@ -137,21 +138,46 @@ func (p *Portal) visited(one route) http.HandlerFunc {
 			p.fail(w, r, nil, err)
 			return
 		case one.fresh && !v.Fresh:
-			to := r.URL.EscapedPath()
-			if base := path.Base(to); r.Method != http.MethodGet && (base == "rename" || base == "remove") {
-				to = path.Dir(to)
-			}
-			q := url.Values{"back": {to}}
-			if name := p.keep(r, v); name != "" {
-				q.Set("kept", name)
-			}
-			http.Redirect(w, r, Base+"/confirm?"+q.Encode(), http.StatusSeeOther)
+			http.Redirect(w, r, p.confirmation(r, v), http.StatusSeeOther)
 			return
 		}
-		if err := one.do(p, w, r, v); err != nil {
+		if one.guards {
+			err = v.account.Guards(r.Context())
+		}
+		if err == nil {
+			err = one.do(p, w, r, v)
+		}
+		switch {
+		case errors.Is(err, mfa.ErrWeakProof):
+			p.weak(w, r, v)
+		case err != nil:
 			p.fail(w, r, v, err)
 		}
 	}
+}
+
+// confirmation is where both factors are proven once more. It leads back to the page of a request,
+// or carries out the form that came with it.
+func (p *Portal) confirmation(r *http.Request, v *visitor) string {
+	to := r.URL.EscapedPath()
+	if base := path.Base(to); r.Method != http.MethodGet && (base == "rename" || base == "remove") {
+		to = path.Dir(to)
+	}
+	q := url.Values{"back": {to}}
+	if name := p.keep(r, v); name != "" {
+		q.Set("kept", name)
+	}
+	return Base + "/confirm?" + q.Encode()
+}
+
+// weak says that what was proven so far is not enough for what a request is about, and where more
+// is proven.
+func (p *Portal) weak(w http.ResponseWriter, r *http.Request, v *visitor) {
+	to := p.confirmation(r, v)
+	p.show(w, r, http.StatusForbidden, "weak", view{Who: v, Data: struct {
+		Confirm string
+		Kept    bool
+	}{to, r.Method == http.MethodPost}})
 }
 
 // fail shows a page that says, in words for somebody who runs no servers, that something was

@@ -77,13 +77,13 @@ func (p *Portal) leg(r *http.Request, name, login string) (mfa.Request, error) {
 	return web.Leg(r, app.ID, "portal", login, p.Admin.Settings.Settings()), err
 }
 
-// ask has the engine decide what the form holds. It reports the user who has proven both
-// factors; otherwise it has answered with the next question or the refusal.
-func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q question) (mfa.UserID, bool) {
+// ask has the engine decide what the form holds. It returns the decision if that lets in who has
+// proven both factors; otherwise it has answered with the next question or the refusal.
+func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q question) (mfa.Decision, bool) {
 	leg, err := p.leg(r, application, q.Login)
 	if err != nil {
 		p.fail(w, r, v, err)
-		return "", false
+		return mfa.Decision{}, false
 	}
 	leg = web.Answered(r, leg)
 	ctx, done := web.Hold(r)
@@ -91,13 +91,13 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visitor, q quest
 	d, err := p.Engine.Authenticate(ctx, leg)
 	if err != nil {
 		p.fail(w, r, v, errors.Join(mfa.ErrUnavailable, err))
-		return "", false
+		return mfa.Decision{}, false
 	}
-	if user, ok := web.Proven(d); ok {
-		return user, true
+	if _, ok := web.Proven(d); ok {
+		return d, true
 	}
 	p.next(w, r, v, q, d, leg.Handle != nil)
-	return "", false
+	return mfa.Decision{}, false
 }
 
 // next shows what comes after a decision that lets nobody in: the question for the code, again
@@ -152,14 +152,14 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request) {
 // signIn takes one step of signing in.
 func (p *Portal) signIn(w http.ResponseWriter, r *http.Request) {
 	q := question{Action: Base + "/sign-in", Login: r.PostFormValue("login"), Back: localPath(r.PostFormValue("back"))}
-	if user, ok := p.ask(w, r, nil, q); ok {
-		p.enter(w, r, user, q.Back)
+	if d, ok := p.ask(w, r, nil, q); ok {
+		p.enter(w, r, d, q.Back)
 	}
 }
 
-// enter signs a user in and leads to a page.
-func (p *Portal) enter(w http.ResponseWriter, r *http.Request, user mfa.UserID, to string) {
-	if err := p.signedIn(w, r, user); err != nil {
+// enter signs in whom a decision lets in, and leads to a page.
+func (p *Portal) enter(w http.ResponseWriter, r *http.Request, d mfa.Decision, to string) {
+	if err := p.signedIn(w, r, d.User, d.Method); err != nil {
 		p.fail(w, r, nil, err)
 		return
 	}
@@ -195,15 +195,15 @@ func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := question{Action: Base + "/confirm", Login: v.Person.Login, Fixed: true, Back: localPath(r.PostFormValue("back")), Kept: r.PostFormValue("kept")}
-	user, ok := p.ask(w, r, v, q)
+	d, ok := p.ask(w, r, v, q)
 	switch {
 	case !ok:
 		return
-	case user != v.User: // the login is the session's own, so this is a mistake of ours
+	case d.User != v.User: // the login is the session's own, so this is a mistake of ours
 		p.fail(w, r, v, mfa.ErrForbidden)
 		return
 	}
-	token, _, err := p.Sessions.Renew(r.Context(), v.Session)
+	token, _, err := p.Sessions.Renew(r.Context(), v.Session, d.Method)
 	if err != nil {
 		p.fail(w, r, v, err)
 		return

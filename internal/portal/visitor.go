@@ -50,7 +50,7 @@ func (p *Portal) visitor(r *http.Request) (*visitor, error) {
 		return nil, p.end(r, n)
 	}
 	p.Sessions.Touch(r.Context(), n)
-	by := mfa.Caller{By: u.Login + " (portal)", User: u.ID, Session: n.ID}
+	by := mfa.Caller{By: u.Login + " (portal)", User: u.ID, Session: n.ID, Proven: n.Method}
 	return &visitor{Session: n, Person: u, Fresh: p.Sessions.IsFresh(n), account: p.Admin.Own(by), factors: p.Enroll.Own(by)}, nil
 }
 
@@ -80,15 +80,15 @@ func (p *Portal) sendToSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// signedIn gives the browser a new session of a user who has proven themselves, and ends the
-// one that it had.
-func (p *Portal) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID) error {
+// signedIn gives the browser a new session of a user who has proven themselves, by a second factor
+// of the method m, and ends the one that it had.
+func (p *Portal) signedIn(w http.ResponseWriter, r *http.Request, user mfa.UserID, m mfa.MethodID) error {
 	if old, err := p.Sessions.Check(web.Cookie(r, cookieName)); err == nil {
 		if err := p.Sessions.End(r.Context(), old.ID); err != nil {
 			return err
 		}
 	}
-	token, _, err := p.Sessions.Begin(r.Context(), mfa.Session{User: user, Application: application})
+	token, _, err := p.Sessions.Begin(r.Context(), mfa.Session{User: user, Application: application, Method: m})
 	if err != nil {
 		return err
 	}

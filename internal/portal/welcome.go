@@ -30,8 +30,8 @@ func (p *Portal) welcome(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, nil, errors.Join(mfa.ErrUnavailable, err))
 		return
 	}
-	if user, ok := web.Proven(d); ok {
-		p.enter(w, r, user, q.Back)
+	if _, ok := web.Proven(d); ok {
+		p.enter(w, r, d, q.Back)
 		return
 	}
 	p.show(w, r, http.StatusUnauthorized, "welcome", view{Title: "title.welcome", Data: q, Error: p.say(r, "welcome.refused", d.Attempt)})

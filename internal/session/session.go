@@ -69,7 +69,8 @@ func idOf(token secret.Text) mfa.SessionID {
 }
 
 // Begin begins a session of a user who has just proven themselves, and returns the token
-// that only the browser keeps. Of n it heeds User, Application and Setup.
+// that only the browser keeps. Of n it heeds User, Application, Setup and
+// Method.
 func (k *Keeper) Begin(ctx context.Context, n mfa.Session) (secret.Text, mfa.Session, error) {
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -197,13 +198,33 @@ func (k *Keeper) Touch(ctx context.Context, n mfa.Session) {
 }
 
 // Renew replaces a session by a new one with a new token, after another proof of both
-// factors.
-func (k *Keeper) Renew(ctx context.Context, old mfa.Session) (secret.Text, mfa.Session, error) {
-	token, n, err := k.Begin(ctx, mfa.Session{User: old.User, Application: old.Application})
+// factors, the second by m: what was proven before counts no more.
+func (k *Keeper) Renew(ctx context.Context, old mfa.Session, m mfa.MethodID) (secret.Text, mfa.Session, error) {
+	token, n, err := k.Begin(ctx, mfa.Session{User: old.User, Application: old.Application, Method: m})
 	if err != nil {
 		return token, n, err
 	}
 	return token, n, k.End(ctx, old.ID)
+}
+
+// Enrolled notes that a new factor was proven in a session. It is worth as much as if it had been
+// begun by that; an older proof that is worth as much stays.
+func (k *Keeper) Enrolled(ctx context.Context, id mfa.SessionID, m mfa.MethodID) error {
+	raise := func(n *mfa.Session) error {
+		if m.Assurance() > n.Method.Assurance() {
+			n.Method = m
+		}
+		return nil
+	}
+	k.mu.Lock()
+	if n, here := k.here[id]; here {
+		defer k.mu.Unlock()
+		_ = raise(&n)
+		k.here[id] = n
+		return nil
+	}
+	k.mu.Unlock()
+	return k.Store.UpdateSession(ctx, id, raise)
 }
 
 // IsFresh reports whether both factors were proven lately enough for what is dangerous.

@@ -185,7 +185,7 @@ func TestEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	renewed, _, err := r.Renew(ctx, n)
+	renewed, _, err := r.Renew(ctx, n, n.Method)
 	if err != nil || r.open(t, a, true) || !r.open(t, renewed, true) {
 		t.Errorf("renewed: %v; the old token must be worth nothing", err)
 	}
@@ -241,5 +241,33 @@ func TestWithoutAMaster(t *testing.T) {
 	r.db.fail = nil
 	if err := r.Purge(ctx); err != nil || len(r.db.all) != 0 {
 		t.Errorf("the master is back and does not hear of it: %d, %v", len(r.db.all), err)
+	}
+}
+
+// What a session is worth rises with a factor that is enrolled in it, and is what was proven last
+// once both factors are proven anew.
+func TestWhatASessionIsWorth(t *testing.T) {
+	for name, alone := range map[string]bool{"with a master": false, "without one": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig()
+			if alone {
+				r.db.fail = mfa.ErrUnavailable
+			}
+			token, n, err := r.Begin(t.Context(), mfa.Session{User: "alice", Application: "portal", Method: mfa.MethodRecovery})
+			if err != nil || n.Method != mfa.MethodRecovery {
+				t.Fatalf("%+v, %v", n, err)
+			}
+			for _, m := range []mfa.MethodID{mfa.MethodTOTP, mfa.MethodEmail, ""} { // the weaker ones change nothing
+				if err := r.Enrolled(t.Context(), n.ID, m); err != nil {
+					t.Fatal(err)
+				}
+				if n, err = r.Check(token); err != nil || n.Method != mfa.MethodTOTP {
+					t.Errorf("after %q: %+v, %v", m, n, err)
+				}
+			}
+			if _, n, err = r.Renew(t.Context(), n, mfa.MethodRecovery); err != nil || n.Method != mfa.MethodRecovery {
+				t.Errorf("renewed by a recovery code: %+v, %v", n, err)
+			}
+		})
 	}
 }

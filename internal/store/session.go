@@ -18,6 +18,7 @@ type sessionRecord struct {
 	Application string    `json:"application"`
 	Server      string    `json:"server,omitempty"`
 	Setup       bool      `json:"setup,omitempty"`
+	Method      string    `json:"method,omitempty"`
 	Epoch       uint64    `json:"epoch"`
 	Created     time.Time `json:"created,omitzero"`
 	Seen        time.Time `json:"seen,omitzero"`
@@ -26,7 +27,7 @@ type sessionRecord struct {
 }
 
 func sessionRecordOf(n mfa.Session) sessionRecord {
-	return sessionRecord{V: schema, User: string(n.User), Application: n.Application, Server: n.Server, Setup: n.Setup, Epoch: n.Epoch,
+	return sessionRecord{V: schema, User: string(n.User), Application: n.Application, Server: n.Server, Setup: n.Setup, Method: string(n.Method), Epoch: n.Epoch,
 		Created: n.Created.UTC(), Seen: n.Seen.UTC(), Proven: n.Proven.UTC(), Expires: n.Expires.UTC()}
 }
 
@@ -35,7 +36,7 @@ func parseSession(id string, b []byte) (mfa.Session, error) {
 	if err := parse(prefixSession+id, b, &r, &r.V); err != nil {
 		return mfa.Session{}, err
 	}
-	return mfa.Session{ID: mfa.SessionID(id), User: mfa.UserID(r.User), Application: r.Application, Server: r.Server, Setup: r.Setup, Epoch: r.Epoch,
+	return mfa.Session{ID: mfa.SessionID(id), User: mfa.UserID(r.User), Application: r.Application, Server: r.Server, Setup: r.Setup, Method: mfa.MethodID(r.Method), Epoch: r.Epoch,
 		Created: r.Created, Seen: r.Seen, Proven: r.Proven, Expires: r.Expires}, nil
 }
 
