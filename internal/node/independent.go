@@ -25,6 +25,7 @@ import (
 	"countersign/internal/pki"
 	"countersign/internal/store"
 	"countersign/internal/trail"
+	"countersign/internal/web"
 )
 
 // coordinatorGroup is no group's name; its database is an independent coordinator's.
@@ -300,7 +301,7 @@ func (c *independent) serve(edges *stage) error {
 	open := c.listeners()
 	c.fronts.Store(&open)
 	edges.run("coordinator", func(ctx context.Context) error {
-		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), public, c.log.Logger("coordinator"))
+		return adminapi.Serve(ctx, tls.NewListener(port, c.tlsConfig()), web.OverTLS(public), c.log.Logger("coordinator"))
 	})
 	edges.run("first administrator", c.offerSetup)
 	api := adminapi.NewCoordinator(c, c.admin, c.enroll, c.Version, c.log.Logger("api"))

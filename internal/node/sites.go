@@ -118,7 +118,7 @@ func (s *server) serveSites(edges *stage, open map[string]net.Listener, pages ma
 	log := s.log.Logger("http")
 	for _, one := range s.sites() {
 		if l := open[one.kind]; l != nil {
-			h := web.Proxies(s.Config.TrustedProxies).Handler(pages[one.kind], log)
+			h := web.OverTLS(web.Proxies(s.Config.TrustedProxies).Handler(pages[one.kind], log))
 			edges.run(one.kind, func(ctx context.Context) error { return adminapi.Serve(ctx, l, h, log) })
 		}
 	}

@@ -67,6 +67,36 @@ func TestSites(t *testing.T) {
 	}
 }
 
+// Whatever answers over https, a page, the API, the mux before them or the coordinator, says to
+// browsers that the host is reached by https alone.
+func TestHeadersOverTLS(t *testing.T) {
+	o := options(folder(t))
+	o.Config.Listen.Peer, o.Config.Listen.Coordinator = free(t), free(t)
+	if err := Init(t.Context(), o, "corp"); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, o, Run)
+	defer r.end()
+	for _, one := range []struct {
+		address, path string
+		code          int
+	}{
+		{r.at.HTTPS, "/sign-in", http.StatusOK},
+		{r.at.HTTPS, "/portal/sign-in", http.StatusOK},
+		{r.at.HTTPS, "/api/v1/status", http.StatusUnauthorized},
+		{r.at.HTTPS, "/api/v1/nothing", http.StatusUnauthorized},
+		{r.at.HTTPS, "/api/", http.StatusOK},
+		{r.at.HTTPS, "//api/v1/status", http.StatusTemporaryRedirect},
+		{r.at.Coordinator, "/", http.StatusSeeOther},
+		{r.at.Coordinator, "/nothing", http.StatusNotFound},
+	} {
+		res := reached(t, one.address, one.path)
+		if res.StatusCode != one.code || res.Header.Get("Strict-Transport-Security") == "" || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %s (want %d) %v", one.path, res.Status, one.code, res.Header)
+		}
+	}
+}
+
 // ownPair is a certificate as an operator brings it.
 func ownPair(t *testing.T, name string) config.Pair {
 	t.Helper()
@@ -91,6 +121,12 @@ func ownPair(t *testing.T, name string) config.Pair {
 // status is the answer to a request.
 func status(t *testing.T, address, path string) int {
 	t.Helper()
+	return reached(t, address, path).StatusCode
+}
+
+// reached is the answer to a request, without its body.
+func reached(t *testing.T, address, path string) *http.Response {
+	t.Helper()
 	c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: 20 * time.Second}
 	res, err := c.Get("https://" + address + path)
@@ -99,7 +135,7 @@ func status(t *testing.T, address, path string) int {
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
-	return res.StatusCode
+	return res
 }
 
 // shown is whose certificate an address shows.

@@ -14,6 +14,7 @@ import (
 	"countersign/internal/mfa"
 	"countersign/internal/portal"
 	"countersign/internal/session"
+	"countersign/internal/web"
 )
 
 // groupView is the group as the console shows it.
@@ -71,13 +72,13 @@ func (s *server) actOnFraud(ctx context.Context, f mfa.Fraud) error {
 // besideConsole leads people who look at the coordinator's port of a server to where its pages
 // are: a coordinator inside a group has its portal in the group's own console.
 func (s *server) besideConsole(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no ServeMux: it would put paths right that are to be refused
+	return web.OverTLS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no ServeMux: it would put paths right that are to be refused
 		if at := s.webURL(); at != "" && r.Method == http.MethodGet && r.URL.Path == "/" {
 			http.Redirect(w, r, at+"/groups", http.StatusSeeOther)
 			return
 		}
 		h.ServeHTTP(w, r)
-	})
+	}))
 }
 
 const offerInterval = time.Second
