@@ -10,7 +10,7 @@ import (
 
 // sightTexts are those of what a client may send without a verdict coming of it, each with
 // what to do about it; "other" is for the rest.
-var sightTexts = []string{"unknown_client", "bad_message_authenticator", "missing_message_authenticator", "secret", "unsupported", "challenge", "rate_limited", "unknown_code", "malformed", "other"}
+var sightTexts = []string{"unknown_client", "bad_message_authenticator", "missing_message_authenticator", "wrong_secret", "unsupported", "challenge", "rate_limited", "unknown_code", "malformed", "other"}
 
 // sightsShown is how many a page shows.
 const sightsShown = 3

@@ -87,7 +87,13 @@ func (s *Server) handle(j *job) {
 	if j.signed {
 		_ = s.prove(ctx, j.peer) // logged; memory knows, and housekeeping tries again
 	}
-	d, err := s.Authenticator.Authenticate(ctx, s.request(j))
+	r, proven := s.request(j)
+	if !proven {
+		s.duplicates.forget(j.key(), j.leg)
+		s.drop(j, WrongSecret, nil)
+		return
+	}
+	d, err := s.Authenticator.Authenticate(ctx, r)
 	if err != nil {
 		s.fail(j, err)
 		return
@@ -136,10 +142,11 @@ func (s *Server) fail(j *job, err error) {
 }
 
 // request strips j of its protocol. What cannot be used is refused by the engine, which
-// knows the application's ways and keeps the trail.
-func (s *Server) request(j *job) mfa.Request {
+// knows the application's ways and keeps the trail; but for what nothing says that it comes from
+// the client, which is not proven: anybody could fill a user's history with it.
+func (s *Server) request(j *job) (r mfa.Request, proven bool) {
 	f := &j.fields
-	r := mfa.Request{
+	r = mfa.Request{
 		Application: j.client.app.ID,
 		FrontEnd:    "radius",
 		Leg:         j.leg,
@@ -158,23 +165,20 @@ func (s *Server) request(j *job) mfa.Request {
 		s.see(j, SightUnsupported, how)
 		s.complain(slog.LevelWarn, "unsupported", j.addr, "RADIUS client asks for an authentication that cannot be checked; only PAP can",
 			"application", j.client.app.Name, "sent", how, "next", "set the client to PAP")
-		return r
+		return r, true
 	}
 	if f.names != 1 || len(f.name) == 0 {
 		r.Refuse = mfa.InvalidLogin
-		return r
+		return r, true
 	}
 	var buf [radius.MaxPassword]byte
 	typed, err := j.client.key.Reveal(buf[:0], f.password, j.packet.Authenticator())
 	defer clear(buf[:])
 	switch {
+	case err == nil && !j.signed && !utf8.Valid(typed):
+		return mfa.Request{}, false
 	case err != nil, f.passwords > 1, f.states > 1, !utf8.Valid(typed):
 		r.Refuse = mfa.MalformedRequest
-		if !j.signed {
-			s.see(j, SightSecret, "")
-			s.complain(slog.LevelWarn, "secret", j.addr, "User-Password of an unsigned RADIUS request is not readable text: most likely the shared secret differs",
-				"application", j.client.app.Name, "next", "compare the secret on the client with the application's: application set NAME --secret-stdin")
-		}
 	case f.states == 0:
 		r.Password = secret.New(typed)
 	case len(f.state) == 0:
@@ -183,7 +187,7 @@ func (s *Server) request(j *job) mfa.Request {
 		r.Handle = bytes.Clone(f.state)
 		r.Answer = secret.New(typed)
 	}
-	return r
+	return r, true
 }
 
 // unsupported names what f asks for instead of PAP; "" if it asks for PAP.

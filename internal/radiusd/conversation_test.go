@@ -88,7 +88,7 @@ func TestDatagrams(t *testing.T) {
 		}, ""},
 		{"NUL in the password", nulPassword(), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"broken UTF-8 in the password", access(true, name, attr{radius.UserPassword, "a\xff"}), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
-		{"other secret, unsigned", access(false, name, attr{0, "\xfe\x01garbage garbag"}), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), "most likely the shared secret differs"},
+		{"other secret, unsigned", access(false, name, attr{0, "\xfe\x01garbage garbag"}), WrongSecret, 0, nil, "most likely the shared secret differs"},
 		{"two passwords", access(true, name, password, password), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"no User-Name", access(true, password), Rejected, radius.AccessReject, refuse(mfa.InvalidLogin), ""},
 		{"User-Name of 0 bytes", access(true, attr{radius.UserName, ""}, password), Rejected, radius.AccessReject, refuse(mfa.InvalidLogin), ""},

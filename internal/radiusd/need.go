@@ -51,6 +51,7 @@ const (
 	UnknownCode                     // not a request, or on the wrong port
 	BadMA                           // Message-Authenticator present and wrong
 	MissingMA                       // Message-Authenticator owed and absent
+	WrongSecret                     // unsigned, and its password is not readable: another shared secret, most likely
 	BadAccounting                   // Request Authenticator of an Accounting-Request wrong
 	RateLimited                     // over the rate of its client address
 	Overloaded                      // too many requests being worked on
@@ -64,7 +65,7 @@ const (
 var outcomeNames = [outcomes]string{
 	"accept", "reject", "challenge", "accounting", "status", "retransmitted", "duplicate_dropped", "unknown_client",
 	"malformed", "oversized", "unknown_code", "bad_message_authenticator", "missing_message_authenticator",
-	"bad_accounting_authenticator", "rate_limited", "overloaded", "failed", "undelivered",
+	"wrong_secret", "bad_accounting_authenticator", "rate_limited", "overloaded", "failed", "undelivered",
 	"gave_up", "unsigned",
 }
 

@@ -174,6 +174,9 @@ func explain(o Outcome) (message, next string) {
 	case MissingMA:
 		return "RADIUS request without the Message-Authenticator that its client owes (CVE-2024-3596); dropped",
 			"switch Message-Authenticator on at the client; if it cannot sign: application set NAME --message-authenticator warn"
+	case WrongSecret:
+		return "User-Password of an unsigned RADIUS request is not readable text: most likely the shared secret differs; dropped",
+			"compare the secret on the client with the application's: application set NAME --secret-stdin; a client that sends passwords in another code than UTF-8 has to sign its requests"
 	case BadAccounting:
 		return "RADIUS accounting request with a wrong authenticator; dropped",
 			"the shared secret for accounting differs between client and application: application set NAME --secret-stdin"

@@ -16,11 +16,9 @@ const (
 	challengeEvery = 2                // seconds between two challenges of one client that are kept
 )
 
-// What a Sight may be besides an Outcome that is not answered.
-const (
-	SightSecret      = "secret"      // the password is not readable: another shared secret, most likely
-	SightUnsupported = "unsupported" // Detail is what was asked for in place of PAP
-)
+// SightUnsupported is what a Sight may be besides an Outcome that is not answered: Detail is what was
+// asked for in place of PAP.
+const SightUnsupported = "unsupported"
 
 // Sight is something that a client sent and that led to no verdict: what somebody wants to
 // know who sets the client up.
@@ -28,7 +26,7 @@ type Sight struct {
 	Time        time.Time
 	Application string // its name; "": the address belongs to none
 	Client      netip.Addr
-	What        string // an Outcome, or one of the Sight constants
+	What        string // an Outcome, or SightUnsupported
 	Detail      string
 }
 
