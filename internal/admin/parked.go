@@ -172,7 +172,7 @@ func (s *Service) parkedView(o parking.Object) any {
 		return s.user(*o.User)
 	case o.Credential != nil:
 		c := o.Credential
-		v := parkedCredential{Method: c.Method, Label: c.Label, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period, Uses: c.Uses, Scope: list(c.Scope),
+		v := parkedCredential{Method: c.Method, Label: c.Label, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period, Uses: c.Uses, Scope: list(mfa.ScopeNames(c.Scope, s.Applications.Applications())),
 			Disabled: c.Disabled, Confirmed: !c.Confirmed.IsZero(), Expires: moment(c.Expires)}
 		if c.Hold != mfa.ReasonNone {
 			v.Hold = c.Hold.String()

@@ -64,8 +64,8 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 	if err := s.Store.AddCredential(ctx, c); err != nil {
 		return Created{}, err
 	}
-	out.Credential = view(c, mfa.Floor{})
-	if err := s.record(ctx, by, "credential add", a.User, describe(c)); err != nil || c.Hold != mfa.CredentialUnproven || !c.Method.Reaches() {
+	out.Credential = s.view(c, mfa.Floor{})
+	if err := s.record(ctx, by, "credential add", a.User, s.describe(c)); err != nil || c.Hold != mfa.CredentialUnproven || !c.Method.Reaches() {
 		return out, err
 	}
 	out.Challenge, err = s.sendProof(ctx, by, a.User, c)
@@ -97,7 +97,7 @@ func thing(m mfa.MethodID) string {
 }
 
 // describe names a credential for the trail.
-func describe(c mfa.Credential) string {
+func (s *Service) describe(c mfa.Credential) string {
 	d := string(c.Method) + " " + string(c.ID)
 	if c.Method.Reaches() {
 		d += " " + c.Label
@@ -105,7 +105,7 @@ func describe(c mfa.Credential) string {
 	if c.Method == mfa.MethodTAP {
 		d += fmt.Sprintf(", %d uses until %s", c.Uses, c.Expires.UTC().Format(time.RFC3339))
 		if len(c.Scope) > 0 {
-			d += ", for " + strings.Join(c.Scope, ", ")
+			d += ", for " + strings.Join(s.scopeNames(c), ", ")
 		}
 		d += ": " + c.Why
 	}
@@ -235,22 +235,24 @@ func (s *Service) addPass(c *mfa.Credential, r Request, out *Created) error {
 	return nil
 }
 
-// scope returns the names, as they are written, of the applications that were typed. A name
+// scope returns what a pass keeps of the applications whose names were typed. A name
 // that is nobody's is refused: a pass for it would be good nowhere, and nobody would know why.
 func (s *Service) scope(typed []string) (scope []string, err error) {
 	if len(typed) == 0 {
 		return nil, nil
 	}
+	apps := s.Applications.Applications()
 	var names []string
-	for _, a := range s.Applications.Applications() {
+	for _, a := range apps {
 		names = append(names, a.Name)
 	}
 	for _, t := range typed {
 		i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, t) })
 		switch guess := nearest.To(t, names); {
-		case i >= 0 && !slices.Contains(scope, names[i]):
-			scope = append(scope, names[i])
 		case i >= 0:
+			if one := mfa.ScopeOf(apps[i].ID); !slices.Contains(scope, one) {
+				scope = append(scope, one)
+			}
 		case guess != "":
 			return nil, invalid("scope: no application is called %q; did you mean %q?", t, guess)
 		default:
@@ -258,4 +260,12 @@ func (s *Service) scope(typed []string) (scope []string, err error) {
 		}
 	}
 	return scope, nil
+}
+
+// scopeNames are the applications that a pass is for, as they are called now.
+func (s *Service) scopeNames(c mfa.Credential) []string {
+	if len(c.Scope) == 0 {
+		return nil
+	}
+	return mfa.ScopeNames(c.Scope, s.Applications.Applications())
 }

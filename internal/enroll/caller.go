@@ -102,10 +102,10 @@ func (s *Service) askCaller(ctx context.Context, by string, u mfa.User, c mfa.Cr
 			err = fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
 		}
 		return CallerCheck{}, errors.Join(fmt.Errorf("the code for the caller was not sent by %s to %s: %w", c.Method, c.Label, err),
-			s.record(ctx, by, "user verify", u, describe(c)+", not sent: "+why.String()))
+			s.record(ctx, by, "user verify", u, s.describe(c)+", not sent: "+why.String()))
 	}
 	out := CallerCheck{ID: c.ID, Method: c.Method, To: c.Label, Challenge: challenge, Expires: s.Now().Add(ProofLife)}
-	return out, s.record(ctx, by, "user verify", u, describe(c)+", sent")
+	return out, s.record(ctx, by, "user verify", u, s.describe(c)+", sent")
 }
 
 // CheckCaller compares what a caller has read out with what was sent, which verifies once. Wrong codes
@@ -143,10 +143,10 @@ func (s *Service) CheckCaller(ctx context.Context, by, login string, r CallerAns
 	case err != nil:
 		return CallerVerified{}, fmt.Errorf("caller %s: %w", a.User.Login, err)
 	case wrong != mfa.ReasonNone:
-		return CallerVerified{}, errors.Join(refusal(c, a.User, wrong), s.record(ctx, by, "user verify", a.User, describe(c)+", not verified: "+wrong.String()))
+		return CallerVerified{}, errors.Join(refusal(c, a.User, wrong), s.record(ctx, by, "user verify", a.User, s.describe(c)+", not verified: "+wrong.String()))
 	}
 	out := CallerVerified{Login: a.User.Login, Method: c.Method, To: c.Label, Verified: s.Now()}
-	return out, s.record(ctx, by, "user verify", a.User, describe(c)+", verified")
+	return out, s.record(ctx, by, "user verify", a.User, s.describe(c)+", verified")
 }
 
 // VerifyCaller sends a code to a caller.

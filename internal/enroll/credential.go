@@ -21,7 +21,7 @@ func (s *Service) List(ctx context.Context, login string) (CredentialList, error
 	out := CredentialList{Credentials: []Credential{}}
 	for _, c := range a.Credentials {
 		if !c.Method.FirstFactor() {
-			out.Credentials = append(out.Credentials, view(c, a.Record.Floors.Of(c.ID)))
+			out.Credentials = append(out.Credentials, s.view(c, a.Record.Floors.Of(c.ID)))
 		}
 	}
 	slices.SortStableFunc(out.Credentials, func(a, b Credential) int { return a.Created.Compare(b.Created) })
@@ -63,9 +63,9 @@ func (s *Service) find(ctx context.Context, login, id string) (settlement.Accoun
 }
 
 // view converts for the API.
-func view(c mfa.Credential, f mfa.Floor) Credential {
+func (s *Service) view(c mfa.Credential, f mfa.Floor) Credential {
 	v := Credential{ID: c.ID, Method: c.Method, Label: c.Label, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period,
-		Drift: f.Drift, Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Created: c.Created,
+		Drift: f.Drift, Uses: c.Uses, Scope: s.scopeNames(c), Disabled: c.Disabled, Created: c.Created,
 		Confirmed: moment(c.Confirmed), Expires: moment(c.Expires), By: c.By, Why: c.Why}
 	if c.Hold != mfa.ReasonNone {
 		v.Hold = c.Hold.String()
@@ -102,7 +102,7 @@ func (s *Service) Disable(ctx context.Context, by, login, id string, disabled bo
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)
 	}
 	verb := map[bool]string{true: "credential disable", false: "credential enable"}[disabled]
-	return view(c, a.Record.Floors.Of(c.ID)), s.record(ctx, by, verb, a.User, fmt.Sprintf("%s, disabled %t -> %t", describe(c), before, disabled))
+	return s.view(c, a.Record.Floors.Of(c.ID)), s.record(ctx, by, verb, a.User, fmt.Sprintf("%s, disabled %t -> %t", s.describe(c), before, disabled))
 }
 
 // Remove deletes a credential.
@@ -114,5 +114,5 @@ func (s *Service) Remove(ctx context.Context, by, login, id string) error {
 	if err := s.Store.RemoveCredential(ctx, a.User.ID, c.ID); err != nil {
 		return fmt.Errorf("credential %s of %s: %w", c.ID, a.User.Login, err)
 	}
-	return s.record(ctx, by, "credential remove", a.User, describe(c))
+	return s.record(ctx, by, "credential remove", a.User, s.describe(c))
 }

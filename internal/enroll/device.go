@@ -24,8 +24,8 @@ func (s *Service) addDevice(ctx context.Context, by string, c mfa.Credential, u 
 	if err := s.Devices.AddDevice(ctx, c, device.CleanCode(string(code.Expose())), s.Settings().Devices); err != nil {
 		return Created{}, err
 	}
-	return Created{Credential: view(c, mfa.Floor{}), Activation: &secret.Wire{Text: code}, URL: secret.NewWire(s.DevicePage() + "#" + string(code.Expose()))},
-		s.record(ctx, by, "credential add", u, describe(c)+", to be activated by "+c.Expires.UTC().Format(time.RFC3339))
+	return Created{Credential: s.view(c, mfa.Floor{}), Activation: &secret.Wire{Text: code}, URL: secret.NewWire(s.DevicePage() + "#" + string(code.Expose()))},
+		s.record(ctx, by, "credential add", u, s.describe(c)+", to be activated by "+c.Expires.UTC().Format(time.RFC3339))
 }
 
 // BeginDevice mints a code that makes a device of the caller's own.

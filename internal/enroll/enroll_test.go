@@ -16,6 +16,7 @@ import (
 	"countersign/internal/method/otp"
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 )
 
@@ -286,4 +287,34 @@ func TestTheSameTokenTwiceIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.give(t, q)
+}
+
+// A pass for an application stays one for it whatever that is called, and is none for another that
+// takes its name.
+func TestPassFollowsItsApplication(t *testing.T) {
+	r := newRig(t)
+	r.give(t, enroll.Request{Method: mfa.MethodTAP, Why: "first day", Scope: []string{"VPN"}})
+	vpn, err := r.db.ApplicationByName("VPN")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vpn, err = r.db.UpdateApplication(t.Context(), vpn.ID, func(a *mfa.Application) error { a.Name = "gate"; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := mfa.Application{ID: mfa.ApplicationID(mfa.NewID(nil)), Name: "VPN"}
+	list, err := r.List(t.Context(), "alice")
+	if err != nil || !slices.Equal(list.Credentials[0].Scope, []string{"gate"}) {
+		t.Errorf("shown as %+v, %v", list.Credentials, err)
+	}
+	a, err := r.db.Account(t.Context(), r.user, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, why := policy.Usable(vpn, a.Credentials, noon); why != mfa.ReasonNone {
+		t.Errorf("at its application: %s", why)
+	}
+	if _, why := policy.Usable(other, a.Credentials, noon); why != mfa.WrongScope {
+		t.Errorf("at one that has its name: %s", why)
+	}
 }

@@ -110,7 +110,7 @@ func (o Own) Rename(ctx context.Context, id, label string) error {
 	}); err != nil {
 		return fmt.Errorf("credential %s of user %s: %w", id, o.by.User, err)
 	}
-	return o.recorded(ctx, "credential rename", describe(c))
+	return o.recorded(ctx, "credential rename", o.s.describe(c))
 }
 
 // selfService is what the policy calls it if users take care of credentials of a method.
@@ -196,7 +196,7 @@ func (o Own) Remove(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("credential %s of user %s: %w", c.ID, o.by.User, err)
 	}
-	if err := o.recorded(ctx, "credential remove", describe(c)); err != nil || !stands(c) {
+	if err := o.recorded(ctx, "credential remove", o.s.describe(c)); err != nil || !stands(c) {
 		return err
 	}
 	u, err := o.s.Resolve(ctx, string(o.by.User))

@@ -91,7 +91,7 @@ func (s *Service) KeepPasskey(ctx context.Context, by, login, label, ticket stri
 	if err := s.Store.AddCredential(ctx, c); err != nil {
 		return mfa.Ceremony{}, err
 	}
-	if err := s.record(ctx, by, "credential add", a.User, describe(c)); err != nil {
+	if err := s.record(ctx, by, "credential add", a.User, s.describe(c)); err != nil {
 		return mfa.Ceremony{}, err
 	}
 	return s.Passkeys.Show(c)
@@ -163,7 +163,7 @@ func (s *Service) refused(ctx context.Context, by, verb string, u mfa.User, c mf
 		return err
 	}
 	err = fmt.Errorf("%w: passkey %s of %s: %w", mfa.ErrInvalid, c.ID, u.Login, err)
-	return errors.Join(err, s.record(ctx, by, verb, u, describe(c)+", refused: "+why.String()))
+	return errors.Join(err, s.record(ctx, by, verb, u, s.describe(c)+", refused: "+why.String()))
 }
 
 // dropUnproven removes the tokens and passkeys that a user has begun with and never proven.

@@ -72,7 +72,7 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 	case err != nil:
 		return Credential{}, fmt.Errorf("credential %s of %s: %w", c.ID, a.User.Login, err)
 	case wrong != mfa.ReasonNone:
-		return Credential{}, errors.Join(refusal(c, a.User, wrong), s.record(ctx, by, verb, a.User, describe(c)+", refused: "+wrong.String()))
+		return Credential{}, errors.Join(refusal(c, a.User, wrong), s.record(ctx, by, verb, a.User, s.describe(c)+", refused: "+wrong.String()))
 	}
 	release := c.Hold != mfa.ReasonNone && (releases == mfa.ReasonNone || releases == c.Hold)
 	held := c.Hold
@@ -89,11 +89,11 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 			return Credential{}, fmt.Errorf("credential %s of %s: %w", id, a.User.Login, err)
 		}
 	}
-	detail := describe(c)
+	detail := s.describe(c)
 	if release {
 		detail += fmt.Sprintf(", hold %s -> none", held)
 	}
-	return view(c, floor), s.record(ctx, by, verb, a.User, detail)
+	return s.view(c, floor), s.record(ctx, by, verb, a.User, detail)
 }
 
 // refusal says why codes did not prove a credential. It wraps mfa.ErrInvalid and the reason.

@@ -79,7 +79,7 @@ func (s *Service) callerAnswered(ctx context.Context, by, login string, id mfa.W
 	what := string(w.Method)
 	for _, c := range a.Credentials {
 		if c.ID == w.Answer.Credential {
-			what = describe(c)
+			what = s.describe(c)
 			if why == mfa.OK && !proven(c, s.Now()) {
 				why = mfa.CredentialDisabled
 			}

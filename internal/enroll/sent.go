@@ -117,9 +117,9 @@ func (s *Service) sendProof(ctx context.Context, by string, u mfa.User, c mfa.Cr
 			err = fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
 		}
 		return "", errors.Join(fmt.Errorf("the code for %s %s of %s was not sent: %w (credential send tries again)", c.Method, c.ID, u.Login, err),
-			s.record(ctx, by, "credential send", u, describe(c)+", not sent: "+why.String()))
+			s.record(ctx, by, "credential send", u, s.describe(c)+", not sent: "+why.String()))
 	}
-	return challenge, s.record(ctx, by, "credential send", u, describe(c))
+	return challenge, s.record(ctx, by, "credential send", u, s.describe(c))
 }
 
 // checkProof compares a code with what was sent for application, and spends it in r, which is

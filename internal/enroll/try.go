@@ -48,7 +48,7 @@ func (o Own) Try(ctx context.Context, id, source string) (Trial, error) {
 	if err != nil {
 		return Trial{}, err
 	}
-	if err := o.s.record(ctx, o.by.By, map[mfa.MethodID]string{mfa.MethodPush: "device try", mfa.MethodCall: "number try"}[c.Method], a.User, describe(c)); err != nil {
+	if err := o.s.record(ctx, o.by.By, map[mfa.MethodID]string{mfa.MethodPush: "device try", mfa.MethodCall: "number try"}[c.Method], a.User, o.s.describe(c)); err != nil {
 		return Trial{}, err
 	}
 	if err := o.s.Asker.Ask(ctx, w, []mfa.Credential{c}); err != nil {

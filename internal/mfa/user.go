@@ -93,7 +93,7 @@ type Credential struct {
 	Counter   uint64      // hotp: first counter that is valid; the settlement's floor rises above it
 	Drawn     bool        // totp, hotp: the key was drawn when the credential was made, so that nothing has used it before
 	Uses      int         // tap: how often it may be used; recovery: number of codes
-	Scope     []string    // tap: application names it is valid for; empty: every application
+	Scope     []string    // tap: applications it is valid for, as ScopeOf has them; empty: every application
 	Disabled  bool
 	Hold      Reason // why it serves nobody until it is resynchronised: ResyncRequired, HeldAfterPromotion; ReasonNone: not held
 	Created   time.Time

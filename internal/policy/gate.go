@@ -68,7 +68,7 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 			why = c.Hold
 		case !c.Expires.IsZero() && !now.Before(c.Expires):
 			why = mfa.CredentialExpired
-		case len(c.Scope) > 0 && !slices.Contains(c.Scope, a.Name):
+		case len(c.Scope) > 0 && !mfa.InScope(c.Scope, a): // an application is large, and few have a scope
 			why = mfa.WrongScope
 		case len(creds) == 1 && !OnlyRecovery(a, c): // of most users; a credential is large
 			return creds, mfa.ReasonNone
