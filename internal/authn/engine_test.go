@@ -376,6 +376,37 @@ func TestEachFactorClearsItsOwnFailures(t *testing.T) {
 	}
 }
 
+// The right code of what does not serve there is no guess, and the record says why it did not.
+func TestRightCodeOfWhatDoesNotServe(t *testing.T) {
+	for _, test := range []struct {
+		set  func(*mfa.Credential)
+		want mfa.Reason
+	}{
+		{func(c *mfa.Credential) { c.Scope = []string{"mail"} }, mfa.WrongScope},
+		{func(c *mfa.Credential) { c.Expires = t0 }, mfa.CredentialExpired},
+		{func(c *mfa.Credential) { c.Disabled = true }, mfa.CredentialDisabled},
+		{func(c *mfa.Credential) { c.Hold = mfa.ResyncRequired }, mfa.ResyncRequired},
+		{func(c *mfa.Credential) { c.Method = mfa.MethodTOTP }, mfa.WrongCode}, // one that the application does not take
+	} {
+		g := newRig(t)
+		app("plain", func(a *mfa.Application) { a.Methods = []mfa.MethodID{mfa.MethodHOTP} })(g)
+		user(func(a *settlement.Account) {
+			other := a.Credentials[0]
+			other.ID, other.Counter = "other", 500
+			test.set(&other)
+			a.Credentials = append(a.Credentials, other)
+		})(g)
+		e := g.engine()
+		d := ask(t, e, firstLeg("plain", "alice", code(500)))
+		asked := ask(t, e, firstLeg("plain", "alice", ""))
+		answered := ask(t, e, answerTo("plain", "alice", asked, code(501)))
+		fails := int(g.store.record("alice").Fails.N)
+		if d.Reason != test.want || answered.Reason != test.want || answered.Verdict != mfa.Reject || (fails == 0) != (test.want != mfa.WrongCode) {
+			t.Errorf("its code is refused for %s, and as an answer for %s with %d failures; want %s", d.Reason, answered.Reason, fails, test.want)
+		}
+	}
+}
+
 // A lost answer of the write is read back: the leg's own result is its result.
 func TestLostAnswerOfTheWrite(t *testing.T) {
 	for _, applied := range []bool{true, false} {

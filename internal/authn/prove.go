@@ -74,7 +74,28 @@ func (e *Engine) evaluate(ctx context.Context, a *attempt, usable []mfa.Credenti
 	if a.handle != nil {
 		step.State, step.Attempt, step.Nonce = a.handle.State, a.handle.Attempt, a.handle.Nonce
 	}
-	return e.match(ctx, a, usable, answer, step)
+	m := e.match(ctx, a, usable, answer, step)
+	if m.why == mfa.WrongCode && m.err == nil {
+		return e.aside(ctx, a, m, answer, step)
+	}
+	return m
+}
+
+// aside looks whether what was wrong everywhere is the right code of something that does not serve here, such
+// as a pass for another application: that is no guess, and whoever gave it wants to know.
+func (e *Engine) aside(ctx context.Context, a *attempt, wrong matched, answer secret.Text, step mfa.Step) matched {
+	step.State = nil // of what was sent, and that is usable
+	for i := range a.acct.Credentials {
+		c := &a.acct.Credentials[i]
+		m, why := e.methods[c.Method], policy.SetAside(&a.app, c, e.Now())
+		if m == nil || why == mfa.ReasonNone || why == mfa.NoCredential || c.Method.Waits() || c.Method.Bound() {
+			continue
+		}
+		if _, err := m.Finish(ctx, *c, a.acct.Record.Floors.Of(c.ID), step, answer); err == nil {
+			return matched{why: why, cred: c.ID, meth: c.Method}
+		}
+	}
+	return wrong
 }
 
 // against stands for the credentials that an answer is compared with, as they are: what is
@@ -196,7 +217,7 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 	case mfa.PINExpired, mfa.PINMustChange: // no guess: both were right
 		c.Credential, c.Floor = m.cred, m.floor
 	case mfa.FraudReported: // no guess, but an end: a request that comes again gets the same
-	case mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated, mfa.BeforePromotion, mfa.HeldAfterPromotion:
+	case mfa.CredentialDisabled, mfa.CredentialExpired, mfa.CredentialUnproven, mfa.ResyncRequired, mfa.WrongScope, mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated, mfa.BeforePromotion, mfa.HeldAfterPromotion:
 		if a.handle == nil {
 			return settlement.Change{}, nil, m.why
 		}

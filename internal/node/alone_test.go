@@ -709,7 +709,7 @@ func TestAloneRestrictions(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _ := g.code(t, 0)
-	two.want(t, code, mfa.WrongCode) // no HOTP code either
+	two.want(t, code, mfa.CredentialDisabled)
 	u, err := two.store.UpdateUser(ctx, g.user.ID, func(u *mfa.User) error {
 		u.Block = &mfa.Block{By: "root", Reason: "lost laptop", Since: g.now()}
 		return nil

@@ -60,16 +60,11 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 	var usable []mfa.Credential
 	why := mfa.NoCredential
 	for i, c := range creds {
+		bad := SetAside(&a, &c, now)
 		switch {
-		case c.Method.FirstFactor() || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
-		case c.Disabled:
-			why = mfa.CredentialDisabled
-		case c.Hold != mfa.ReasonNone:
-			why = c.Hold
-		case !c.Expires.IsZero() && !now.Before(c.Expires):
-			why = mfa.CredentialExpired
-		case len(c.Scope) > 0 && !mfa.InScope(c.Scope, a): // an application is large, and few have a scope
-			why = mfa.WrongScope
+		case bad == mfa.NoCredential:
+		case bad != mfa.ReasonNone:
+			why = bad
 		case len(creds) == 1 && !OnlyRecovery(a, c): // of most users; a credential is large
 			return creds, mfa.ReasonNone
 		default:
@@ -84,6 +79,24 @@ func Usable(a mfa.Application, creds []mfa.Credential, now time.Time) ([]mfa.Cre
 	}
 	inOrder(a, usable)
 	return usable, mfa.ReasonNone
+}
+
+// SetAside returns why c may not serve for a at now: NoCredential if its method never does there, ReasonNone
+// if it may.
+func SetAside(a *mfa.Application, c *mfa.Credential, now time.Time) mfa.Reason {
+	switch {
+	case c.Method.FirstFactor() || len(a.Methods) > 0 && !slices.Contains(a.Methods, c.Method):
+		return mfa.NoCredential
+	case c.Disabled:
+		return mfa.CredentialDisabled
+	case c.Hold != mfa.ReasonNone:
+		return c.Hold
+	case !c.Expires.IsZero() && !now.Before(c.Expires):
+		return mfa.CredentialExpired
+	case len(c.Scope) > 0 && !mfa.InScope(c.Scope, *a):
+		return mfa.WrongScope
+	}
+	return mfa.ReasonNone
 }
 
 // OnlyRecovery reports whether c is a way back for users who have lost another second factor,
