@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"countersign/internal/mfa"
@@ -19,8 +20,8 @@ type Disowned struct {
 
 // ReportFraud is what is done when users say, where f.Channel names, that a sign-in was not
 // theirs: if the policy wants that (fraud_blocks) they are kept out for as long as it says, and
-// at least until every challenge that is open now is over; their sessions end, and what is
-// remembered of their sign-ins is forgotten; the trail has one act; alarm and notices go out.
+// at least until every challenge that is open now is over; their sessions end, what is
+// remembered of their sign-ins is forgotten, and what was begun to be enrolled is void; the trail has one act; alarm and notices go out.
 // It works without a master too. To deny the sign-in itself is up to the caller.
 func (s *Service) ReportFraud(ctx context.Context, f mfa.Fraud) (Disowned, error) {
 	u, err := s.Resolve(ctx, string(f.User))
@@ -36,7 +37,7 @@ func (s *Service) reportFraud(ctx context.Context, by string, f mfa.Fraud) (Diso
 	if err != nil {
 		return Disowned{}, err
 	}
-	was := blocked(u.Block)
+	was, void := blocked(u.Block), s.underWay(ctx, u.ID)
 	if set.FraudBlocks {
 		block := mfa.Block{Reason: "the user says that sign-in " + f.Attempt.String() + " was not theirs", By: by, Since: now,
 			Until: now.Add(max(set.FraudBlock.Duration(), set.Handle.Duration()))}
@@ -58,14 +59,14 @@ func (s *Service) reportFraud(ctx context.Context, by string, f mfa.Fraud) (Diso
 	f.Blocked, f.Until = out.Blocked, out.Until
 	act := mfa.Act{Time: now, Server: s.Server, By: by, Verb: mfa.VerbFraud, Object: u.Login, Fraud: &f,
 		Detail: fmt.Sprintf("attempt %s at %s on server %s, %s: %s %s, from %s; %s -> %s", f.Attempt, f.Time.UTC().Format(time.RFC3339), f.Server,
-			f.Application, or(f.Verdict, "pending"), f.Reason, or(f.Source, "an untold source"), was, blocked(u.Block))}
+			f.Application, or(f.Verdict, "pending"), f.Reason, or(f.Source, "an untold source"), was, blocked(u.Block)) + void}
 	if err := s.Trail.Append(context.WithoutCancel(ctx), mfa.Record{Act: &act}); err != nil {
 		return out, fmt.Errorf("the report of fraud could not be recorded in the trail, user %s is %s: %w", u.ID, blocked(u.Block), err)
 	}
 	if s.Fraud != nil {
 		s.Fraud(f)
 	}
-	if err := s.forget(ctx, u.ID); err != nil {
+	if err := errors.Join(s.forget(ctx, u.ID), unlessAlone(s.Users.VoidEnrolments(ctx, u.ID, time.Time{}))); err != nil {
 		return out, err
 	}
 	if out.Sessions, err = s.EndSessions(ctx, by, string(u.ID), ""); err != nil {
@@ -77,14 +78,37 @@ func (s *Service) reportFraud(ctx context.Context, by string, f mfa.Fraud) (Diso
 // forget has nobody pass any more on what is remembered of a user's sign-ins. Without a master
 // nobody does anyway.
 func (s *Service) forget(ctx context.Context, user mfa.UserID) error {
-	err := s.Users.UpdateRecordIf(ctx, user, anybody, func(r *settlement.Record) error {
+	return unlessAlone(s.Users.UpdateRecordIf(ctx, user, anybody, func(r *settlement.Record) error {
 		*r = r.ForgetSuccesses()
 		return nil
-	})
+	}))
+}
+
+// unlessAlone is err, if that is not that the database takes no writes now.
+func unlessAlone(err error) error {
 	if errors.Is(err, mfa.ErrUnavailable) || errors.Is(err, mfa.ErrReadOnly) || errors.Is(err, mfa.ErrUnknownOutcome) {
 		return nil
 	}
 	return err
+}
+
+// underWay tells, for the trail, what of a user's is void when they are kept out, from the copy
+// here; "": nothing.
+func (s *Service) underWay(ctx context.Context, user mfa.UserID) string {
+	a, err := s.Users.Account(ctx, user, false)
+	if err != nil {
+		return ""
+	}
+	var list []string
+	for _, c := range a.Credentials {
+		if c.UnderWay() {
+			list = append(list, string(c.Method)+" "+string(c.ID))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ", enrolments void: " + strings.Join(list, ", ")
 }
 
 // tellFraud leaves notices for the user, by whatever channel they have, and for the

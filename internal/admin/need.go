@@ -40,6 +40,9 @@ type Users interface {
 	CreateUser(ctx context.Context, u mfa.User, creds []mfa.Credential) (mfa.User, error)
 	CreateUsers(ctx context.Context, users []NewUser) ([]error, error)
 	UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.User) error) (mfa.User, error)
+	// VoidEnrolments takes away what a user has begun to enrol before a time (zero: ever) and not
+	// proven. An UpdateUser that keeps them out does so by itself.
+	VoidEnrolments(ctx context.Context, id mfa.UserID, before time.Time) error
 	// RemoveUserIf removes a user who, in the write itself, is as holds wants them; the error
 	// of holds is returned otherwise.
 	RemoveUserIf(ctx context.Context, id mfa.UserID, holds func(mfa.User) error) error

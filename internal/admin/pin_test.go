@@ -104,7 +104,19 @@ func TestFraudWithoutABlock(t *testing.T) {
 	if err := r.db.UpdateSettings(ctx, func(s *policy.Settings) error { s.FraudBlocks = false; return nil }); err != nil {
 		t.Fatal(err)
 	}
+	for _, c := range []mfa.Credential{{ID: "begun", Method: mfa.MethodPush, Hold: mfa.CredentialUnproven}, {ID: "serves", Method: mfa.MethodTOTP}} {
+		c.User = user
+		if err := r.db.AddCredential(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
 	did, err := alice.Disown(ctx, attempt.String())
+	if a, err := r.db.Account(ctx, user, false); err != nil || len(a.Credentials) != 1 || a.Credentials[0].ID != "serves" {
+		t.Errorf("left of what was begun: %+v, %v", a.Credentials, err)
+	}
+	if acts := r.trail.Recorded(); !strings.Contains(acts[len(acts)-2].Detail, "enrolments void: push begun") && !strings.Contains(acts[len(acts)-1].Detail, "enrolments void: push begun") {
+		t.Errorf("the trail: %+v", acts)
+	}
 	if _, ended := e.ended[user]; err != nil || did.Blocked || did.Sessions != 2 || !ended || !strings.Contains(n.to[user], "not theirs") || strings.Contains(n.to[user], "kept out") {
 		t.Errorf("%+v, %v, told %q", did, err, n.to[user])
 	}

@@ -202,6 +202,11 @@ func (s *Service) begun(ctx context.Context, user mfa.UserID) (keptLink, int64, 
 	case l.User == "" || l.User != user || !l.Done.IsZero() || !s.SetupNeeded():
 		return l, 0, ErrSetup
 	}
+	if u, err := s.Resolve(ctx, string(user)); err != nil {
+		return l, 0, err
+	} else if u.State == mfa.StateDenied || u.BlockedAt(s.Now()) {
+		return l, 0, ErrSetup
+	}
 	return l, rev, nil
 }
 

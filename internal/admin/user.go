@@ -163,6 +163,10 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 		}
 	}
 	var before User
+	void := ""
+	if probe.State == mfa.StateDenied && a.User.State != mfa.StateDenied {
+		void = s.underWay(ctx, a.User.ID)
+	}
 	changed, err := s.Users.UpdateUser(ctx, a.User.ID, func(u *mfa.User) error {
 		before = s.user(*u)
 		if err := unchanged(c.IfMatch, before.ETag()); err != nil {
@@ -186,7 +190,7 @@ func (s *Service) SetUser(ctx context.Context, by, typed string, c UserChange) (
 		}
 		detail = append(detail, "password "+did)
 	}
-	if err := s.record(ctx, by, "user set", a.User.Login, fields(detail)); err != nil {
+	if err := s.record(ctx, by, "user set", a.User.Login, fields(detail)+void); err != nil {
 		return User{}, err
 	}
 	if changed.State == mfa.StateDenied {
@@ -341,13 +345,18 @@ func (s *Service) blockUser(ctx context.Context, by, typed string, r BlockReques
 	if r.Seconds < 0 || r.Seconds > 10*365*86400 {
 		return User{}, invalid("a block lasts at most ten years, or until it is lifted")
 	}
-	u, err := s.editUser(ctx, by, "user block", typed, holds, func(u *mfa.User) string {
+	u, err := s.Resolve(ctx, typed)
+	if err != nil {
+		return User{}, err
+	}
+	void := s.underWay(ctx, u.ID)
+	u, err = s.editUser(ctx, by, "user block", string(u.ID), holds, func(u *mfa.User) string {
 		was := blocked(u.Block)
 		u.Block = &mfa.Block{Reason: reason, By: by, Since: s.Now()}
 		if r.Seconds > 0 {
 			u.Block.Until = s.Now().Add(time.Duration(r.Seconds) * time.Second)
 		}
-		return strings.TrimSuffix(was+" -> "+blocked(u.Block)+": "+reason, ": ")
+		return strings.TrimSuffix(was+" -> "+blocked(u.Block)+": "+reason, ": ") + void
 	})
 	if err != nil {
 		return User{}, err

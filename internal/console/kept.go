@@ -14,6 +14,12 @@ import (
 // A form that cannot be carried out yet, because both factors have to be proven or no master
 // answers, is kept, for any server of the group, and carried out afterwards as it was sent.
 
+// author is whose a kept form is: of this session alone, so that nobody who had another of the
+// user's leaves a form for them to prove.
+func (v *visitor) author() mfa.UserID { return authorIn(v.Session) }
+
+func authorIn(n mfa.Session) mfa.UserID { return n.User + " " + mfa.UserID(n.ID) }
+
 // errGone says that a form is not kept any more.
 var errGone = fmt.Errorf("what you had filled in is not kept any more (%s, and once); nothing was changed: %w", web.KeptFor, mfa.ErrInvalid)
 
@@ -22,7 +28,7 @@ func (c *Console) keep(r *http.Request, v *visitor) string {
 	if r.Method != http.MethodPost || r.ParseForm() != nil {
 		return ""
 	}
-	return c.forms.Put(v.User, web.Kept{URL: r.URL, Form: r.PostForm}, c.Now())
+	return c.forms.Put(v.author(), web.Kept{URL: r.URL, Form: r.PostForm}, c.Now())
 }
 
 // sendToProof asks for both factors once more, and has the form carried out after that. The
@@ -47,7 +53,7 @@ func (c *Console) tryAgain(w http.ResponseWriter, r *http.Request) {
 		c.sendToSignIn(w, r)
 		return
 	}
-	k, ok := c.forms.Take(v.User, r.PostFormValue("kept"), c.Now())
+	k, ok := c.forms.Take(v.author(), r.PostFormValue("kept"), c.Now())
 	if !ok {
 		c.fail(w, r, v, errGone)
 		return

@@ -202,7 +202,7 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, v, mfa.ErrForbidden)
 		return
 	}
-	token, _, err := c.Sessions.Renew(r.Context(), v.Session, d.Method)
+	token, renewed, err := c.Sessions.Renew(r.Context(), v.Session, d.Method)
 	if err != nil {
 		c.fail(w, r, v, err)
 		return
@@ -212,13 +212,13 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, q.Back, http.StatusSeeOther)
 		return
 	}
-	k, ok := c.forms.Take(v.User, q.Kept, c.Now())
+	k, ok := c.forms.Take(v.author(), q.Kept, c.Now())
 	if !ok {
 		c.fail(w, r, v, errGone)
 		return
 	}
 	if k.URL.Path == backupPath { // a file would come, and this page stay: its own page is better to stay on
-		http.Redirect(w, r, "/backup?"+url.Values{"kept": {c.forms.Put(v.User, k, c.Now())}}.Encode(), http.StatusSeeOther)
+		http.Redirect(w, r, "/backup?"+url.Values{"kept": {c.forms.Put(authorIn(renewed), k, c.Now())}}.Encode(), http.StatusSeeOther)
 		return
 	}
 	c.carryOut(w, r, k, token)

@@ -73,7 +73,7 @@ func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest)
 	if err != nil {
 		return Invitation{}, err
 	}
-	why := strings.TrimSuffix(invitedBy+what+": "+strings.TrimSpace(r.Why), ": ")
+	why := strings.TrimSuffix(mfa.InvitedBy+what+": "+strings.TrimSpace(r.Why), ": ")
 	if len(why) > 256 {
 		return Invitation{}, invalid("why: too long")
 	}
@@ -94,13 +94,10 @@ func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest)
 	return out, nil
 }
 
-// invitedBy is how the reason of a pass begins that is an invitation.
-const invitedBy = "invitation by "
-
 // withdraw removes the invitations that an account has.
 func (s *Service) withdraw(ctx context.Context, by string, a settlement.Account) error {
 	for _, c := range a.Credentials {
-		if c.Method != mfa.MethodTAP || len(c.Scope) != 1 || !strings.HasPrefix(c.Why, invitedBy) {
+		if !c.Invitation() {
 			continue
 		}
 		if err := s.Remove(ctx, by, string(a.User.ID), string(c.ID)); err != nil && !errors.Is(err, mfa.ErrNotFound) {

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -484,5 +485,61 @@ func TestKeptFormIsItsAuthors(t *testing.T) {
 		if u, err := r.Admin.User(t.Context(), who); err != nil || u.Phone != "" {
 			t.Errorf("the phone number of %s is %q, %v", who, u.Phone, err)
 		}
+	}
+}
+
+// Somebody who had a session of the user's leaves no form for them to prove in another.
+func TestKeptFormEndsWithItsSession(t *testing.T) {
+	r, d := enrolled(t)
+	r.now = r.now.Add(session.Fresh)
+	asked := r.post("/portal/phone", "phone", "+49 170 1234567")
+	kept := r.get(asked.Header.Get("Location")).field(t, "kept")
+	r.now = r.now.Add(time.Second)
+	if _, err := r.Admin.BlockUser(t.Context(), "test", "alice", admin.BlockRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Admin.UnblockUser(t.Context(), "test", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	r.cookie = ""
+	r.leads(r.signIn("/portal/sign-in", "alice", password, d.next()), "/portal/")
+	p := r.post("/portal/confirm", "password", password, "back", "/portal/", "kept", kept)
+	p = r.post("/portal/confirm", "handle", p.field(t, "handle"), "code", d.next(), "back", "/portal/", "kept", kept)
+	r.status(p, http.StatusUnprocessableEntity)
+	if u, err := r.Admin.User(t.Context(), "alice"); err != nil || u.Phone != "" {
+		t.Errorf("the phone number is %q, %v", u.Phone, err)
+	}
+}
+
+// slowBody is a form of which the last part comes after somebody was kept out.
+type slowBody struct {
+	io.Reader
+	meanwhile func()
+}
+
+func (s *slowBody) Read(b []byte) (int, error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return s.Reader.Read(b)
+}
+
+// Whoever is kept out while their form is on its way is out.
+func TestSlowFormOfSomebodyKeptOut(t *testing.T) {
+	r, _ := enrolled(t)
+	req := httptest.NewRequest(http.MethodPost, "/portal/recovery", &slowBody{strings.NewReader("a=b"), func() {
+		if _, err := r.Admin.BlockUser(t.Context(), "test", "alice", admin.BlockRequest{}); err != nil {
+			t.Error(err)
+		}
+	}})
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	req.Host = "mfa.corp.example"
+	req.AddCookie(&http.Cookie{Name: cookieName, Value: r.cookie})
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, req)
+	if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || !strings.HasPrefix(to, "/portal/sign-in") {
+		t.Errorf("%d to %q: %s", w.Code, to, w.Body)
 	}
 }

@@ -213,7 +213,7 @@ func (p *Portal) confirm(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, q.Back, http.StatusSeeOther)
 		return
 	}
-	k, ok := p.forms.Take(v.User, q.Kept, p.Now())
+	k, ok := p.forms.Take(v.author(), q.Kept, p.Now())
 	if !ok {
 		p.fail(w, r, v, errGone)
 		return

@@ -65,7 +65,8 @@ func (s *Store) AddDevice(ctx context.Context, c mfa.Credential, code string, mo
 
 // ActivateDevice uses code up, if it is good, and runs change on the credential that it is for,
 // perhaps more than once, in one write; the user is told by a notice in it. The error wraps
-// mfa.ErrNotFound if the code is not good.
+// mfa.ErrNotFound if the code is not good, as none is while its user is kept out, nor after that
+// if it is older than the block.
 func (s *Store) ActivateDevice(ctx context.Context, code string, change func(*mfa.Credential) error) (c mfa.Credential, err error) {
 	key := s.nameKey(prefixActivation, code)
 	err = s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -88,6 +89,13 @@ func (s *Store) ActivateDevice(ctx context.Context, code string, change func(*mf
 		}
 		if c.Method != mfa.MethodPush || c.Hold != mfa.CredentialUnproven || c.Disabled {
 			return mfa.ErrNotFound
+		}
+		u, err := t.user(ctx, r.User)
+		if err != nil {
+			return err
+		}
+		if err := t.mayEnrol(u, c); err != nil {
+			return err
 		}
 		if err := change(&c); err != nil {
 			return err

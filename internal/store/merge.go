@@ -51,6 +51,7 @@ func (s *Store) Merge(ctx context.Context) error {
 			return fmt.Errorf("merge what this server settled alone: %w", err)
 		}
 		s.overlay.merged(batch[len(batch)-1].number())
+		s.voidBlocked(ctx, batch)
 		total += len(batch)
 	}
 	if total > 0 {

@@ -258,7 +258,8 @@ func (s *Store) CreateUser(ctx context.Context, u mfa.User, creds []mfa.Credenti
 }
 
 // UpdateUser runs change on a fresh copy of the user, perhaps more than once, and stores
-// what it made of it, with the login forms in step. The id stays.
+// what it made of it, with the login forms in step. The id stays. Of somebody who is kept out
+// by that, what they have begun to enrol is void.
 func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.User) error) (mfa.User, error) {
 	var u mfa.User
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -290,6 +291,9 @@ func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.
 			}
 		}
 		if err := t.moveForms(ctx, old, u); err != nil {
+			return err
+		}
+		if err := t.keptOut(ctx, old, u); err != nil {
 			return err
 		}
 		if r, err = s.sealUser(u); err != nil {

@@ -208,10 +208,27 @@ func (m *Memory) UpdateUser(_ context.Context, id mfa.UserID, change func(*mfa.U
 				return fmt.Errorf("%q: %w", f, mfa.ErrExists)
 			}
 		}
+		if u.State == mfa.StateDenied && a.User.State != mfa.StateDenied || u.Block != nil && (a.User.Block == nil || *a.User.Block != *u.Block) {
+			void(a, time.Time{})
+		}
 		a.User, out = u, u
 		return nil
 	})
 	return out, err
+}
+
+// VoidEnrolments implements admin.Users.
+func (m *Memory) VoidEnrolments(_ context.Context, id mfa.UserID, before time.Time) error {
+	return m.update(id, func(a *settlement.Account) error {
+		void(a, before)
+		return nil
+	})
+}
+
+func void(a *settlement.Account, before time.Time) {
+	a.Credentials = slices.DeleteFunc(a.Credentials, func(c mfa.Credential) bool {
+		return c.UnderWay() && (before.IsZero() || c.Created.Before(before))
+	})
 }
 
 func (m *Memory) update(id mfa.UserID, change func(*settlement.Account) error) error {

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) store.KV) {
 		"quotas are the whole group's":              quota,
 		"one wait for one intent":                   waits,
 		"a code makes one device":                   devices,
+		"a block voids enrolments":                  voided,
 		"a notice is claimed once":                  noticesAreClaimed,
 		"the address before is told":                addressBefore,
 		"gateways":                                  gateways,
