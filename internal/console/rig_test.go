@@ -63,8 +63,9 @@ func (e *engine) method() mfa.MethodID {
 
 // sessionDB keeps sessions in memory.
 type sessionDB struct {
-	mu  sync.Mutex
-	all map[mfa.SessionID]mfa.Session
+	mu   sync.Mutex
+	all  map[mfa.SessionID]mfa.Session
+	ends map[mfa.UserID]mfa.SessionsEnd
 }
 
 func (m *sessionDB) Sessions() (all []mfa.Session) {
@@ -88,6 +89,7 @@ func (m *sessionDB) Session(id mfa.SessionID) (mfa.Session, error) {
 func (m *sessionDB) CreateSession(_ context.Context, n mfa.Session) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	n.After = m.ends[n.User].ID
 	m.all[n.ID] = n
 	return nil
 }
@@ -103,6 +105,24 @@ func (m *sessionDB) UpdateSession(_ context.Context, id mfa.SessionID, change fu
 	m.all[id] = n
 	return err
 }
+
+func (m *sessionDB) SessionsEnd(user mfa.UserID) (mfa.SessionsEnd, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ends[user], nil
+}
+
+func (m *sessionDB) EndSessions(ctx context.Context, e mfa.SessionsEnd, ids ...mfa.SessionID) error {
+	m.mu.Lock()
+	if m.ends == nil {
+		m.ends = map[mfa.UserID]mfa.SessionsEnd{}
+	}
+	m.ends[e.User] = e
+	m.mu.Unlock()
+	return m.RemoveSessions(ctx, ids...)
+}
+
+func (m *sessionDB) ForgetSessionsEnds(context.Context, time.Time) error { return nil }
 
 func (m *sessionDB) RemoveSessions(_ context.Context, ids ...mfa.SessionID) error {
 	m.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,8 @@ const (
 	maxPerUser  = 16               // older ones end
 	writeEvery  = 2 * time.Minute  // how old Seen gets before it is written down again
 	purgeEvery  = 10 * time.Minute
-	tokenLength = 52 // characters: 256 bits in base 32
+	forgetAfter = 2 * time.Hour // beyond Absolute, how long an end is kept: clocks differ
+	tokenLength = 52            // characters: 256 bits in base 32
 )
 
 // ErrNone says that a token opens no session, whatever the reason: to who shows it there is
@@ -42,6 +44,11 @@ type Store interface {
 	CreateSession(ctx context.Context, n mfa.Session) error
 	UpdateSession(ctx context.Context, id mfa.SessionID, change func(*mfa.Session) error) error
 	RemoveSessions(ctx context.Context, ids ...mfa.SessionID) error
+	// SessionsEnd is what ended the user's sessions last; CreateSession begins one after that.
+	SessionsEnd(user mfa.UserID) (mfa.SessionsEnd, error)
+	// EndSessions has e end sessions everywhere, and removes those in ids, which are some of them.
+	EndSessions(ctx context.Context, e mfa.SessionsEnd, ids ...mfa.SessionID) error
+	ForgetSessionsEnds(ctx context.Context, before time.Time) error
 	Epoch() uint64
 }
 
@@ -59,6 +66,7 @@ type Keeper struct {
 	here  map[mfa.SessionID]mfa.Session // begun while there was no master
 	seen  map[mfa.SessionID]time.Time   // last request here
 	ended map[mfa.SessionID]time.Time   // ended here without a master, until they expire
+	owed  map[mfa.UserID]mfa.SessionID  // whose sessions ended here without a master, but for this one: the others are to hear of it
 }
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -97,6 +105,11 @@ func (k *Keeper) begin(ctx context.Context, n mfa.Session) error {
 	if !mayBeAlone(err) || n.Setup {
 		return err
 	}
+	e, missing := k.Store.SessionsEnd(n.User)
+	if missing != nil {
+		return errors.Join(err, missing)
+	}
+	n.After = e.ID
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.here == nil {
@@ -137,6 +150,13 @@ func (k *Keeper) Check(token secret.Text) (mfa.Session, error) {
 		return mfa.Session{}, err
 	}
 	if k.over(n, k.Now()) {
+		return mfa.Session{}, ErrNone
+	}
+	e, err := k.Store.SessionsEnd(n.User)
+	if err != nil {
+		return mfa.Session{}, err
+	}
+	if e.Ended(n) {
 		return mfa.Session{}, ErrNone
 	}
 	return n, nil
@@ -254,7 +274,8 @@ func (k *Keeper) End(ctx context.Context, id mfa.SessionID) error {
 	return err
 }
 
-// EndAll ends every session of a user but one ("" spares none), and reports how many.
+// EndAll ends every session of a user but one ("" spares none), also those that began without a
+// master at other servers, and reports how many of them are known here.
 func (k *Keeper) EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID) (int, error) {
 	var ids []mfa.SessionID
 	for _, n := range k.Store.Sessions() {
@@ -271,19 +292,43 @@ func (k *Keeper) EndAll(ctx context.Context, user mfa.UserID, but mfa.SessionID)
 		}
 	}
 	k.mu.Unlock()
-	if len(ids) == 0 {
-		return ended, nil
-	}
-	err := k.Store.RemoveSessions(ctx, ids...)
+	err := k.Store.EndSessions(ctx, mfa.SessionsEnd{User: user, ID: mfa.NewID(rand.Reader), But: but, Time: k.Now()}, ids...)
 	if err == nil {
 		return ended, nil
 	}
 	k.endHere(ids...)
 	if mayBeAlone(err) {
+		k.owe(user, but)
 		k.Log.Warn("sessions were ended on this server only: no master answers", "user", user, "error", err)
 		return ended, nil
 	}
 	return 0, fmt.Errorf("end the sessions of user %s: %w", user, err)
+}
+
+// owe notes that the other servers are to hear that a user's sessions have ended.
+func (k *Keeper) owe(user mfa.UserID, but mfa.SessionID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.owed == nil {
+		k.owed = map[mfa.UserID]mfa.SessionID{}
+	}
+	k.owed[user] = but
+}
+
+// pay tells them, if the master is back.
+func (k *Keeper) pay(ctx context.Context) error {
+	k.mu.Lock()
+	owed := maps.Clone(k.owed)
+	k.mu.Unlock()
+	for user, but := range owed {
+		if err := k.Store.EndSessions(ctx, mfa.SessionsEnd{User: user, ID: mfa.NewID(rand.Reader), But: but, Time: k.Now()}); err != nil {
+			return err
+		}
+		k.mu.Lock()
+		delete(k.owed, user)
+		k.mu.Unlock()
+	}
+	return nil
 }
 
 // endHere ends sessions on this server, whatever the database has.
@@ -301,7 +346,8 @@ func (k *Keeper) endHere(ids ...mfa.SessionID) {
 // Of returns the sessions of a user that are open, oldest first.
 func (k *Keeper) Of(user mfa.UserID) []mfa.Session {
 	now := k.Now()
-	return slices.DeleteFunc(k.Store.Sessions(), func(n mfa.Session) bool { return n.User != user || k.over(n, now) })
+	e, err := k.Store.SessionsEnd(user)
+	return slices.DeleteFunc(k.Store.Sessions(), func(n mfa.Session) bool { return n.User != user || k.over(n, now) || err != nil || e.Ended(n) })
 }
 
 // Run clears away what has expired, until ctx is done.
@@ -349,8 +395,13 @@ func (k *Keeper) Purge(ctx context.Context) error {
 		}
 	}
 	k.mu.Unlock()
-	if len(ids) == 0 {
-		return nil
+	if err := k.pay(ctx); err != nil {
+		return err
 	}
-	return k.Store.RemoveSessions(ctx, ids...)
+	if len(ids) > 0 {
+		if err := k.Store.RemoveSessions(ctx, ids...); err != nil {
+			return err
+		}
+	}
+	return k.Store.ForgetSessionsEnds(ctx, now.Add(-Absolute-forgetAfter))
 }

@@ -21,6 +21,7 @@ import (
 type memory struct {
 	mu    sync.Mutex
 	all   map[mfa.SessionID]mfa.Session
+	ends  map[mfa.UserID]mfa.SessionsEnd
 	epoch uint64
 	fail  error
 	wrote int
@@ -52,7 +53,7 @@ func (m *memory) write(do func() error) error {
 }
 
 func (m *memory) CreateSession(_ context.Context, n mfa.Session) error {
-	return m.write(func() error { m.all[n.ID] = n; return nil })
+	return m.write(func() error { n.After = m.ends[n.User].ID; m.all[n.ID] = n; return nil })
 }
 
 func (m *memory) UpdateSession(_ context.Context, id mfa.SessionID, change func(*mfa.Session) error) error {
@@ -76,6 +77,29 @@ func (m *memory) RemoveSessions(_ context.Context, ids ...mfa.SessionID) error {
 	})
 }
 
+func (m *memory) SessionsEnd(user mfa.UserID) (mfa.SessionsEnd, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ends[user], nil
+}
+
+func (m *memory) EndSessions(_ context.Context, e mfa.SessionsEnd, ids ...mfa.SessionID) error {
+	return m.write(func() error {
+		m.ends[e.User] = e
+		for _, id := range ids {
+			delete(m.all, id)
+		}
+		return nil
+	})
+}
+
+func (m *memory) ForgetSessionsEnds(_ context.Context, before time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.ends, func(_ mfa.UserID, e mfa.SessionsEnd) bool { return e.Time.Before(before) })
+	return nil
+}
+
 func (m *memory) Epoch() uint64 { return m.epoch }
 
 type rig struct {
@@ -85,7 +109,7 @@ type rig struct {
 }
 
 func newRig() *rig {
-	r := &rig{db: &memory{all: map[mfa.SessionID]mfa.Session{}, epoch: 1}, now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}
+	r := &rig{db: &memory{all: map[mfa.SessionID]mfa.Session{}, ends: map[mfa.UserID]mfa.SessionsEnd{}, epoch: 1}, now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}
 	r.Keeper = &session.Keeper{Server: "n1", Store: r.db, Now: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler)}
 	return r
 }
@@ -241,6 +265,63 @@ func TestWithoutAMaster(t *testing.T) {
 	r.db.fail = nil
 	if err := r.Purge(ctx); err != nil || len(r.db.all) != 0 {
 		t.Errorf("the master is back and does not hear of it: %d, %v", len(r.db.all), err)
+	}
+}
+
+// A session that began at another server without a master is known there alone; what ends all
+// sessions of its user, once there is a master again, ends it too.
+func TestEndAllReachesSessionsBegunAlone(t *testing.T) {
+	r, ctx := newRig(), t.Context()
+	other := &session.Keeper{Server: "n2", Store: r.db, Now: r.Now, Log: r.Log}
+	alone := func() (token secret.Text, n mfa.Session) {
+		t.Helper()
+		r.db.fail = fmt.Errorf("no master: %w", mfa.ErrUnavailable)
+		defer func() { r.db.fail = nil }()
+		token, n, err := other.Begin(ctx, mfa.Session{User: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token, n
+	}
+	open := func(k *session.Keeper, token secret.Text) bool { _, err := k.Check(token); return err == nil }
+	a, _ := alone()
+	b, spared := alone()
+	c, _, err := other.Begin(ctx, mfa.Session{User: "bob"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !open(other, a) || !open(other, b) {
+		t.Fatal("nobody is in")
+	}
+	if _, err := r.EndAll(ctx, "alice", spared.ID); err != nil || open(other, a) || !open(other, b) || !open(other, c) {
+		t.Errorf("ended all of alice's but one: %v, %t %t %t", err, open(other, a), open(other, b), open(other, c))
+	}
+	later, _ := alone()
+	in := r.begin(t, mfa.Session{User: "alice"})
+	if !open(other, later) || !open(other, in) || !open(r.Keeper, in) {
+		t.Error("who signs in after that is out")
+	}
+	if _, err := r.EndAll(ctx, "alice", ""); err != nil || open(other, b) || open(other, later) || open(other, in) {
+		t.Errorf("ended all: %v, %t %t %t", err, open(other, b), open(other, later), open(other, in))
+	}
+
+	// Without a master the others hear of it once there is one.
+	later, _ = alone()
+	r.db.fail = fmt.Errorf("no master: %w", mfa.ErrUnavailable)
+	if _, err := r.EndAll(ctx, "alice", ""); err != nil || !open(other, later) {
+		t.Errorf("ended without a master: %v, %t", err, open(other, later))
+	}
+	r.db.fail = nil
+	if err := r.Purge(ctx); err != nil || open(other, later) {
+		t.Errorf("the others do not hear of it: %v", err)
+	}
+	r.now = r.now.Add(session.Absolute)
+	if err := r.Purge(ctx); err != nil || len(r.db.ends) != 1 {
+		t.Errorf("forgotten while a session may live: %v, %v", r.db.ends, err)
+	}
+	r.now = r.now.Add(3 * time.Hour)
+	if err := r.Purge(ctx); err != nil || len(r.db.ends) != 0 {
+		t.Errorf("kept for ever: %v, %v", r.db.ends, err)
 	}
 }
 

@@ -23,6 +23,7 @@ type catalog struct {
 	nas            map[nasID]mfa.NAS
 	members        map[string]mfa.Member // by name
 	sessions       map[mfa.SessionID]mfa.Session
+	ends           map[mfa.UserID]mfa.SessionsEnd // of sessions
 	settings       policy.Settings
 	epoch          EpochRecord
 	schema         GroupSchema
@@ -42,7 +43,7 @@ type brokenItem struct {
 
 func newCatalog() *catalog {
 	return &catalog{apps: map[mfa.ApplicationID]mfa.Application{}, appNames: map[string]mfa.ApplicationID{}, dirs: map[string]directoryRecord{}, gateways: map[string]gatewayRecord{}, recordings: map[string]recordingRecord{},
-		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, administrators: map[mfa.UserID]mfa.Administrator{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, settings: policy.Defaults(),
+		tokens: map[string]mfa.APIToken{}, digests: map[[32]byte]string{}, administrators: map[mfa.UserID]mfa.Administrator{}, nas: map[nasID]mfa.NAS{}, members: map[string]mfa.Member{}, sessions: map[mfa.SessionID]mfa.Session{}, ends: map[mfa.UserID]mfa.SessionsEnd{}, settings: policy.Defaults(),
 		broken: map[string]brokenItem{}}
 }
 
@@ -54,12 +55,13 @@ func (c *catalog) clone() *catalog {
 	d.gateways, d.recordings = maps.Clone(c.gateways), maps.Clone(c.recordings)
 	d.tokens, d.digests, d.nas, d.broken = maps.Clone(c.tokens), maps.Clone(c.digests), maps.Clone(c.nas), maps.Clone(c.broken)
 	d.members, d.sessions, d.administrators = maps.Clone(c.members), maps.Clone(c.sessions), maps.Clone(c.administrators)
+	d.ends = maps.Clone(c.ends)
 	return &d
 }
 
 // catalogued reports whether the catalog keeps records of key's kind.
 func catalogued(key string) bool {
-	for _, p := range []string{prefixApp, prefixDirectory, prefixGateway, prefixRecording, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, keySettings, keyEpoch, keySchema} {
+	for _, p := range []string{prefixApp, prefixDirectory, prefixGateway, prefixRecording, prefixToken, prefixAdministrator, prefixNAS, prefixMember, prefixSession, prefixSessionsEnd, keySettings, keyEpoch, keySchema} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -113,6 +115,8 @@ func (c *catalog) remove(key string) {
 		delete(c.members, rest)
 	case "w":
 		delete(c.sessions, mfa.SessionID(rest))
+	case "we":
+		delete(c.ends, mfa.UserID(rest))
 	case "p":
 		c.settings = policy.Defaults()
 	case "g":

@@ -37,6 +37,7 @@ const (
 	usedCode            = "used/"     // j/used/ID: one that was, until it expires
 	prefixGroup         = "g/"        // g/NAME: what the group is agreed on
 	prefixSession       = "w/"        // w/DIGEST of its token: browser session
+	prefixSessionsEnd   = "we/"       // we/USER: what ended their sessions, for as long as one could have lived
 	prefixRequest       = "i/"        // i/CALLER/KEY, digests: request with an idempotency key
 	prefixKeyset        = "k/keyset/" // k/keyset/SERVER: keyset wrapped to that server
 	keySettings         = "p/settings"

@@ -20,6 +20,7 @@ type sessionRecord struct {
 	Setup       bool      `json:"setup,omitempty"`
 	Method      string    `json:"method,omitempty"`
 	Epoch       uint64    `json:"epoch"`
+	After       string    `json:"after,omitempty"`
 	Created     time.Time `json:"created,omitzero"`
 	Seen        time.Time `json:"seen,omitzero"`
 	Proven      time.Time `json:"proven,omitzero"`
@@ -27,7 +28,7 @@ type sessionRecord struct {
 }
 
 func sessionRecordOf(n mfa.Session) sessionRecord {
-	return sessionRecord{V: schema, User: string(n.User), Application: n.Application, Server: n.Server, Setup: n.Setup, Method: string(n.Method), Epoch: n.Epoch,
+	return sessionRecord{V: schema, User: string(n.User), Application: n.Application, Server: n.Server, Setup: n.Setup, Method: string(n.Method), Epoch: n.Epoch, After: n.After,
 		Created: n.Created.UTC(), Seen: n.Seen.UTC(), Proven: n.Proven.UTC(), Expires: n.Expires.UTC()}
 }
 
@@ -36,7 +37,7 @@ func parseSession(id string, b []byte) (mfa.Session, error) {
 	if err := parse(prefixSession+id, b, &r, &r.V); err != nil {
 		return mfa.Session{}, err
 	}
-	return mfa.Session{ID: mfa.SessionID(id), User: mfa.UserID(r.User), Application: r.Application, Server: r.Server, Setup: r.Setup, Method: mfa.MethodID(r.Method), Epoch: r.Epoch,
+	return mfa.Session{ID: mfa.SessionID(id), User: mfa.UserID(r.User), Application: r.Application, Server: r.Server, Setup: r.Setup, Method: mfa.MethodID(r.Method), Epoch: r.Epoch, After: r.After,
 		Created: r.Created, Seen: r.Seen, Proven: r.Proven, Expires: r.Expires}, nil
 }
 
@@ -74,7 +75,7 @@ func (s *Store) Session(id mfa.SessionID) (mfa.Session, error) {
 	return mfa.Session{}, s.missing(c, prefixSession+string(id), "session")
 }
 
-// CreateSession stores a new session. The error wraps mfa.ErrExists if there is one of that
+// CreateSession stores a new session, which begins after what has ended those before. The error wraps mfa.ErrExists if there is one of that
 // id.
 func (s *Store) CreateSession(ctx context.Context, n mfa.Session) error {
 	key, err := sessionKey(n.ID)
@@ -82,10 +83,14 @@ func (s *Store) CreateSession(ctx context.Context, n mfa.Session) error {
 		return err
 	}
 	if err := s.write(ctx, func(ctx context.Context, t *tx) error {
-		if b, err := t.get(ctx, key); err != nil {
+		b, err := t.get(ctx, key)
+		if err != nil {
 			return err
 		} else if b != nil {
 			return mfa.ErrExists
+		}
+		if n.After, err = t.sessionsEnd(ctx, n.User); err != nil {
+			return err
 		}
 		t.put(key, sessionRecordOf(n))
 		return nil

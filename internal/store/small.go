@@ -61,6 +61,11 @@ func (s *Store) decodeSmall(c *catalog, key string, value []byte) error {
 		if n, err = parseSession(rest, value); err == nil {
 			c.sessions[n.ID] = n
 		}
+	case "we":
+		var e mfa.SessionsEnd
+		if e, err = parseSessionsEnd(rest, value); err == nil {
+			c.ends[e.User] = e
+		}
 	case "p":
 		var p policy.Settings
 		if p, err = parseSettings(value); err != nil { // a rule that is there may refuse

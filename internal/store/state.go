@@ -85,7 +85,7 @@ func (s *state) set(c change) {
 		if c.key == keyEpoch || c.key == keySchema {
 			s.setSmall(c)
 		}
-	case "a", "d", "gw", "v", "t", "r", "n", "m", "p", "k", "w":
+	case "a", "d", "gw", "v", "t", "r", "n", "m", "p", "k", "w", "we":
 		s.setSmall(c)
 	}
 }
