@@ -86,7 +86,10 @@ func TestStopgapChangesNothingStronger(t *testing.T) {
 			r.leads(r.post("/portal/token/prove", "credential", p.field(t, "credential"), "code", d.next()), "/portal/?done=done.token")
 			r.leads(r.post("/portal/factor/"+phone+"/remove"), "/portal/?done=done.removed")
 			for name, act := range guarded(regexp.MustCompile(`/portal/factor/([a-z2-7]{16})`).FindStringSubmatch(r.get("/portal/").body)[1]) {
-				if p := act(r); name != "remove" && p.StatusCode >= http.StatusBadRequest {
+				if name == "remove" { // nothing would be left for the others to act on
+					continue
+				}
+				if p := act(r); p.StatusCode >= http.StatusBadRequest {
 					t.Errorf("%s, once the new phone is proven: %s %s", name, p.Status, p.text())
 				}
 			}
