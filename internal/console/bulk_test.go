@@ -196,5 +196,5 @@ func TestImportFromThePage(t *testing.T) {
 		t.Error("a file has to be as small as a form")
 	}
 	r.status(r.upload("login\n"+strings.Repeat("somebody\n", 2<<20)), http.StatusRequestEntityTooLarge)
-	r.status(r.post("/users/new/create", "login", strings.Repeat("x", 300<<10)), http.StatusUnprocessableEntity)
+	r.status(r.post("/users/new/create", "login", strings.Repeat("x", 300<<10)), http.StatusRequestEntityTooLarge)
 }

@@ -69,7 +69,7 @@ func New(c Console) (*Console, error) {
 		v, _ := d.visitor(r) // who is signed in keeps the way to every other page
 		d.fail(w, r, v, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
 	})
-	d.handler = web.Guard(mux, d.Log, importPath)
+	d.handler = web.Guard(web.Whole(mux, d.unread, importPath), d.Log, importPath)
 	return d, nil
 }
 
@@ -109,6 +109,12 @@ func (c *Console) visited(one route) http.HandlerFunc {
 	}
 }
 
+// unread refuses a form that could not be read. Who is signed in keeps the way to the other pages.
+func (c *Console) unread(w http.ResponseWriter, r *http.Request, err error) {
+	v, _ := c.visitor(r)
+	c.fail(w, r, v, err)
+}
+
 // fail shows a page that says what is wrong.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
 	status := web.StatusOf(err)
@@ -126,9 +132,10 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err e
 	c.show(w, r, status, "error", view{Who: v, Title: "title.error", Error: err.Error(), Data: struct {
 		Status int
 		Key    string
+		Hint   string // what to do, where the error does not say it
 		Kept   string
 		Sent   bool // something that was to be done
-	}{status, fmt.Sprintf("error.%d", status), kept, wantsChange(r)}})
+	}{status, fmt.Sprintf("error.%d", status), c.edition(r).Texts.Known(web.HintOf(err), ""), kept, wantsChange(r)}})
 }
 
 // wantsChange reports whether a request wanted something done.

@@ -2,11 +2,13 @@ package console
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"countersign/internal/mfa"
+	"countersign/internal/web/webtest"
 )
 
 // refusing refuses every sign-in.
@@ -14,6 +16,27 @@ type refusing mfa.Reason
 
 func (e refusing) Authenticate(context.Context, mfa.Request) (mfa.Decision, error) {
 	return mfa.Decision{Verdict: mfa.Reject, Reason: mfa.Reason(e), Attempt: mfa.NewAttemptID(nil)}, nil
+}
+
+// A form that is too large or did not arrive is no attempt to sign in.
+func TestFormThatDidNotArrive(t *testing.T) {
+	r := newRig(t)
+	p := r.post("/sign-in", "login", "alice", "password", strings.Repeat("x", 300<<10))
+	if r.status(p, http.StatusRequestEntityTooLarge); !strings.Contains(p.text(), "A form may have 256 KiB.") {
+		t.Error(p.text())
+	}
+	req := webtest.Post(t, "/sign-in", "login", "alice")
+	req.Body = io.NopCloser(strings.NewReader("login=alice&password=%"))
+	if p = r.send(req); p.StatusCode != http.StatusBadRequest || !strings.Contains(p.text(), "broke off on the way") {
+		t.Errorf("%s %s", p.Status, p.text())
+	}
+	if len(r.eng.asked) != 0 {
+		t.Errorf("the engine was asked %d times", len(r.eng.asked))
+	}
+
+	r = signedInAs(t, mfa.RoleOwner)
+	id := string(r.person("bob", mfa.RoleNone))
+	r.status(r.post("/users/"+id+"/edit", "name", strings.Repeat("x", 300<<10)), http.StatusRequestEntityTooLarge)
 }
 
 // Who was asked a moment ago, or too often, is told so; of all other reasons nobody learns here.

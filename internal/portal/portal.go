@@ -74,7 +74,10 @@ func New(p Portal) (*Portal, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, nil, fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, mfa.ErrNotFound))
 	})
-	d.handler = web.Guard(mux, d.Log)
+	d.handler = web.Guard(web.Whole(mux, func(w http.ResponseWriter, r *http.Request, err error) {
+		v, _ := d.visitor(r) // who is signed in keeps the way to the other pages
+		d.fail(w, r, v, err)
+	}), d.Log)
 	return d, nil
 }
 
@@ -190,8 +193,9 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visitor, err er
 	}
 	p.show(w, r, status, "error", view{Who: v, Title: "title.error", Data: struct {
 		Key  string
-		Sent bool // something that was to be done
-	}{fmt.Sprintf("error.%d", status), r.Method != http.MethodGet && r.Method != http.MethodHead}})
+		Hint string // what to do
+		Sent bool   // something that was to be done
+	}{fmt.Sprintf("error.%d", status), p.edition(r).Texts.Known(web.HintOf(err), ""), r.Method != http.MethodGet && r.Method != http.MethodHead}})
 }
 
 // done is where a form leads that did what it should, with a word about it.
