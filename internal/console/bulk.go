@@ -204,7 +204,7 @@ func doBulk(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) erro
 			c.show(w, r, http.StatusOK, "users-bulk", view{Nav: "users", Who: v, Data: b})
 			return nil
 		case err != nil:
-			b.Refused = append(b.Refused, login+": "+err.Error())
+			b.Refused = append(b.Refused, c.refused(r, login, err))
 		default:
 			done = append(done, login)
 		}

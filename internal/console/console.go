@@ -12,6 +12,7 @@ import (
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/session"
 	"countersign/internal/web"
 )
@@ -51,7 +52,7 @@ func New(c Console) (*Console, error) {
 	if c.editions, err = web.LoadEditions(pageFiles, textFiles, c.assets, functions); err != nil {
 		return nil, err
 	}
-	c.strangers, c.kept, c.mux = &web.Limits{}, &web.Drawer{}, http.NewServeMux()
+	c.strangers, c.kept, c.mux = web.Strangers(c.settings), &web.Drawer{}, http.NewServeMux()
 	c.forms = &web.Forms{Seals: c.Seals, Drawer: c.kept}
 	d, mux := &c, c.mux
 	mux.Handle("GET /assets/{file}", d.assets)
@@ -72,6 +73,9 @@ func New(c Console) (*Console, error) {
 	d.handler = web.Guard(web.Whole(mux, d.unread, importPath), d.Log, importPath)
 	return d, nil
 }
+
+// settings are those of the group.
+func (c *Console) settings() policy.Settings { return c.Admin.Settings.Settings() }
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
@@ -135,7 +139,15 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visitor, err e
 		Hint   string // what to do, where the error does not say it
 		Kept   string
 		Sent   bool // something that was to be done
-	}{status, fmt.Sprintf("error.%d", status), c.edition(r).Texts.Known(web.HintOf(err), ""), kept, wantsChange(r)}})
+	}{status, fmt.Sprintf("error.%d", status), c.hint(r, err), kept, wantsChange(r) && !saysNothingChanged(err)}})
+}
+
+// hint is what whoever reads the page of an error can do; "": the error says it.
+func (c *Console) hint(r *http.Request, err error) string {
+	if errors.Is(err, web.ErrTooMany) {
+		return c.say(r, "error.hint.often")
+	}
+	return c.edition(r).Texts.Known(web.HintOf(err), "")
 }
 
 // wantsChange reports whether a request wanted something done.

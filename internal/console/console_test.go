@@ -199,6 +199,11 @@ func TestOneAddressIsLimited(t *testing.T) {
 	if r.status(p, http.StatusTooManyRequests); p.Header.Get("Retry-After") == "" {
 		t.Error("it does not say when to come back")
 	}
+	for _, want := range []string{"Wait a minute, then do it again.", "stranger_burst", "trusted_proxies"} {
+		if !strings.Contains(p.text(), want) {
+			t.Errorf("no %q in %s", want, p.text())
+		}
+	}
 	r.now = r.now.Add(time.Minute)
 	r.status(r.post("/sign-in", "login", "x", "password", "x"), http.StatusUnauthorized)
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -65,7 +64,7 @@ func directoryPage(c *Console, w http.ResponseWriter, r *http.Request, v *visito
 
 // readDirectory makes a change from a form, which it puts into f as it was typed, but for the
 // password. An empty one stays as it is.
-func readDirectory(r *http.Request, f *directoryForm) (admin.DirectoryChange, error) {
+func (c *Console) readDirectory(r *http.Request, f *directoryForm) (admin.DirectoryChange, error) {
 	get := func(name string) *string { s := strings.TrimSpace(r.PostFormValue(name)); return &s }
 	startTLS := r.PostFormValue("start_tls") != ""
 	urls := words(r.PostFormValue("urls"))
@@ -78,7 +77,7 @@ func readDirectory(r *http.Request, f *directoryForm) (admin.DirectoryChange, er
 	f.UserFilter, f.GroupAttribute, f.UPNSuffix, f.Timeout = *ch.UserFilter, *ch.GroupAttribute, *ch.UPNSuffix, *get("timeout_seconds")
 	seconds, err := strconv.Atoi(f.Timeout)
 	if err != nil {
-		return ch, fmt.Errorf("%w: timeout_seconds = %q: want a number", mfa.ErrInvalid, f.Timeout)
+		return ch, c.noNumber(r, "directory.timeout", f.Timeout)
 	}
 	ch.TimeoutSeconds = &seconds
 	return ch, nil
@@ -86,7 +85,7 @@ func readDirectory(r *http.Request, f *directoryForm) (admin.DirectoryChange, er
 
 func createDirectory(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	f := directoryForm{New: true}
-	ch, err := readDirectory(r, &f)
+	ch, err := c.readDirectory(r, &f)
 	f.Name = strings.TrimSpace(r.PostFormValue("name"))
 	ch.Name, ch.IfMatch = &f.Name, ""
 	if err == nil {
@@ -108,7 +107,7 @@ func editDirectory(c *Console, w http.ResponseWriter, r *http.Request, v *visito
 		return err
 	}
 	now := f
-	ch, err := readDirectory(r, &f)
+	ch, err := c.readDirectory(r, &f)
 	if err == nil {
 		_, err = c.desk(v).SetDirectory(r.Context(), f.Name, ch)
 	}

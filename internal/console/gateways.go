@@ -118,9 +118,13 @@ func gatewayPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor)
 	return c.showGateway(w, r, v, http.StatusOK, f, "")
 }
 
+// gatewayLabels are the texts of the fields that are numbers.
+var gatewayLabels = map[string]string{"order": "gateway.order", "timeout_seconds": "gateway.timeout", "cap_day": "gateway.capday", "cap_month": "gateway.capmonth",
+	"window": "gateway.window", "enquire_seconds": "gateway.enquire"}
+
 // readGateway makes a change from a form, which it puts into f as it was typed, but for the
 // password. An empty one stays as it is.
-func readGateway(r *http.Request, f *gatewayForm) (admin.GatewayChange, error) {
+func (c *Console) readGateway(r *http.Request, f *gatewayForm) (admin.GatewayChange, error) {
 	get := func(name string) *string { s := strings.TrimSpace(r.PostFormValue(name)); return &s }
 	on := func(name string) *bool { yes := r.PostFormValue(name) != ""; return &yes }
 	var bad error
@@ -128,7 +132,7 @@ func readGateway(r *http.Request, f *gatewayForm) (admin.GatewayChange, error) {
 		*typed = *get(name)
 		n, err := strconv.Atoi(*typed)
 		if err != nil && bad == nil {
-			bad = fmt.Errorf("%w: %s = %q: want a number", mfa.ErrInvalid, name, *typed)
+			bad = c.noNumber(r, gatewayLabels[name], *typed)
 		}
 		return &n
 	}
@@ -196,7 +200,7 @@ func createGateway(c *Console, w http.ResponseWriter, r *http.Request, v *visito
 		return mfa.ErrNotFound
 	}
 	f := gatewayForm{New: true, Way: way, Gateway: admin.Gateway{Kind: k.kind, Protocol: k.protocol}}
-	ch, err := readGateway(r, &f)
+	ch, err := c.readGateway(r, &f)
 	f.Name = strings.TrimSpace(r.PostFormValue("name"))
 	ch.Name, ch.Kind, ch.Protocol, ch.IfMatch = &f.Name, &k.kind, &k.protocol, ""
 	if err == nil {
@@ -217,7 +221,7 @@ func editGateway(c *Console, w http.ResponseWriter, r *http.Request, v *visitor)
 		return err
 	}
 	now := f
-	ch, err := readGateway(r, &f)
+	ch, err := c.readGateway(r, &f)
 	if err == nil {
 		_, err = c.desk(v).SetGateway(r.Context(), f.Name, ch)
 	}

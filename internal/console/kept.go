@@ -21,7 +21,7 @@ func (v *visitor) author() mfa.UserID { return authorIn(v.Session) }
 func authorIn(n mfa.Session) mfa.UserID { return n.User + " " + mfa.UserID(n.ID) }
 
 // errGone says that a form is not kept any more.
-var errGone = fmt.Errorf("what you had filled in is not kept any more (%s, and once); nothing was changed: %w", web.KeptFor, mfa.ErrInvalid)
+var errGone = fmt.Errorf("what you had filled in is not kept any more: it is kept for %.0f minutes, and carried out once; fill it in again: %w", web.KeptFor.Minutes(), mfa.ErrInvalid)
 
 // keep keeps the form of a request and returns what names it; "": it is too large.
 func (c *Console) keep(r *http.Request, v *visitor) string {

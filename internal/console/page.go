@@ -77,7 +77,7 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name 
 	if v.Who != nil && v.Banner == nil {
 		v.Banner = c.banner(r)
 	}
-	v.Error = strings.TrimSuffix(strings.ReplaceAll(v.Error, mfa.ErrInvalid.Error()+": ", ""), ": "+mfa.ErrInvalid.Error()) // that it was refused is seen
+	v.Error = refusal(v.Error)
 	if v.Error == "" {
 		v.Done = c.edition(r).Done(r)
 	}

@@ -51,7 +51,7 @@ func doParked(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) er
 			change, err = c.desk(v).DiscardParked(r.Context(), id)
 		}
 		if err != nil {
-			l.Refused = append(l.Refused, id+": "+err.Error())
+			l.Refused = append(l.Refused, c.refused(r, id, err))
 			continue
 		}
 		l.Did = append(l.Did, strings.Join([]string{change.ID, string(change.Kind), change.Object, change.What}, " "))

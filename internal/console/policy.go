@@ -38,7 +38,8 @@ func numbers(p policy.Settings) []setting {
 		{"first_factor_tries", p.FirstTries, d.FirstTries}, {"first_factor_lock_seconds", int(p.FirstLock), int(d.FirstLock)},
 		{"challenge_seconds", int(p.Handle), int(d.Handle)}, {"totp_window", p.Skew, d.Skew}, {"hotp_window", p.Ahead, d.Ahead},
 		{"directory_seconds", int(p.Directory), int(d.Directory)}, {"attempt_seconds", int(p.Attempt), int(d.Attempt)},
-		{"source_failures_per_minute", p.SourceFailures, d.SourceFailures}, {"trail_days", p.Retain, d.Retain},
+		{"source_failures_per_minute", p.SourceFailures, d.SourceFailures}, {"stranger_burst", p.StrangerBurst, d.StrangerBurst},
+		{"stranger_per_minute", p.StrangerRate, d.StrangerRate}, {"trail_days", p.Retain, d.Retain},
 		{"remember_seconds", int(p.Remember), int(d.Remember)}, {"prompts_per_user_hour", p.Prompts, d.Prompts},
 		{"pin_length", p.PINLength, d.PINLength}, {"pin_history", p.PINHistory, d.PINHistory}, {"pin_days", p.PINDays, d.PINDays},
 	} {
@@ -84,7 +85,7 @@ func editPolicy(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 		return err
 	}
 	f := shownPolicy(p)
-	object, typed := readPolicy(r, &f)
+	object, typed := c.readPolicy(r, &f)
 	if typed == nil {
 		_, typed = c.desk(v).SetPolicy(r.Context(), object, r.PostFormValue("etag"), "")
 	}
@@ -104,7 +105,7 @@ func editPolicy(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 
 // readPolicy makes the JSON object of a change from a form, which it puts into f as it was
 // typed.
-func readPolicy(r *http.Request, f *policyForm) ([]byte, error) {
+func (c *Console) readPolicy(r *http.Request, f *policyForm) ([]byte, error) {
 	in := map[string]any{}
 	var bad error
 	for i, n := range f.Numbers {
@@ -112,7 +113,7 @@ func readPolicy(r *http.Request, f *policyForm) ([]byte, error) {
 		f.Numbers[i].Value = typed
 		value, err := strconv.Atoi(typed)
 		if err != nil && bad == nil {
-			bad = fmt.Errorf("%w: %s = %q: want a number", mfa.ErrInvalid, n.Name, typed)
+			bad = c.noNumber(r, "setting."+n.Name, typed)
 		}
 		in[n.Name] = value
 	}

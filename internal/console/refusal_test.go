@@ -39,6 +39,32 @@ func TestFormThatDidNotArrive(t *testing.T) {
 	r.status(r.post("/users/"+id+"/edit", "name", strings.Repeat("x", 300<<10)), http.StatusRequestEntityTooLarge)
 }
 
+// What a page says of a refusal is a sentence, in the reader's language and with the name that the
+// field has on the page.
+func TestRefusalsAreSentences(t *testing.T) {
+	r := signedInAs(t, mfa.RoleOwner)
+	for path, fields := range map[string][]string{
+		"/new-directory/create": {"name", "corp", "urls", "ldaps://dc1.corp.example", "timeout_seconds", "soon"},
+		"/policy/edit":          {"tries", "many"},
+		"/tokens/create":        {"name", "x", "days", "0"},
+		"/users/bulk/do":        {"list", "made up"},
+		"/users/bulk/look":      {"act", "block"},
+	} {
+		p := r.post(path, fields...)
+		if r.status(p, http.StatusUnprocessableEntity); strings.Contains(p.text(), "invalid") || strings.Contains(p.text(), "timeout_seconds") || strings.Contains(p.text(), "days =") {
+			t.Errorf("%s: %s", path, p.text())
+		}
+		if strings.Count(strings.ToLower(p.text()), "nothing was ") > 1 {
+			t.Errorf("%s says it twice: %s", path, p.text())
+		}
+	}
+	bob := string(r.person("bob", mfa.RoleNone))
+	p := r.post("/users/bulk/look", "act", "tag", "word", "two words", "id", bob)
+	if p = r.post("/users/bulk/do", "list", p.field(t, "list")); !strings.Contains(p.text(), "1 was not done") || strings.Contains(p.text(), "invalid") {
+		t.Error(p.text())
+	}
+}
+
 // Who was asked a moment ago, or too often, is told so; of all other reasons nobody learns here.
 func TestSaidOfRefusals(t *testing.T) {
 	for why, want := range map[mfa.Reason]string{mfa.PromptTooSoon: "only a moment ago", mfa.TooManyPrompts: "too often lately", mfa.TooManyMessages: "too often lately",

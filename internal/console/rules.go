@@ -2,7 +2,6 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -73,7 +72,7 @@ func (f ruleForm) answers() []clause {
 }
 
 // readRule takes a form as it was typed, and the change that it asks for.
-func readRule(r *http.Request) (ruleForm, admin.PolicyRuleChange, error) {
+func (c *Console) readRule(r *http.Request) (ruleForm, admin.PolicyRuleChange, error) {
 	get := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	f := ruleForm{Name: get("name"), Applications: get("applications"), Users: get("users"), Tags: get("tags"), Groups: get("groups"), Networks: get("networks"), Outside: get("outside"),
 		Countries: get("countries"), OutsideCountries: get("outside_countries"), Hours: get("hours"), Zone: get("zone"), Access: get("access"), Methods: get("methods"),
@@ -86,23 +85,23 @@ func readRule(r *http.Request) (ruleForm, admin.PolicyRuleChange, error) {
 			groups = append(groups, g)
 		}
 	}
-	c := admin.PolicyRuleChange{Name: &f.Name, Disabled: &off, Applications: list(f.Applications), Users: list(f.Users), Tags: list(f.Tags), Groups: &groups, Networks: list(f.Networks),
+	change := admin.PolicyRuleChange{Name: &f.Name, Disabled: &off, Applications: list(f.Applications), Users: list(f.Users), Tags: list(f.Tags), Groups: &groups, Networks: list(f.Networks),
 		Outside: list(f.Outside), Countries: list(f.Countries), OutsideCountries: list(f.OutsideCountries), Hours: &f.Hours, Zone: &f.Zone, Access: &f.Access, Methods: list(f.Methods),
 		OwnOrder: &f.OwnOrder, Fallback: &f.Fallback, PIN: &f.PIN, IfMatch: f.Tag}
 	var err error
 	for _, n := range []struct {
-		name, typed string
-		to          **int
-	}{{"remember_seconds", f.Remember, &c.RememberSeconds}, {"prompts", f.Prompts, &c.Prompts}} {
+		label, typed string
+		to           **int
+	}{{"rule.remember", f.Remember, &change.RememberSeconds}, {"rule.prompts", f.Prompts, &change.Prompts}} {
 		value := -1
 		if n.typed != "" {
 			if value, err = strconv.Atoi(n.typed); err != nil || value < 0 {
-				return f, c, fmt.Errorf("%w: %s = %q: want a number", mfa.ErrInvalid, n.name, n.typed)
+				return f, change, c.noNumber(r, n.label, n.typed)
 			}
 		}
 		*n.to = &value
 	}
-	return f, c, nil
+	return f, change, nil
 }
 
 func rulesPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
@@ -134,7 +133,7 @@ func (c *Console) showRule(w http.ResponseWriter, r *http.Request, v *visitor, s
 
 // keepRule makes a rule of a form, or changes one.
 func keepRule(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
-	f, change, err := readRule(r)
+	f, change, err := c.readRule(r)
 	switch {
 	case err != nil:
 	case f.Old == "":

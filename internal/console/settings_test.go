@@ -14,7 +14,7 @@ import (
 func TestPolicyPage(t *testing.T) {
 	r := signedInAs(t, mfa.RoleAdministrator)
 	f := r.get("/policy").forms()[0]
-	if f.fields.Get("tries") != "5" || len(f.names) != 18 {
+	if f.fields.Get("tries") != "5" || len(f.names) != 20 {
 		t.Fatalf("the form is %+v", f)
 	}
 	r.status(r.post("/policy/edit", f.values("tries", "many")...), http.StatusUnprocessableEntity)

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -77,7 +76,7 @@ func createToken(c *Console, w http.ResponseWriter, r *http.Request, v *visitor)
 	}
 	days, err := strconv.ParseInt(l.Days, 10, 16)
 	if err != nil || days < 1 {
-		err = fmt.Errorf("%w: days = %q: want a number from 1 on", mfa.ErrInvalid, l.Days)
+		err = c.noNumber(r, "token.days", l.Days)
 	}
 	q.Seconds = days * int64(day/time.Second)
 	var made admin.APIToken

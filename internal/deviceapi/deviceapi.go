@@ -17,6 +17,7 @@ import (
 	"countersign/internal/approval"
 	"countersign/internal/device"
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 	"countersign/internal/web"
 )
@@ -33,15 +34,17 @@ const maxPIN = 64
 // API serves the calls. All exported fields must be set.
 type API struct {
 	Approval *approval.Service
+	Settings func() policy.Settings // of the group: what strangers may
 	Now      func() time.Time
 	Log      *slog.Logger
 
-	strangers web.Limits // by address: activations, and requests that nobody's key has signed
+	strangers *web.Limits // by address: activations, and requests that nobody's key has signed
 	devices   web.Limits
 }
 
 // Handler returns what serves them.
 func (a *API) Handler() http.Handler {
+	a.strangers = web.Strangers(a.Settings)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+Prefix+"activate", a.activate)
 	mux.HandleFunc("POST "+Prefix+"subscribe", signed(a, func(r *http.Request, d approval.Device, _ approval.Signed, to approval.Subscription) (any, error) {

@@ -34,6 +34,7 @@ import (
 	"countersign/internal/method/otp"
 	"countersign/internal/method/push"
 	"countersign/internal/mfa"
+	"countersign/internal/policy"
 	"countersign/internal/secret"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
@@ -165,7 +166,7 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 			return nil
 		},
 		VAPID: func(context.Context) (string, error) { return "vapid", nil }}
-	s.api = (&deviceapi.API{Approval: p, Now: r.now, Log: log}).Handler()
+	s.api = (&deviceapi.API{Approval: p, Settings: policy.Defaults, Now: r.now, Log: log}).Handler()
 	return s
 }
 

@@ -51,7 +51,7 @@ func (s *server) web(api http.Handler) (map[string]http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
-	devices := (&deviceapi.API{Approval: s.approval, Now: s.Now, Log: s.log.Logger("device")}).Handler()
+	devices := (&deviceapi.API{Approval: s.approval, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("device")}).Handler()
 	return s.spread(api, adminapi.Browse(s.log.Logger("api")), pages, own, devices, s.receipts()), nil
 }
 

@@ -26,6 +26,8 @@ type Settings struct {
 	Directory      Seconds           `json:"directory_seconds" doc:"time-out of one directory operation"`
 	Attempt        Seconds           `json:"attempt_seconds" doc:"time-out of one leg"`
 	SourceFailures int               `json:"source_failures_per_minute" doc:"failures from one source that throttle it"`
+	StrangerBurst  int               `json:"stranger_burst" doc:"requests without a session (sign-ins, set-ups, activations of devices) that one address may make at once; of IPv6 a /64 counts as one"`
+	StrangerRate   int               `json:"stranger_per_minute" doc:"and how many a minute after that. Behind one address may be many people, and behind a reverse proxy that trusted_proxies does not name are all of them"`
 	Retain         int               `json:"trail_days" doc:"days that the trail is kept"`
 	Remember       Seconds           `json:"remember_seconds" doc:"how long somebody who has proven both factors passes without the second at the same application from the same address; 0: never. Policy rules may say otherwise"`
 	Prompts        int               `json:"prompts_per_user_hour" doc:"how often one user is asked by message, push or call in an hour"`
@@ -64,7 +66,7 @@ func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Secon
 // Defaults returns the settings of a new group.
 func Defaults() Settings {
 	return Settings{Tries: 5, Lock: 900, FirstTries: 10, FirstLock: 900, Handle: 120, Skew: 1, Ahead: 10,
-		Directory: 5, Attempt: 10, SourceFailures: 30, Retain: 365, Prompts: 30, PINLength: 4, PINHistory: 5, FraudBlocks: true, FraudBlock: 86400,
+		Directory: 5, Attempt: 10, SourceFailures: 30, StrangerBurst: 30, StrangerRate: 60, Retain: 365, Prompts: 30, PINLength: 4, PINHistory: 5, FraudBlocks: true, FraudBlock: 86400,
 		Wait: 60, PromptGap: 5, Devices: 5,
 		PerUser: 10, PerNumber: 10, PerCountry: 500, Language: "en",
 		PasskeyVerify: VerifyPreferred,
@@ -81,7 +83,8 @@ func (s Settings) Check() error {
 		{"first_factor_tries", s.FirstTries, 1, 1000}, {"first_factor_lock_seconds", int(s.FirstLock), 1, 31536000},
 		{"challenge_seconds", int(s.Handle), 10, 900}, {"totp_window", s.Skew, 0, 10}, {"hotp_window", s.Ahead, 1, 100},
 		{"directory_seconds", int(s.Directory), 1, 60}, {"attempt_seconds", int(s.Attempt), 1, 120},
-		{"source_failures_per_minute", s.SourceFailures, 1, 100000}, {"trail_days", s.Retain, 1, 36500},
+		{"source_failures_per_minute", s.SourceFailures, 1, 100000}, {"stranger_burst", s.StrangerBurst, 1, 10000},
+		{"stranger_per_minute", s.StrangerRate, 1, 60000}, {"trail_days", s.Retain, 1, 36500},
 		{"remember_seconds", int(s.Remember), 0, MaxRemember}, {"prompts_per_user_hour", s.Prompts, 0, 1000},
 		{"pin_length", s.PINLength, 4, MaxPIN}, {"pin_history", s.PINHistory, 0, 10}, {"pin_days", s.PINDays, 0, 3650},
 		{"fraud_block_seconds", int(s.FraudBlock), 0, 315360000},

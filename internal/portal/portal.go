@@ -55,7 +55,7 @@ func New(p Portal) (*Portal, error) {
 	if p.editions, err = web.LoadEditions(pageFiles, textFiles, p.assets, nil); err != nil {
 		return nil, err
 	}
-	p.strangers = &web.Limits{}
+	p.strangers = web.Strangers(p.Admin.Settings.Settings)
 	app, err := authenticator.New(p.GroupName)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,15 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visitor, err er
 		Key  string
 		Hint string // what to do
 		Sent bool   // something that was to be done
-	}{fmt.Sprintf("error.%d", status), p.edition(r).Texts.Known(web.HintOf(err), ""), r.Method != http.MethodGet && r.Method != http.MethodHead}})
+	}{fmt.Sprintf("error.%d", status), p.hint(r, err), r.Method != http.MethodGet && r.Method != http.MethodHead}})
+}
+
+// hint is what whoever reads the page of an error can do; "": the error says it.
+func (p *Portal) hint(r *http.Request, err error) string {
+	if errors.Is(err, web.ErrTooMany) {
+		return p.say(r, "error.hint.often")
+	}
+	return p.edition(r).Texts.Known(web.HintOf(err), "")
 }
 
 // done is where a form leads that did what it should, with a word about it.

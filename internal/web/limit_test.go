@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"countersign/internal/policy"
 )
 
 func TestLimitsRememberSoMany(t *testing.T) {
@@ -15,6 +17,37 @@ func TestLimitsRememberSoMany(t *testing.T) {
 	}
 	if len(l.all) > maxStrangers {
 		t.Errorf("%d addresses are remembered", len(l.all))
+	}
+}
+
+// What the settings say holds from the next request on, also for an address that has nothing left.
+func TestLimitsAreSet(t *testing.T) {
+	set := policy.Defaults()
+	l := Strangers(func() policy.Settings { return set })
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	allowed := func() (n int) {
+		for range 1000 {
+			if l.Allow("203.0.113.7", now) {
+				n++
+			}
+		}
+		return n
+	}
+	if got := allowed(); got != Burst {
+		t.Errorf("%d at once, want %d", got, Burst)
+	}
+	set.StrangerBurst, set.StrangerRate = 400, 120
+	if got := allowed(); got != 400 {
+		t.Errorf("%d at once, want 400", got)
+	}
+	if now = now.Add(time.Minute); allowed() != 120 {
+		t.Error("a minute later: not 120")
+	}
+	if set.StrangerBurst = 0; set.Check() == nil {
+		t.Error("0 lets nobody in, and is taken")
+	}
+	if set.StrangerBurst, set.StrangerRate = 1, 0; set.Check() == nil {
+		t.Error("0 a minute lets everybody in once, and is taken")
 	}
 }
 
