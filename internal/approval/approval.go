@@ -49,6 +49,9 @@ type Service struct {
 	Store  Store
 	Trail  Recorder
 	Fraud  func(ctx context.Context, f mfa.Fraud) error // a user says that a sign-in is not theirs
+	// TakeAway removes a credential of by.User's own, by the rules of the portal. The error wraps
+	// mfa.ErrForbidden where these are against it.
+	TakeAway func(ctx context.Context, by mfa.Caller, id mfa.CredentialID) error
 	// PIN counts a try of the user's PIN and then judges it: nil, or mfa.WrongPIN, mfa.Locked, or a
 	// fault of ours.
 	PIN func(ctx context.Context, user mfa.UserID, typed secret.Text) error
@@ -221,12 +224,13 @@ func (s *Service) Subscribe(ctx context.Context, d Device, to Subscription) erro
 	})
 }
 
-// Remove takes the device away from its user.
+// Remove takes the device away from its user, by the rules of any factor that its user removes.
 func (s *Service) Remove(ctx context.Context, d Device) error {
-	if err := s.Store.RemoveCredential(ctx, d.user.ID, d.cred.ID); err != nil && !errors.Is(err, mfa.ErrNotFound) {
-		return err
+	err := s.TakeAway(ctx, mfa.Caller{By: by(d.user, d.cred), User: d.user.ID, Proven: mfa.MethodPush}, d.cred.ID)
+	if errors.Is(err, mfa.ErrNotFound) { // by somebody else, just now
+		return nil
 	}
-	return s.record(ctx, by(d.user, d.cred), "device remove", d.user.Login, fmt.Sprintf("push %s %q", d.cred.ID, d.cred.Label))
+	return err
 }
 
 func (s *Service) record(ctx context.Context, by, verb, object, detail string) error {

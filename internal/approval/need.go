@@ -22,8 +22,6 @@ type Store interface {
 	// UpdateDevice runs change on a fresh copy of a credential, perhaps more than once, and
 	// stores it. Nobody is told: it is about where the device is reached.
 	UpdateDevice(ctx context.Context, user mfa.UserID, id mfa.CredentialID, change func(*mfa.Credential) error) error
-	// RemoveCredential deletes a credential and tells its user.
-	RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error
 }
 
 // Recorder appends to the trail and returns when the records are durable.

@@ -16,6 +16,7 @@ import (
 
 	"countersign/internal/approval"
 	"countersign/internal/device"
+	"countersign/internal/enroll"
 	"countersign/internal/mfa"
 	"countersign/internal/policy"
 	"countersign/internal/secret"
@@ -169,6 +170,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.Type, p.Status = "urn:countersign:gone", http.StatusGone
 	case errors.As(err, &clock):
 		p.Type, p.Status, p.Now = "urn:countersign:clock", http.StatusUnauthorized, clock.Now.Unix()
+	case errors.Is(err, enroll.ErrLast):
+		p.Type = "urn:countersign:last"
 	case errors.Is(err, mfa.ErrInvalid):
 		p.Status = http.StatusUnprocessableEntity
 	case errors.Is(err, approval.ErrSignature):

@@ -99,6 +99,8 @@ func TestSigned(t *testing.T) {
 			t.Errorf("%s: the server's time is not told: %v", name, out)
 		}
 	}
+	_, err := s.enroll.Add(t.Context(), "root", "alice", enroll.Request{Method: mfa.MethodTOTP})
+	must(t, err)
 	if status, _ := p.call(s, "remove", map[string]any{}); status != http.StatusNoContent {
 		t.Errorf("remove: %d", status)
 	}
@@ -409,4 +411,39 @@ func TestPIN(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A device is taken away by itself on the same terms as in the portal.
+func TestDeviceRemovesItself(t *testing.T) {
+	r := newRig(t)
+	p := newPhone(r).activate("Phone")
+	s := r.all[0]
+	remove := func(want int, kind string) {
+		t.Helper()
+		status, out := p.call(s, "remove", map[string]any{})
+		if got, _ := out["type"].(string); status != want || got != kind {
+			t.Errorf("%d %v, want %d %s", status, out, want, kind)
+		}
+	}
+	self := func(words ...string) {
+		t.Helper()
+		must(t, s.db.UpdateSettings(t.Context(), func(p *policy.Settings) error { p.SelfService = words; return nil }))
+	}
+	self(policy.SelfPush)
+	remove(http.StatusForbidden, "urn:countersign:last")
+	_, err := s.enroll.Add(t.Context(), "root", "alice", enroll.Request{Method: mfa.MethodTOTP})
+	must(t, err)
+	self(policy.SelfTOTP)
+	remove(http.StatusForbidden, "about:blank")
+	self(policy.SelfPush)
+	remove(http.StatusNoContent, "")
+	if a, err := r.act("credential remove"); err != nil || a.Object != "alice" || !strings.HasPrefix(a.By, "device ") || !strings.HasPrefix(a.Detail, "push ") {
+		t.Errorf("trail: %+v, %v", a, err)
+	}
+	remove(http.StatusGone, "urn:countersign:gone")
+	p = newPhone(r).activate("Phone")
+	must(t, s.enroll.Remove(t.Context(), "root", "alice", "totp"))
+	remove(http.StatusForbidden, "urn:countersign:last")
+	self(policy.SelfPush, policy.SelfRemoveLast)
+	remove(http.StatusNoContent, "")
 }

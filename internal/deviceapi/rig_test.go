@@ -165,7 +165,10 @@ func (r *rig) server(name string, keys keyring.Keyset) *one {
 			}
 			return nil
 		},
-		VAPID: func(context.Context) (string, error) { return "vapid", nil }}
+		VAPID: func(context.Context) (string, error) { return "vapid", nil },
+		TakeAway: func(ctx context.Context, by mfa.Caller, id mfa.CredentialID) error {
+			return s.enroll.Own(by).Remove(ctx, string(id))
+		}}
 	s.api = (&deviceapi.API{Approval: p, Settings: policy.Defaults, Now: r.now, Log: log}).Handler()
 	return s
 }

@@ -94,7 +94,10 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now,
 		Devices: s.store, DevicePage: s.devicePage, Asker: trials{s}}
 	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, PIN: pinned{s}.CheckPIN, Guessed: pinned{s}.Guessed, Settings: s.store.Settings,
-		VAPID: pushing{s}.public, Judge: pushing{s}.judge, Now: s.Now}
+		VAPID: pushing{s}.public, Judge: pushing{s}.judge, Now: s.Now,
+		TakeAway: func(ctx context.Context, by mfa.Caller, id mfa.CredentialID) error {
+			return s.enroll.Own(by).Remove(ctx, string(id))
+		}}
 	s.assembleGroups()
 	s.admin.Callbacks = &callback.Sender{Now: s.Now, Log: s.log.Logger("callback")}
 	s.assembleWeb()

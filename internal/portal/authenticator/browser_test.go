@@ -282,6 +282,12 @@ func TestAppAccounts(t *testing.T) {
 
 	b.with(func() { delete(b.devices, "device0") })
 	b.reads("This device is no device of ada1 any more")
+	for kind, want := range map[string]string{"urn:countersign:last": "the last second factor of ada2", "about:blank": "are removed by the help desk"} {
+		b.with(func() { b.stays = kind })
+		b.click("#account-device1 [data-do=remove]")
+		b.reads(want)
+	}
+	b.with(func() { b.stays = "" })
 	b.click("#account-device1 [data-do=remove]")
 	b.reads("ada2 is removed from this device.")
 	if len(b.removed) != 1 || b.removed[0] != "device1" || b.eval("(await store.all('accounts')).length") != "0" {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -36,6 +37,7 @@ type server struct {
 	ahead   time.Duration // of this server's clock
 	down    bool
 	removed []string // by the app
+	stays   string   // type of the problem that is in the way of that; "": none
 	pin     string   // beside the last answer, as it was sent
 	outcome string   // instead of what follows from the answer
 }
@@ -161,7 +163,11 @@ func (s *server) signed(w http.ResponseWriter, r *http.Request, do func(ctx cont
 		problem(w, http.StatusUnauthorized, "the clock is wrong")
 	default:
 		said, err := do(r.Context(), device, body)
+		var stays kept
 		switch {
+		case errors.As(err, &stays):
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprintf(w, `{"type": %q, "status": 403}`, string(stays))
 		case err != nil:
 			problem(w, 422, err.Error())
 		case said == nil:
@@ -240,7 +246,16 @@ func (s *server) subscribe(_ context.Context, _ string, body []byte) (any, error
 	return nil, err
 }
 
+// kept is the type of the problem that a device is not removed for.
+type kept string
+
+func (k kept) Error() string { return string(k) }
+
 func (s *server) remove(_ context.Context, device string, _ []byte) (any, error) {
+	var kind string
+	if s.with(func() { kind = s.stays }); kind != "" {
+		return nil, kept(kind)
+	}
 	s.with(func() {
 		s.removed = append(s.removed, device)
 		delete(s.devices, device)

@@ -19,6 +19,7 @@ function begin(account) {
     try {
       await call(account, "remove", {});
     } catch (e) {
+      if (e instanceof Refused && e.status === 403) return note("said", e.last ? say("account.last", account.user) : say("account.stays", account.user), "bad");
       if (!(e instanceof Refused && e.gone || e instanceof Unsigned)) throw e;
     }
     await forget(account, "left");

@@ -5,12 +5,14 @@
 // Away says that the server was not reached, or could not answer just now.
 class Away extends Error {}
 
-// Refused says that the server does not do it. gone: it does not know this device any more.
+// Refused says that the server does not do it. gone: it does not know this device any more; last:
+// it is its user's last second factor.
 class Refused extends Error {
   constructor(status, problem) {
     super(problem?.detail || problem?.title || String(status));
     this.status = status;
     this.gone = status === 410;
+    this.last = problem?.type === "urn:countersign:last";
   }
 }
 
