@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -98,11 +99,10 @@ func (s *groupState) add(v group.ServerView) {
 	s.Servers = append(s.Servers, one)
 }
 
-// consoleOf is the URL of a server's own pages: the host that others know it by, and the port
-// that its pages are on. "": it has none, or is not heard.
+// consoleOf is the URL of a server's own pages: what the server says that people open, or else the
+// host that others know it by and the port that its pages are on. "": it has none, or is not heard.
 func consoleOf(v group.ServerView) string {
-	host, _, err := net.SplitHostPort(v.Called())
-	if err != nil || host == "" || !v.Alive {
+	if !v.Alive {
 		return ""
 	}
 	i := slices.IndexFunc(v.Listeners, func(l group.Listener) bool { return l.Kind == "console" })
@@ -110,6 +110,16 @@ func consoleOf(v group.ServerView) string {
 		i = slices.IndexFunc(v.Listeners, func(l group.Listener) bool { return l.Kind == "https" })
 	}
 	if i < 0 {
+		return ""
+	}
+	if said := v.Listeners[i].URL; said != "" {
+		if u, err := url.Parse(said); err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Path == "" {
+			return "https://" + u.Host + "/"
+		}
+		return ""
+	}
+	host, _, err := net.SplitHostPort(v.Called())
+	if err != nil || host == "" {
 		return ""
 	}
 	on, port, err := net.SplitHostPort(v.Listeners[i].Address)

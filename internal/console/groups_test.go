@@ -76,6 +76,32 @@ func portal(t *testing.T, role mfa.Role) (*rig, *watcher) {
 	return r, w
 }
 
+// The way to a server's console is the one that its node file names: behind a proxy no other leads
+// there, and passkeys are of a name.
+func TestConsoleOfServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		listens []group.Listener
+		want    string
+	}{
+		"beside everything":  {[]group.Listener{{Kind: "https", Address: "[::]:8443"}}, "https://nyc1.example:8443/"},
+		"apart":              {[]group.Listener{{Kind: "https", Address: "[::]:8443"}, {Kind: "console", Address: "[::]:9443"}}, "https://nyc1.example:9443/"},
+		"here alone":         {[]group.Listener{{Kind: "https", Address: "127.0.0.1:8443"}}, ""},
+		"by a name":          {[]group.Listener{{Kind: "https", Address: "127.0.0.1:8443", URL: "https://mfa.example.net:443"}}, "https://mfa.example.net:443/"},
+		"apart and by one":   {[]group.Listener{{Kind: "https", Address: "[::]:8443"}, {Kind: "console", Address: "127.0.0.1:9443", URL: "https://admin.example.net"}}, "https://admin.example.net/"},
+		"no address for one": {[]group.Listener{{Kind: "https", Address: "[::]:8443", URL: "javascript:alert(1)"}}, ""},
+		"not a plain one":    {[]group.Listener{{Kind: "https", Address: "[::]:8443", URL: "https://nyc1.example@evil.example"}}, ""},
+		"no pages":           {[]group.Listener{{Kind: "radius", Address: "[::]:1812"}}, ""},
+	} {
+		v := group.ServerView{Name: "nyc1", Alive: true, Known: []string{"nyc1.example:7443"}, Listeners: c.listens}
+		if got := consoleOf(v); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if v.Alive = false; consoleOf(v) != "" {
+			t.Errorf("%s: a way to a server that is not heard", name)
+		}
+	}
+}
+
 func TestPortalShowsGroups(t *testing.T) {
 	r, w := portal(t, mfa.RoleAuditor)
 	p := r.get("/")

@@ -129,6 +129,7 @@ type Sight struct {
 type Listener struct {
 	Kind    string `json:"kind"`
 	Address string `json:"address"`
+	URL     string `json:"url,omitempty"` // of the console, by the name that advertise.console or advertise.https gives it
 }
 
 // Peers tells what other servers last said.

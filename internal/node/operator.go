@@ -99,10 +99,29 @@ func (s *server) listeners() (all []group.Listener) {
 	for _, one := range s.sites() {
 		front(one.kind, *one.bound)
 	}
+	s.nameConsole(all)
 	front("peer", s.bound.Peer)
 	front("coordinator", s.bound.Coordinator)
 	front("metrics", s.bound.Metrics)
 	return all
+}
+
+// nameConsole tells the listener that the console is on by which name people find it, if the node
+// file gives it one: an address may be behind a proxy, or its name the certificate's.
+func (s *server) nameConsole(all []group.Listener) {
+	at, advertised := s.Config.Listen, s.Config.Advertise
+	kind := "console"
+	if at.Console == "" {
+		kind = "https"
+	}
+	if advertised.Console == "" && (kind == "console" || advertised.HTTPS == "") {
+		return
+	}
+	for i := range all {
+		if all[i].Kind == kind {
+			all[i].URL = s.webURL()
+		}
+	}
 }
 
 // SetLogLevel implements admin.Node.

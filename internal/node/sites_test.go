@@ -156,6 +156,9 @@ func TestSiteURL(t *testing.T) {
 	if s.webURL() != "https://mfa.example.net:8443" || s.portalURL() != "https://mfa.example.net:8443/portal" {
 		t.Errorf("%s, %s", s.webURL(), s.portalURL())
 	}
+	if all := s.listeners(); all[0].URL != "https://mfa.example.net:8443" {
+		t.Errorf("others lead people to %+v", all)
+	}
 	s.Config.Listen.Console, s.Config.Advertise.Portal, s.bound.Console = "127.0.0.1:2", "my.example.net", "127.0.0.1:2"
 	if s.webURL() != "https://127.0.0.1:2" || s.portalURL() != "https://my.example.net/portal" {
 		t.Errorf("the portal has a name, but no listener of its own: %s, %s", s.webURL(), s.portalURL())
@@ -164,6 +167,9 @@ func TestSiteURL(t *testing.T) {
 	s.bound.Console, s.bound.Portal = "127.0.0.1:2", "[::]:3"
 	if s.webURL() != "https://127.0.0.1:2" || s.portalURL() != "https://my.example.net/portal" {
 		t.Errorf("%s, %s", s.webURL(), s.portalURL())
+	}
+	if all := s.listeners(); all[1].Kind != "console" || all[1].URL != "" || all[0].URL != "" {
+		t.Errorf("a console apart has no name of its own: %+v", all)
 	}
 	var kinds []string
 	for _, l := range s.listeners() {
