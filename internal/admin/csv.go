@@ -93,6 +93,9 @@ func (t *table) next() (row map[string]string, at int, err error) {
 	case errors.Is(err, errLongRow):
 		return nil, 0, invalid("a row is longer than %d bytes (is a quotation mark left open before it?)", maxRow)
 	case errors.As(err, &parse):
+		if parse.Line > parse.StartLine {
+			return nil, parse.StartLine, rowError{fmt.Sprintf("a quotation mark is open, and lines %d to %d were taken for one row: %v", parse.StartLine, parse.Line, parse.Err)}
+		}
 		return nil, parse.StartLine, rowError{parse.Err.Error()}
 	case err != nil:
 		return nil, 0, err

@@ -45,7 +45,8 @@ func TestImport(t *testing.T) {
 		{"no login column", "name\nAlice\n", 0, nil, `"login" is missing`},
 		{"UTF-16", "\xff\xfel\x00o\x00", 0, nil, "UTF-16"},
 		{"a row without end", "login,name\nalice,\"" + strings.Repeat("x\n", 1<<17), 0, nil, "longer than"},
-		{"an open quote at the end", "login,name\nalice,A\nbob,\"B\n", 1, []string{"3: extraneous"}, ""},
+		{"an open quote at the end", "login,name\nalice,A\nbob,\"B", 1, []string{"3: extraneous"}, ""},
+		{"an open quote before others", "login,name\nalice,A\nbob,\"B\ncarol,C\ndave,D\n", 1, []string{"3: a quotation mark is open, and lines 3 to 5 were taken for one row"}, ""},
 		{"a long header", strings.Repeat("x", 1<<17), 0, nil, "no header"},
 	}
 	for _, tt := range tests {

@@ -36,7 +36,7 @@ func (s *Service) RotateKeys(ctx context.Context, by string) (KeyList, error) {
 func (s *Service) startReseal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reseal.Running = true
+	s.reseal = Reseal{Running: true} // what the run before did says nothing
 	select {
 	case s.wake() <- struct{}{}:
 	default:

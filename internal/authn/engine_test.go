@@ -400,9 +400,34 @@ func TestRightCodeOfWhatDoesNotServe(t *testing.T) {
 		d := ask(t, e, firstLeg("plain", "alice", code(500)))
 		asked := ask(t, e, firstLeg("plain", "alice", ""))
 		answered := ask(t, e, answerTo("plain", "alice", asked, code(501)))
+		appended := ask(t, e, firstLeg("vpn", "alice", "right"+code(502)))
+		if want := test.want; want != mfa.WrongCode && appended.Reason != want {
+			t.Errorf("its code behind the password is refused for %s, want %s", appended.Reason, want)
+		}
 		fails := int(g.store.record("alice").Fails.N)
 		if d.Reason != test.want || answered.Reason != test.want || answered.Verdict != mfa.Reject || (fails == 0) != (test.want != mfa.WrongCode) {
 			t.Errorf("its code is refused for %s, and as an answer for %s with %d failures; want %s", d.Reason, answered.Reason, fails, test.want)
+		}
+	}
+}
+
+// The code of a token that is held is no part of the password, also where its user has no other.
+func TestCodeOfAHeldTokenIsNoPartOfThePassword(t *testing.T) {
+	for _, test := range []struct {
+		typed string
+		want  mfa.Reason
+		asked int
+	}{
+		{"right" + code(0), mfa.ResyncRequired, 1},
+		{"right" + "123456", mfa.ResyncRequired, 1}, // whether it is right is not known before that
+		{"right", mfa.ResyncRequired, 1},
+		{"wrong" + code(0), mfa.WrongPassword, 2},
+	} {
+		g := newRig(t)
+		user(func(a *settlement.Account) { a.Credentials[0].Hold = mfa.ResyncRequired })(g)
+		d := ask(t, g.engine(), firstLeg("vpn", "alice", test.typed))
+		if r := g.store.record("alice"); d.Reason != test.want || g.dir.asked != test.asked || (r.First.N > 0) != (test.want == mfa.WrongPassword) {
+			t.Errorf("%q: %s after %d questions to the directory, %+v; want %s after %d", test.typed, d.Reason, g.dir.asked, r.First, test.want, test.asked)
 		}
 	}
 }

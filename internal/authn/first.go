@@ -155,20 +155,18 @@ func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]pol
 	if why != mfa.ReasonNone && !hasFirst {
 		return nil, why
 	}
-	lengths := make([]int, 0, 4)
-	for _, c := range usable {
-		lengths = append(lengths, e.pins(a).length(c, e.CodeLength(c)))
-	}
-	ways := policy.Splits(a.app.Passcode, hasFirst, a.Password, lengths)
+	ways := policy.Splits(a.app.Passcode, hasFirst, a.Password, e.lengths(a, usable))
 	if hasFirst && a.app.Passcode == mfa.PasscodeAppend && (a.ruling.Open || e.recalls(a)) { // no code may be needed
 		a.undecided = true
 		ways = append(ways, policy.Split{Password: a.Password})
 	}
+	if hasFirst {
+		ways = append(e.asideWays(ctx, a, app, len(usable) == 0), ways...)
+	}
+	if len(usable) == 0 && a.app.Passcode == mfa.PasscodeAppend && !a.undecided { // nothing to append; the password decides what is recorded
+		return append(ways, policy.Split{Password: a.Password}), nil
+	}
 	if len(ways) == 0 {
-		if len(usable) == 0 {
-			// Nothing to append; the password decides what is recorded.
-			return []policy.Split{{Password: a.Password}}, nil
-		}
 		return nil, mfa.EmptyCode
 	}
 	if len(ways) > 1 {
@@ -182,6 +180,34 @@ func (e *Engine) readings(ctx context.Context, a *attempt, hasFirst bool) ([]pol
 		}
 	}
 	return ways, nil
+}
+
+// lengths are those of the codes of some credentials, in bytes.
+func (e *Engine) lengths(a *attempt, creds []mfa.Credential) []int {
+	all := make([]int, 0, 4)
+	for _, c := range creds {
+		all = append(all, e.pins(a).length(c, e.CodeLength(c)))
+	}
+	return all
+}
+
+// asideWays returns the readings whose code is that of something that does not serve now, such as a token held after a
+// restore: it is no part of the password, which a directory would count as a wrong one. Those that only may be are among
+// them where the user has nothing else to type.
+func (e *Engine) asideWays(ctx context.Context, a *attempt, app mfa.Application, only bool) (ways []policy.Split) {
+	aside := policy.Unusable(app, a.acct.Credentials, e.Now())
+	if len(aside) == 0 {
+		return nil
+	}
+	for _, w := range policy.Splits(a.app.Passcode, true, a.Password, e.lengths(a, aside)) {
+		if w.Code.Empty() {
+			continue
+		}
+		if m := e.match(ctx, a, aside, w.Code, mfa.Step{Look: true}); only || m.why != mfa.WrongCode && m.err == nil {
+			ways = append(ways, w)
+		}
+	}
+	return ways
 }
 
 // firstFactor checks the password and books a wrong one, once, however many readings were

@@ -8,8 +8,12 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"countersign/internal/logging"
+	"countersign/internal/nearest"
 )
 
 // checkName allows what is a host name's label or a full host name.
@@ -131,6 +135,13 @@ func checkComponent(v string) error {
 	name, l, ok := strings.Cut(v, "=")
 	if !ok || !hostName(name) {
 		return errors.New("must be component: level, for example radius: debug")
+	}
+	if !slices.Contains(logging.Components, name) {
+		hint := ""
+		if guess := nearest.To(name, logging.Components); guess != "" {
+			hint = fmt.Sprintf("; did you mean %q?", guess)
+		}
+		return fmt.Errorf("%q is no component%s (there are %s)", name, hint, strings.Join(logging.Components, ", "))
 	}
 	return checkLevel(l)
 }

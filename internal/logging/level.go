@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// Components are all parts of the program that have a logger of their own, in order: a level is set for each.
+var Components = []string{"alarm", "api", "authn", "call", "callback", "clock", "cluster", "console", "coordinator", "device", "directory", "gateway", "group", "http",
+	"ledger", "node", "parking", "peer", "portal", "push", "radius", "session", "store", "tls", "trail"}
+
 // Levels holds how much each component says. It is safe for concurrent use. A level that
 // was set for a while goes back by itself: there is no timer to stop.
 type Levels struct {

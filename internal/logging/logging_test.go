@@ -3,10 +3,14 @@ package logging
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,6 +156,25 @@ func TestUnknownComponent(t *testing.T) {
 	err := levels.Set("radus", slog.LevelDebug, 0)
 	if err == nil || !strings.Contains(err.Error(), "known are authn, radius") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Every part of the program that has a logger is one whose level can be configured.
+func TestComponents(t *testing.T) {
+	named := regexp.MustCompile(`\bLogger\("([a-z]+)"\)`)
+	found := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range named.FindAllSubmatch(text, -1) {
+			found[string(m[1])] = true
+		}
+		return err
+	})
+	if all := slices.Sorted(maps.Keys(found)); err != nil || !slices.Equal(all, Components) {
+		t.Errorf("the sources have loggers for %q, Components is %q (%v)", all, Components, err)
 	}
 }
 

@@ -99,6 +99,17 @@ func SetAside(a *mfa.Application, c *mfa.Credential, now time.Time) mfa.Reason {
 	return mfa.ReasonNone
 }
 
+// Unusable returns those of the user's second factors that would serve for a, and do not at now: disabled, held, expired, or
+// out of their scope.
+func Unusable(a mfa.Application, creds []mfa.Credential, now time.Time) (aside []mfa.Credential) {
+	for i := range creds {
+		if why := SetAside(&a, &creds[i], now); why != mfa.ReasonNone && why != mfa.NoCredential {
+			aside = append(aside, creds[i])
+		}
+	}
+	return aside
+}
+
 // OnlyRecovery reports whether c is a way back for users who have lost another second factor,
 // and none by itself: mail is, unless the application names it. Whoever reads a person's mail
 // can often reset their password too.

@@ -24,7 +24,7 @@ const vendorMicrosoft = 311
 // point into the packet.
 type fields struct {
 	name, password, state, station, session []byte
-	names, passwords, states                int
+	names, passwords, states, stations      int
 	chap, mschap, eap                       bool
 	eapID                                   byte
 	proxyBytes                              int
@@ -45,6 +45,7 @@ func scan(p radius.Packet) (f fields) {
 			f.states++
 		case radius.CallingStationID:
 			f.station = v
+			f.stations++
 		case radius.AcctSessionID:
 			f.session = v
 		case radius.ProxyState:
@@ -177,7 +178,7 @@ func (s *Server) request(j *job) (r mfa.Request, proven bool) {
 	switch {
 	case err == nil && !j.signed && !utf8.Valid(typed):
 		return mfa.Request{}, false
-	case err != nil, f.passwords > 1, f.states > 1, !utf8.Valid(typed):
+	case err != nil, f.passwords > 1, f.states > 1, f.stations > 1, !utf8.Valid(typed):
 		r.Refuse = mfa.MalformedRequest
 	case f.states == 0:
 		r.Password = secret.New(typed)

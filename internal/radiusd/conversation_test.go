@@ -89,6 +89,7 @@ func TestDatagrams(t *testing.T) {
 		{"NUL in the password", nulPassword(), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"broken UTF-8 in the password", access(true, name, attr{radius.UserPassword, "a\xff"}), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"other secret, unsigned", access(false, name, attr{0, "\xfe\x01garbage garbag"}), WrongSecret, 0, nil, "most likely the shared secret differs"},
+		{"two stations", access(true, name, password, attr{radius.CallingStationID, "192.0.2.7"}, attr{radius.CallingStationID, "10.0.0.1"}), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"two passwords", access(true, name, password, password), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"no User-Name", access(true, password), Rejected, radius.AccessReject, refuse(mfa.InvalidLogin), ""},
 		{"User-Name of 0 bytes", access(true, attr{radius.UserName, ""}, password), Rejected, radius.AccessReject, refuse(mfa.InvalidLogin), ""},
