@@ -19,7 +19,7 @@ type Administrators interface {
 	Administrator(id mfa.UserID) (mfa.Administrator, error)
 	CreateAdministrator(ctx context.Context, a mfa.Administrator) (mfa.Administrator, error)
 	UpdateAdministrator(ctx context.Context, id mfa.UserID, change func(*mfa.Administrator) error) (mfa.Administrator, error)
-	RemoveAdministrator(ctx context.Context, id mfa.UserID) error
+	RemoveAdministrator(ctx context.Context, id mfa.UserID, lastOwner bool) error
 }
 
 // Administrator is a user with a role, as the API shows it.
@@ -153,15 +153,16 @@ func (s *Service) SetAdministrator(ctx context.Context, by, typed string, c Admi
 	return v, s.record(ctx, by, "administrator set", u.Login, fields(difference(before, v)))
 }
 
-// RemoveAdministrator takes a role away; the user stays, and is signed out.
-func (s *Service) RemoveAdministrator(ctx context.Context, by, typed string) error {
+// RemoveAdministrator takes a role away; the user stays, and is signed out. The last owner's goes
+// only if lastOwner says so.
+func (s *Service) RemoveAdministrator(ctx context.Context, by, typed string, lastOwner bool) error {
 	u, err := s.Resolve(ctx, typed)
 	if err != nil {
 		return err
 	}
 	a, err := s.Administrators.Administrator(u.ID)
 	if err == nil || !errors.Is(err, mfa.ErrNotFound) { // also one that cannot be read
-		err = s.Administrators.RemoveAdministrator(ctx, u.ID)
+		err = s.Administrators.RemoveAdministrator(ctx, u.ID, lastOwner)
 	}
 	if errors.Is(err, mfa.ErrNotFound) {
 		return fmt.Errorf("%s holds no role: %w", u.Login, mfa.ErrNotFound)

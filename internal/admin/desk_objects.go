@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 
 	"countersign/internal/mfa"
 )
@@ -179,11 +180,15 @@ func (d Desk) SetAdministrator(ctx context.Context, login string, c Administrato
 	return allowed(d, mfa.MayOwn, func() (Administrator, error) { return d.s.SetAdministrator(ctx, d.by.By, login, c) })
 }
 
-func (d Desk) RemoveAdministrator(ctx context.Context, login string) error {
+// RemoveAdministrator takes a role away; the last owner's only by root on a server, who says so.
+func (d Desk) RemoveAdministrator(ctx context.Context, login string, lastOwner bool) error {
 	if err := d.may(mfa.MayOwn); err != nil {
 		return err
 	}
-	return d.s.RemoveAdministrator(ctx, d.by.By, login)
+	if lastOwner && !d.by.Root {
+		return fmt.Errorf("last_owner: %w: only root on a server may take the last owner's role, by its unix socket", mfa.ErrForbidden)
+	}
+	return d.s.RemoveAdministrator(ctx, d.by.By, login, lastOwner)
 }
 
 func (d Desk) SetupLink(ctx context.Context) (SetupLink, error) {

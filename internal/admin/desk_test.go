@@ -313,7 +313,7 @@ func TestAdministratorCaller(t *testing.T) {
 	}
 	refused("blocked", "adam")
 	r.now = noon.Add(time.Hour)
-	if err := r.RemoveAdministrator(ctx, "test", "adam"); err != nil {
+	if err := r.RemoveAdministrator(ctx, "test", "adam", false); err != nil {
 		t.Fatal(err)
 	}
 	refused("role taken away", "adam")
@@ -334,7 +334,7 @@ func TestAdministratorsAreRecorded(t *testing.T) {
 	if err != nil || a.Role != "auditor" || len(a.Tags) != 0 || !a.AllUsers {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if err := r.RemoveAdministrator(ctx, "root", "helen"); err != nil {
+	if err := r.RemoveAdministrator(ctx, "root", "helen", false); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

@@ -29,10 +29,14 @@ func (a *API) administrators() {
 		in.Body.IfMatch = in.match()
 		return d.SetAdministrator(ctx, in.Login, in.Body)
 	})
+	type removal struct {
+		UserPath
+		LastOwner bool `query:"last_owner" doc:"also the role of the last owner: only by the unix socket of a server"`
+	}
 	route(a, own, http.MethodPost, "/console/links", "Make a one-time link for the first administrator", func(ctx context.Context, d desk, _ *none) (admin.SetupLink, error) {
 		return d.SetupLink(ctx)
 	})
-	route(a, own, http.MethodDelete, one, "Take a user's role away", func(ctx context.Context, d desk, in *UserPath) (admin.Removed, error) {
-		return admin.Removed{Removed: in.Login}, d.RemoveAdministrator(ctx, in.Login)
+	route(a, own, http.MethodDelete, one, "Take a user's role away", func(ctx context.Context, d desk, in *removal) (admin.Removed, error) {
+		return admin.Removed{Removed: in.Login}, d.RemoveAdministrator(ctx, in.Login, in.LastOwner)
 	})
 }

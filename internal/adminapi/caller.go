@@ -44,7 +44,9 @@ func (a *API) identify(r *http.Request) (admin.Caller, error) {
 		if !p.owner() {
 			return admin.Caller{}, fmt.Errorf("%s does not own this server: become root or the user that the server runs as, or use an API token over https", p.name())
 		}
-		return mfa.Owner(p.name() + " (unix socket)"), nil
+		root := mfa.Owner(p.name() + " (unix socket)")
+		root.Root = true
+		return root, nil
 	}
 	if r.TLS == nil {
 		return admin.Caller{}, fmt.Errorf("the admin API is served on the unix socket and over https only")

@@ -27,7 +27,7 @@ func TestIfMatch(t *testing.T) {
 		{"/users", "/users/alice", `{"login":"alice"}`, `{"name":"A"}`, `{"name":"B"}`},
 		{"/applications", "/applications/shop", `{"name":"shop","kind":"api"}`, `{"retries":1}`, `{"retries":2}`},
 		{"/directories", "/directories/corp", `{"name":"corp","kind":"ldap","urls":["ldaps://dc1"],"base_dn":"DC=corp"}`, `{"timeout_seconds":1}`, `{"timeout_seconds":2}`},
-		{"/administrators", "/administrators/alice", `{"login":"alice","role":"auditor"}`, `{"role":"owner"}`, `{"role":"administrator"}`},
+		{"/administrators", "/administrators/alice", `{"login":"alice","role":"auditor"}`, `{"role":"administrator"}`, `{"role":"auditor"}`},
 		{"", "/policy", "", `{"tries":7}`, `{"tries":8}`},
 	} {
 		if object.list != "" {

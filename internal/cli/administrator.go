@@ -73,6 +73,15 @@ func (v *administratorSet) Run(ctx context.Context, e *env) error {
 
 type administratorRemove struct{ loginArg }
 
+// Help implements help.
+func (administratorRemove) Help() string {
+	return "The last owner's role goes only by --yes, on a server itself; `countersign console link` then makes the first administrator anew."
+}
+
 func (v *administratorRemove) Run(ctx context.Context, e *env) error {
-	return remove(ctx, e, "the role of", v.Login, path("administrators", v.Login))
+	p := path("administrators", v.Login)
+	if e.Yes && e.Globals.Server == "" { // who was only asked has not read that it may be the last owner's
+		p += "?last_owner=true"
+	}
+	return remove(ctx, e, "the role of", v.Login, p)
 }

@@ -152,7 +152,11 @@ func removeAdministrator(c *Console, w http.ResponseWriter, r *http.Request, v *
 		c.showAdministrator(w, r, v, http.StatusUnprocessableEntity, f, c.say(r, "notthis"))
 		return nil
 	}
-	if err := c.desk(v).RemoveAdministrator(r.Context(), string(f.User)); err != nil {
+	err = c.desk(v).RemoveAdministrator(r.Context(), string(f.User), false)
+	if mistake(err) {
+		c.showAdministrator(w, r, v, web.StatusOf(err), f, err.Error())
+		return nil
+	} else if err != nil {
 		return err
 	}
 	done(w, r, "/administrators", "done.removed")

@@ -142,7 +142,7 @@ func TestWhoIsKeptOut(t *testing.T) {
 	}
 	r.eng.reason = mfa.ReasonNone
 	for name, out := range map[string]func(login string) error{
-		"role taken away": func(login string) error { return r.Admin.RemoveAdministrator(t.Context(), "test", login) },
+		"role taken away": func(login string) error { return r.Admin.RemoveAdministrator(t.Context(), "test", login, false) },
 		"removed":         func(login string) error { return r.Admin.RemoveUser(t.Context(), "test", login) },
 	} {
 		login := strings.ReplaceAll(name, " ", "")

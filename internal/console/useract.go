@@ -104,7 +104,9 @@ func removeUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 	if strings.TrimSpace(r.PostFormValue("login")) != u.Login {
 		return c.showUser(w, r, v, http.StatusUnprocessableEntity, c.say(r, "user.notthis"))
 	}
-	if err := c.desk(v).RemoveUser(r.Context(), id); err != nil {
+	if err := c.desk(v).RemoveUser(r.Context(), id); errors.Is(err, mfa.ErrLastOwner) {
+		return c.showUser(w, r, v, web.StatusOf(err), err.Error())
+	} else if err != nil {
 		return err
 	}
 	done(w, r, "/users", "done.removed")

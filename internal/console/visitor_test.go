@@ -53,7 +53,7 @@ func TestNoSessionComesBack(t *testing.T) {
 		}},
 		"denied": {out: state(mfa.StateDenied), back: state(mfa.StateProtected)},
 		"role": {out: func(ctx context.Context, r *rig, _ mfa.UserID) error {
-			return r.Admin.RemoveAdministrator(ctx, "test", "alice")
+			return r.Admin.RemoveAdministrator(ctx, "test", "alice", false)
 		}, back: role},
 		"timed block by another server":             {out: elsewhere(brief), back: lapse},
 		"timed block by another server, looked at":  {out: elsewhere(brief), back: lapse, look: true},
@@ -61,7 +61,7 @@ func TestNoSessionComesBack(t *testing.T) {
 		"denied by another server, looked at": {out: elsewhere(func(_ *rig, u *mfa.User) { u.State = mfa.StateDenied }),
 			back: state(mfa.StateProtected), look: true},
 		"role by another server, looked at": {out: func(ctx context.Context, r *rig, id mfa.UserID) error {
-			return r.db.RemoveAdministrator(ctx, id)
+			return r.db.RemoveAdministrator(ctx, id, false)
 		}, back: role, look: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,9 @@
 package mfa
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Sentinels that callers branch on. All of them are faults or states of ours, never a
 // user's: those are Reasons.
@@ -28,3 +31,6 @@ var (
 	// ErrInvalid: what was asked for cannot be, whatever the state.
 	ErrInvalid = errors.New("invalid")
 )
+
+// ErrLastOwner: after that the group would have no owner who can sign in.
+var ErrLastOwner = fmt.Errorf("%w: the last owner who can sign in, and nobody else gives roles: make another one first (administrator add LOGIN --role owner), or have root say `countersign administrator remove LOGIN --yes` on a server", ErrInvalid)

@@ -146,6 +146,7 @@ type Caller struct {
 	Reach       Reach         // users on whom these hold
 	Application ApplicationID // of a program that may authenticate; empty: none
 	Session     SessionID     // that the request came with, and that goes on when others of its user end
+	Root        bool          // who owns the machine, at the unix socket of its server
 	Proven      MethodID      // in that session, last; "": not known. Decides what of their own account they may change; see Proves
 }
 

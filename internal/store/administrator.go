@@ -100,7 +100,7 @@ func (t *tx) putAdministrator(ctx context.Context, a mfa.Administrator) error {
 }
 
 // UpdateAdministrator runs change on a fresh copy of a user's role, perhaps more than once,
-// and stores what it made of it.
+// and stores what it made of it. The last owner stays one (mfa.ErrLastOwner).
 func (s *Store) UpdateAdministrator(ctx context.Context, id mfa.UserID, change func(*mfa.Administrator) error) (mfa.Administrator, error) {
 	var a mfa.Administrator
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
@@ -121,6 +121,11 @@ func (s *Store) UpdateAdministrator(ctx context.Context, id mfa.UserID, change f
 			return err
 		}
 		a.User, a.Created, a.Changed = id, old.Created, s.now()
+		if old.Role == mfa.RoleOwner && a.Role != mfa.RoleOwner {
+			if err := t.keepsOwner(ctx, id); err != nil {
+				return err
+			}
+		}
 		return t.putAdministrator(ctx, a)
 	})
 	if err != nil {
@@ -129,12 +134,16 @@ func (s *Store) UpdateAdministrator(ctx context.Context, id mfa.UserID, change f
 	return a, nil
 }
 
-// RemoveAdministrator takes a user's role away. One that cannot be read goes too.
-func (s *Store) RemoveAdministrator(ctx context.Context, id mfa.UserID) error {
+// RemoveAdministrator takes a user's role away; that of the last owner only if lastOwner says so
+// (mfa.ErrLastOwner). One that cannot be read goes too.
+func (s *Store) RemoveAdministrator(ctx context.Context, id mfa.UserID, lastOwner bool) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		b, err := t.get(ctx, administratorKey(id))
 		if err == nil && b == nil {
 			err = mfa.ErrNotFound
+		}
+		if err == nil && !lastOwner {
+			err = t.keepsOwner(ctx, id)
 		}
 		t.del(administratorKey(id))
 		return err

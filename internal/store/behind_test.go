@@ -47,7 +47,7 @@ func TestACopyThatIsBehindIsNotIsolated(t *testing.T) {
 		t.Fatal(err)
 	}
 	kv.Hold()
-	if err := errors.Join(master.RemoveAPIToken(t.Context(), token.ID), master.RemoveAdministrator(t.Context(), role.User)); err != nil {
+	if err := errors.Join(master.RemoveAPIToken(t.Context(), token.ID), master.RemoveAdministrator(t.Context(), role.User, true)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := master.UpdateUser(t.Context(), u.ID, func(u *mfa.User) error {

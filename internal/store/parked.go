@@ -330,7 +330,7 @@ func (s *Store) applyRemoval(ctx context.Context, c *parking.Change, now parking
 	case parking.Token:
 		err = s.RemoveAPIToken(ctx, c.Object)
 	case parking.Administrator:
-		err = s.RemoveAdministrator(ctx, mfa.UserID(c.Object))
+		err = s.RemoveAdministrator(ctx, mfa.UserID(c.Object), false)
 	}
 	if errors.Is(err, mfa.ErrNotFound) {
 		return nil

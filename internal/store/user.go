@@ -285,6 +285,11 @@ func (s *Store) UpdateUser(ctx context.Context, id mfa.UserID, change func(*mfa.
 		if err := s.prepare(&u); err != nil {
 			return err
 		}
+		if old.State == mfa.StateProtected && u.State != old.State {
+			if err := t.keepsOwner(ctx, id); err != nil {
+				return err
+			}
+		}
 		if u.Directory != old.Directory {
 			if err := t.refer(ctx, u.Directory); err != nil {
 				return err
@@ -344,7 +349,7 @@ func (s *Store) RemoveUser(ctx context.Context, id mfa.UserID) error {
 }
 
 // RemoveUserIf is RemoveUser of a user who, in the write itself, is as holds wants them; its
-// error is returned otherwise.
+// error is returned otherwise. The last owner stays (mfa.ErrLastOwner).
 func (s *Store) RemoveUserIf(ctx context.Context, id mfa.UserID, holds func(mfa.User) error) error {
 	err := s.write(ctx, func(ctx context.Context, t *tx) error {
 		r, err := t.user(ctx, id)
@@ -356,6 +361,9 @@ func (s *Store) RemoveUserIf(ctx context.Context, id mfa.UserID, holds func(mfa.
 			return err
 		}
 		if err := holds(u); err != nil {
+			return err
+		}
+		if err := t.keepsOwner(ctx, id); err != nil {
 			return err
 		}
 		for _, form := range append([]string{u.Login}, u.Aliases...) {

@@ -441,7 +441,7 @@ func (m *Memory) UpdateAdministrator(_ context.Context, id mfa.UserID, change fu
 }
 
 // RemoveAdministrator implements admin.Administrators.
-func (m *Memory) RemoveAdministrator(_ context.Context, id mfa.UserID) error {
+func (m *Memory) RemoveAdministrator(_ context.Context, id mfa.UserID, _ bool) error {
 	return remove(m, m.administrators, id)
 }
 
