@@ -52,7 +52,7 @@ func (e *Engine) challenge(ctx context.Context, a *attempt, wrong uint8) (mfa.De
 
 // ways returns those of usable that can be asked for here, in the order in which they are (see
 // policy.Ruling.Ways). After a challenge its own credential comes first or, if the user wants
-// another way, last.
+// another way, last; or not at all if it is one that asks once and has.
 func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 	list := a.ruling.Ways(a.app, a.acct.User, policy.Lasting(usable, a.acct.Record), func(id mfa.MethodID) bool {
 		m := e.methods[id]
@@ -60,7 +60,7 @@ func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 		return m != nil && (a.Caps.Has(m.Needs()) || waits && a.inside())
 	})
 	if a.failed != "" {
-		return slices.DeleteFunc(list, func(c mfa.Credential) bool { return c.Method == a.failed })
+		return slices.DeleteFunc(list, func(c mfa.Credential) bool { return c.Method == a.failed || c.Method.Once() && a.called() })
 	}
 	if a.handle == nil {
 		return list
@@ -76,8 +76,13 @@ func (e *Engine) ways(a *attempt, usable []mfa.Credential) []mfa.Credential {
 		at++
 	}
 	at = max(at, 0)
-	return slices.Concat(list[at:], list[:at])
+	return slices.DeleteFunc(slices.Concat(list[at:], list[:at]), func(c mfa.Credential) bool {
+		return c.Method.Once() && a.called() && (c.Method != a.waited || a.wish == another)
+	})
 }
+
+// called reports whether a method that asks once has asked already in this attempt.
+func (a *attempt) called() bool { return a.rung || a.handle != nil && a.handle.Called }
 
 // ask makes the challenge for one credential.
 func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong uint8, usable []mfa.Credential, others bool) (mfa.Decision, error) {
@@ -109,7 +114,7 @@ func (e *Engine) ask(ctx context.Context, a *attempt, c mfa.Credential, wrong ui
 		return mfa.Decision{}, err
 	}
 	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Nonce: nonce, Started: a.begun.Truncate(time.Millisecond),
-		Expires: expires, Epoch: e.Store.Epoch(), State: step.State, Wrong: wrong, Source: station(a.Source), Groups: a.groups}
+		Expires: expires, Epoch: e.Store.Epoch(), State: step.State, Wrong: wrong, Source: station(a.Source), Called: a.called(), Groups: a.groups}
 	if c.Method.Bound() {
 		h.Credential = c.ID
 	}

@@ -114,6 +114,7 @@ type attempt struct {
 	turn      *userLock    // of the user, held; nil while the leg waits for a person
 	waited    mfa.MethodID // that the challenge before waited for
 	failed    mfa.MethodID // that could not reach the user: it is not tried again
+	rung      bool         // a method that asks once has asked
 	joined    bool         // the wait was another leg's before
 	elsewhere bool         // the answer came by another way
 	answered  bool         // while it waited, this very leg was decided

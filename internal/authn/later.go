@@ -99,6 +99,9 @@ func (e *Engine) later(ctx context.Context, a *attempt) (mfa.Decision, bool, err
 		return d, false, nil
 	}
 	again, err := e.challenge(ctx, a, h.Wrong+1)
+	if errors.Is(err, mfa.PromptImpossible) { // there was one way, which asks once
+		return d, false, nil
+	}
 	return again, false, err
 }
 

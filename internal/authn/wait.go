@@ -112,7 +112,7 @@ func (e *Engine) show(ctx context.Context, a *attempt, m Waiter, w mfa.Wait, wro
 		return mfa.Decision{}, err
 	}
 	h := mfa.Handle{Attempt: a.id, Application: a.app.ID, User: a.acct.User.ID, Nonce: w.Token(), Started: a.begun.Truncate(time.Millisecond),
-		Expires: w.Until.Truncate(time.Second), Epoch: e.Store.Epoch(), State: state(w), Wrong: wrong, Source: station(a.Source), Groups: a.groups}
+		Expires: w.Until.Truncate(time.Second), Epoch: e.Store.Epoch(), State: state(w), Wrong: wrong, Source: station(a.Source), Called: a.called(), Groups: a.groups}
 	sealed, err := e.Handles.Seal(h)
 	if err != nil {
 		return mfa.Decision{}, err
@@ -160,6 +160,7 @@ func (e *Engine) openWait(ctx context.Context, a *attempt, m Waiter, usable []mf
 		}
 	}
 	got, opened, err := e.Waits.OpenWait(ctx, w, join)
+	a.rung = a.rung || m.ID().Once() && err == nil && how != someoneElses
 	switch {
 	case err != nil:
 		return w, fmt.Errorf("the question for user %s could not be kept: %w", w.User, err)

@@ -20,6 +20,7 @@ const MaxSize = 200
 
 const (
 	header = 1 + 4 // version and key id, authenticated
+	flags  = 1     // room for them, whether or not there are any
 	nonce  = 12
 	tag    = 16
 )
@@ -58,6 +59,9 @@ func (s Sealer) Seal(h mfa.Handle) ([]byte, error) {
 	}
 	b := make([]byte, header+nonce, MaxSize)
 	b[0] = version
+	if h.Called {
+		b[0], plain = versionThree, append([]byte{called}, plain...)
+	}
 	binary.BigEndian.PutUint32(b[1:], uint32(id))
 	random := s.Random
 	if random == nil {
@@ -76,7 +80,7 @@ func (s Sealer) Seal(h mfa.Handle) ([]byte, error) {
 // Open returns what Seal sealed. It does not look at the expiry. Anything that this
 // group did not make is mfa.ChallengeInvalid.
 func (s Sealer) Open(b []byte) (mfa.Handle, error) {
-	if len(b) < header+nonce+tag || len(b) > MaxSize || b[0] != version && b[0] != versionOne {
+	if len(b) < header+nonce+tag || len(b) > MaxSize || b[0] < versionOne || b[0] > versionThree {
 		return mfa.Handle{}, mfa.ChallengeInvalid
 	}
 	key, err := s.Keys.Key(purpose, keyring.KeyID(binary.BigEndian.Uint32(b[1:])))
@@ -91,8 +95,11 @@ func (s Sealer) Open(b []byte) (mfa.Handle, error) {
 	if err != nil {
 		return mfa.Handle{}, mfa.ChallengeInvalid
 	}
-	if b[0] == versionOne {
+	switch b[0] {
+	case versionOne:
 		return decodeOne(plain)
+	case versionThree:
+		return decodeThree(plain)
 	}
 	return decode(plain)
 }

@@ -38,7 +38,9 @@ func TestSealOpen(t *testing.T) {
 	most := full()
 	most.State, most.Groups = bytes.Repeat([]byte{9}, 20), []uint64{1, 2, 3, 4, 5, 6, 7, 8}
 	most.Source = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"
-	all := map[string]mfa.Handle{"full": full(), "the most": most}
+	rung, least := most, full()
+	rung.Called, least.Called = true, true
+	all := map[string]mfa.Handle{"full": full(), "the most": most, "the most, and a call": rung, "a call": least}
 	for _, source := range []string{"", "203.0.113.7", "::1", "02-00-5E-10-00-00:guests", "fe80::1%eth0", "::ffff:203.0.113.7", "2001:DB8::7", "+49 30 5550100"} {
 		h := full()
 		h.Source = source

@@ -11,11 +11,16 @@ import (
 )
 
 // version is of what Seal makes. Servers of a group are upgraded one after the other: what the
-// version before has sealed opens for as long as it lives.
+// version before has sealed opens for as long as it lives. The third is made only of what the
+// second cannot say, so that a server that knows no more than that answers all else.
 const (
-	version    = 2
-	versionOne = 1
+	version      = 2
+	versionOne   = 1
+	versionThree = 3
 )
+
+// called is the one flag of the third version, which has a byte of flags in front of the second.
+const called = 1
 
 const (
 	maxState  = 64
@@ -86,7 +91,7 @@ func encode(h mfa.Handle) ([]byte, error) {
 	for _, g := range h.Groups {
 		b = binary.BigEndian.AppendUint64(b, g)
 	}
-	b, how := packSource(b, h.Source, MaxSize-header-nonce-tag-len(b))
+	b, how := packSource(b, h.Source, MaxSize-header-nonce-tag-flags-len(b))
 	b[0] |= how << 6
 	return b, nil
 }
@@ -120,6 +125,16 @@ func decode(plain []byte) (h mfa.Handle, err error) {
 		h.Source = r.text()
 	}
 	return h, r.end()
+}
+
+// decodeThree reads what the third version writes.
+func decodeThree(plain []byte) (mfa.Handle, error) {
+	if len(plain) == 0 || plain[0] != called {
+		return mfa.Handle{}, mfa.ChallengeInvalid
+	}
+	h, err := decode(plain[1:])
+	h.Called = err == nil
+	return h, err
 }
 
 // decodeOne reads what the first version wrote, which knew no source.

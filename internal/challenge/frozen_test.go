@@ -32,10 +32,27 @@ func TestHandlesOfTheFirstVersionOpen(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want)
 	}
-	for _, version := range []byte{0, 3} {
+	for _, version := range []byte{0, 3, 4} {
 		if _, err := sealer().Open(sealAs(t, version, plain)); !errors.Is(err, mfa.ChallengeInvalid) {
 			t.Errorf("version %d: %v, want challenge_invalid", version, err)
 		}
+	}
+}
+
+// Of what the version before can say, nothing is sealed that only this one opens.
+func TestHandlesOfTheSecondVersion(t *testing.T) {
+	h := full()
+	for _, c := range []struct {
+		called  bool
+		version byte
+	}{{false, 2}, {true, 3}} {
+		h.Called = c.called
+		if b, err := sealer().Seal(h); err != nil || b[0] != c.version {
+			t.Errorf("called %t: version %d, %v, want %d", c.called, b[0], err, c.version)
+		}
+	}
+	if _, err := sealer().Open(sealAs(t, 3, append([]byte{2}, make([]byte, 80)...))); !errors.Is(err, mfa.ChallengeInvalid) {
+		t.Errorf("a flag that nobody knows: %v", err)
 	}
 }
 

@@ -16,5 +16,6 @@ type Handle struct {
 	State       []byte       // of the method's Step, at most 64 bytes
 	Wrong       uint8        // wrong answers so far within this attempt
 	Source      string       // end user's station as the first leg told it, an address as netip writes it; "": untold, or too long
+	Called      bool         // a method that asks once (MethodID.Once) has asked already
 	Groups      []uint64     // digests of the directory groups that reply rules name (package policy)
 }

@@ -69,6 +69,9 @@ func (m MethodID) Sends() bool { return m == MethodSMS || m == MethodEmail }
 // Waits reports whether m is answered by another way than what is typed: on a device, by a call.
 func (m MethodID) Waits() bool { return m == MethodPush || m == MethodCall }
 
+// Once reports whether an attempt asks by m only once, whatever comes of it: a telephone rings.
+func (m MethodID) Once() bool { return m == MethodCall }
+
 // Bound reports whether an answer of m belongs to one challenge and is good for no other, so that
 // nobody can have used it elsewhere before that was asked.
 func (m MethodID) Bound() bool { return m.Sends() || m == MethodPasskey || m.Waits() }
