@@ -149,7 +149,7 @@ func TestPagesUnderAttack(t *testing.T) {
 
 	// Every field of the console.
 	pages := visitsOf(console.Pages(false), "GET /live", "GET /offer", "GET /attempts.csv", "GET /reports", "GET /reports/{name}", "GET /reports/{name}/{file}", "GET /users/bulk", "GET /attempts/{id}",
-		"GET /promotion", "GET /promotion/disaster", "GET /account/passkey")
+		"GET /promotion", "GET /promotion/disaster", "GET /account/passkey", "GET /passes")
 	paths := b.paths(base, "/", pages)
 	pages.done(t)
 	for i, path := range paths { // not on alice's own: her session would end

@@ -265,7 +265,7 @@ func TestAccessible(t *testing.T) {
 		}
 	}
 	b.crawl(base, "/", look)
-	b.visit(base, look, "/promotion", "/account/passkey") // no link leads there now
+	b.visit(base, look, "/promotion", "/account/passkey", "/passes") // no link leads there now
 	b.choose("en")
 	var bob struct{ ID string }
 	s.json(&bob, "user", "show", "bob")

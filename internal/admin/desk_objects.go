@@ -111,7 +111,7 @@ func (d Desk) Policy(ctx context.Context) (Policy, error) {
 }
 
 func (d Desk) SetPolicy(ctx context.Context, object []byte, ifMatch, confirm string) (Policy, error) {
-	return allowed(d, mfa.MayChangeSettings, func() (Policy, error) { return d.s.SetPolicy(ctx, d.by.By, object, ifMatch, confirm) })
+	return allowed(d, mfa.MayChangeSettings, func() (Policy, error) { return d.s.setPolicy(ctx, d.by, object, ifMatch, confirm) })
 }
 
 func (d Desk) ListRules(ctx context.Context) (PolicyRuleList, error) {

@@ -32,6 +32,18 @@ func shownPolicy(p policy.Settings) Policy {
 // ETag of what the caller saw. If users have passkeys, another passkey_site than theirs is taken
 // only with confirm, the one that they are of; else the error is a LosesPasskeys.
 func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMatch, confirm string) (Policy, error) {
+	return s.setPolicy(ctx, mfa.Owner(by), object, ifMatch, confirm)
+}
+
+// ownersAlone refuses a change that is an owner's: who could do without a second person would need none.
+func ownersAlone(by mfa.Caller, before, after policy.Settings) error {
+	if before.PassApproval != after.PassApproval && !by.Can(mfa.MayOwn) {
+		return fmt.Errorf("pass_approval: %w", by.Lacks(mfa.MayOwn))
+	}
+	return nil
+}
+
+func (s *Service) setPolicy(ctx context.Context, by mfa.Caller, object []byte, ifMatch, confirm string) (Policy, error) {
 	var before, after policy.Settings
 	if err := s.Settings.UpdateSettings(ctx, func(p *policy.Settings) error {
 		before = *p
@@ -54,6 +66,9 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 		if err := p.Check(); err != nil {
 			return invalid("%v", err)
 		}
+		if err := ownersAlone(by, before, *p); err != nil {
+			return err
+		}
 		if site := before.PasskeySite; site != p.PasskeySite && site != "" && confirm != site {
 			return LosesPasskeys{Site: site}
 		}
@@ -67,9 +82,9 @@ func (s *Service) SetPolicy(ctx context.Context, by string, object []byte, ifMat
 		if err := s.losesPasskeys(ctx, lost.Site); err != nil {
 			return Policy{}, err
 		}
-		return s.SetPolicy(ctx, by, object, ifMatch, lost.Site) // there are none
+		return s.setPolicy(ctx, by, object, ifMatch, lost.Site) // there are none
 	}
-	if err := s.record(ctx, by, "policy set", "group", fields(difference(before, after))); err != nil {
+	if err := s.record(ctx, by.By, "policy set", "group", fields(difference(before, after))); err != nil {
 		return Policy{}, err
 	}
 	return s.Policy(ctx)

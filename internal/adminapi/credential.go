@@ -58,3 +58,14 @@ func (a *API) credentials() {
 		return admin.Removed{Removed: in.ID}, d.enroll.Remove(ctx, in.Login, in.ID)
 	})
 }
+
+// passes are the operations on temporary passes that take two people; those who take care of a
+// coordinator have none.
+func (a *API) passes() {
+	route(a, needs(mfa.MayIssuePass), http.MethodPost, "/users/{login}/credentials/{id}/approve", "Approve a temporary pass that somebody else has issued", func(ctx context.Context, d desk, in *CredentialPath) (enroll.Credential, error) {
+		return d.enroll.ApprovePass(ctx, in.Login, in.ID)
+	})
+	route(a, needs(mfa.MayIssuePass, mfa.MayReadUsers), http.MethodGet, "/passes", "List the temporary passes that await their approval", func(ctx context.Context, d desk, _ *struct{}) (enroll.WaitingPasses, error) {
+		return d.enroll.WaitingPasses(ctx)
+	})
+}

@@ -42,6 +42,8 @@ var examples = []example{
 	{"POST /users/{login}/verify/answer", "/users/alice/verify/answer", `{"id":"email","challenge":"sent","code":"123456"}`},
 
 	{"POST /users/{login}/invitation", "/users/alice/invitation", `{"seconds":86400,"why":"first day"}`},
+	{"GET /passes", "", ""},
+	{"POST /users/{login}/credentials/{id}/approve", "/users/alice/credentials/tap/approve", ""},
 
 	{"POST /applications", "", `{"name":"shop","kind":"api","first_factor":"local","methods":["totp"]}`},
 	{"GET /applications", "/applications?limit=50", ""},
@@ -142,12 +144,12 @@ var coordinatorExamples = []example{
 	{"POST /backup", "", `{"passphrase":"correct horse battery"}`},
 }
 
-// examplesUnder returns those of examples whose paths begin with one of some, in order; of PINs
-// and callers an independent coordinator knows nothing.
+// examplesUnder returns those of examples whose paths begin with one of some, in order; of PINs,
+// callers and passes that take two an independent coordinator knows nothing.
 func examplesUnder(some ...string) (all []example) {
 	for _, x := range examples {
 		_, path, _ := strings.Cut(x.operation, " ")
-		if slices.ContainsFunc(some, func(one string) bool { return strings.HasPrefix(path, one) }) && !strings.Contains(path, "/pin") && !strings.Contains(path, "/verify") {
+		if slices.ContainsFunc(some, func(one string) bool { return strings.HasPrefix(path, one) }) && !strings.Contains(path, "/pin") && !strings.Contains(path, "/verify") && !strings.Contains(path, "/approve") {
 			all = append(all, x)
 		}
 	}

@@ -181,6 +181,9 @@ func TestExamples(t *testing.T) {
 		if path == "/users" && method == "POST" { // the example sets fields that ask for more
 			who.Permissions |= mfa.SetOf(admin.UserChangers...)
 		}
+		if strings.HasSuffix(path, "/approve") {
+			who.User = r.awaits(t, "alice")
+		}
 		w := r.ask(t, x, handle, who)
 		if w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", x.operation, w.Code, w.Body)
@@ -342,3 +345,27 @@ func (prover) CheckProof(_ context.Context, _ mfa.Credential, _, challenge strin
 }
 
 func (prover) Carries(mfa.MethodID) bool { return true }
+
+// awaits has the passes of a user await their approval, and returns who may approve them.
+func (r *real) awaits(t *testing.T, login string) mfa.UserID {
+	t.Helper()
+	form, err := r.store.UserByForm(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.store.Account(t.Context(), form, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range a.Credentials {
+		if c.Method == mfa.MethodTAP {
+			if _, err := r.store.UpdateCredential(t.Context(), form, c.ID, func(c *mfa.Credential) error {
+				c.Awaits, c.Issuer = true, "helenhelenhelenh"
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return "idaidaidaidaidai"
+}

@@ -20,6 +20,8 @@ type credentialVerbs struct {
 	Resync  credentialResync  `cmd:"" help:"Bring a token back into step with two consecutive codes."`
 	Disable credentialDisable `cmd:"" help:"Switch a credential off."`
 	Enable  credentialEnable  `cmd:"" help:"Switch a credential on."`
+	Waiting credentialWaiting `cmd:"" help:"List the temporary passes that await their approval."`
+	Approve credentialApprove `cmd:"" help:"Approve a temporary pass that somebody else has issued."`
 	Remove  credentialRemove  `cmd:"" help:"Remove a credential."`
 }
 
@@ -76,6 +78,9 @@ func (v *credentialAdd) tell(ctx context.Context, e *env, made enroll.Created) e
 	}
 	if len(codes) > 0 {
 		e.say("These codes are not shown again.")
+	}
+	if made.Awaits {
+		e.say("Nobody is let in by it until another administrator has approved it: `countersign credential approve %s %s`, or the console.", v.Login, made.ID)
 	}
 	if url != nil && activation != nil {
 		return tellActivation(e, *url, *activation, made.Expires)
@@ -212,6 +217,26 @@ type credentialEnable struct{ credentialArgs }
 
 func (v *credentialEnable) Run(ctx context.Context, e *env) error {
 	return change[enroll.Credential](ctx, e, http.MethodPost, v.path("enable"), nil)
+}
+
+type credentialWaiting struct{}
+
+func (v *credentialWaiting) Run(ctx context.Context, e *env) error {
+	var doc enroll.WaitingPasses
+	if err := e.call(ctx, http.MethodGet, "/passes", nil, nil, &doc); err != nil {
+		return err
+	}
+	return e.table(doc, doc.Passes, "login", "id", "by", "why", "left", "scope", "created", "expires", "own")
+}
+
+type credentialApprove struct{ credentialArgs }
+
+func (v *credentialApprove) Run(ctx context.Context, e *env) error {
+	var c enroll.Credential
+	if err := e.call(ctx, http.MethodPost, v.path("approve"), nil, nil, &c); err != nil {
+		return err
+	}
+	return e.show(c)
 }
 
 type credentialRemove struct{ credentialArgs }

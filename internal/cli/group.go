@@ -98,7 +98,7 @@ func settingValue(name, value string) (json.RawMessage, error) {
 	switch name {
 	case "message_language", "pin", "passkey_site", "passkey_verification":
 		return json.Marshal(value)
-	case "fraud_blocks", "pin_weak":
+	case "fraud_blocks", "pin_weak", "pass_approval":
 		if value != "true" && value != "false" {
 			return nil, fmt.Errorf("%s=%s: want true or false", name, value)
 		}

@@ -24,5 +24,8 @@ func (v *userInvite) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	e.say("It is good once, and not shown again. An invitation before this one is good no more.")
+	if made.Awaits {
+		e.say("It lets nobody in until another administrator has approved it (countersign credential waiting).")
+	}
 	return nil
 }

@@ -15,6 +15,7 @@ type invitation struct {
 	URL       string
 	Password  bool // is asked for besides
 	Expires   time.Time
+	Awaits    bool // somebody else has to approve it
 }
 
 // inviteUser makes a link or a code that lets a user into the portal, and shows it, this once.
@@ -23,7 +24,7 @@ func inviteUser(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) 
 	if err != nil {
 		return c.after(w, r, v, err, "")
 	}
-	i := invitation{ID: r.PathValue("id"), Login: made.Login, URL: made.URL, Password: made.Password, Expires: made.Expires}
+	i := invitation{ID: r.PathValue("id"), Login: made.Login, URL: made.URL, Password: made.Password, Expires: made.Expires, Awaits: made.Awaits}
 	if made.Code != nil {
 		i.Code = string(made.Code.Expose())
 	}

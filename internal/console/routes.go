@@ -22,6 +22,7 @@ func (c *Console) routes() []route {
 	}
 	routes = append(routes, c.groupRoutes()...)
 	routes = append(routes, c.userRoutes()...)
+	routes = append(routes, c.passRoutes()...)
 	routes = append(routes, c.applicationRoutes()...)
 	routes = append(routes, c.recordRoutes()...)
 	routes = append(routes, c.administratorRoutes()...)

@@ -21,11 +21,13 @@ type userList struct {
 	admin.UserList
 	Total int
 	Acts  []bulkAct // that the visitor may do to many at once
+
+	Passes bool // temporary passes take two, here
 }
 
 func usersPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	q := r.URL.Query()
-	l := userList{Search: q.Get("search"), State: q.Get("state"), Total: c.Admin.Users.CountUsers(), Acts: bulkOf(v)}
+	l := userList{Search: q.Get("search"), State: q.Get("state"), Total: c.Admin.Users.CountUsers(), Acts: bulkOf(v), Passes: c.Admin.Settings.Settings().PassApproval}
 	switch l.State {
 	case "", mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String():
 	default:

@@ -21,11 +21,12 @@ const maxCredentials = 32
 
 // Add gives a user a credential.
 func (s *Service) Add(ctx context.Context, by, login string, r Request) (Created, error) {
-	return s.add(ctx, by, login, r, mfa.ReasonNone)
+	return s.add(ctx, mfa.Caller{By: by}, login, r, mfa.ReasonNone)
 }
 
 // add is Add of one that is held at first.
-func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa.Reason) (Created, error) {
+func (s *Service) add(ctx context.Context, caller mfa.Caller, login string, r Request, hold mfa.Reason) (Created, error) {
+	by := caller.By
 	a, err := s.account(ctx, login)
 	if err != nil {
 		return Created{}, err
@@ -45,7 +46,7 @@ func (s *Service) add(ctx context.Context, by, login string, r Request, hold mfa
 	case mfa.MethodRecovery:
 		err = s.addRecovery(&c, r, &out)
 	case mfa.MethodTAP:
-		err = s.addPass(&c, r, &out)
+		err = s.addPass(&c, caller.User, r, &out)
 	case mfa.MethodSMS, mfa.MethodEmail, mfa.MethodCall:
 		err = s.addReach(&c, r, a.User)
 	case mfa.MethodPasskey:
@@ -107,7 +108,7 @@ func (s *Service) describe(c mfa.Credential) string {
 		if len(c.Scope) > 0 {
 			d += ", for " + strings.Join(s.scopeNames(c), ", ")
 		}
-		d += ": " + c.Why
+		d += approval(c) + ": " + c.Why
 	}
 	return d
 }
@@ -206,7 +207,7 @@ func (s *Service) addRecovery(c *mfa.Credential, r Request, out *Created) error 
 const passLife = time.Hour
 
 // addPass makes a temporary access pass.
-func (s *Service) addPass(c *mfa.Credential, r Request, out *Created) error {
+func (s *Service) addPass(c *mfa.Credential, issuer mfa.UserID, r Request, out *Created) error {
 	lifetime := time.Duration(r.Seconds) * time.Second
 	if lifetime == 0 {
 		lifetime = passLife
@@ -227,6 +228,9 @@ func (s *Service) addPass(c *mfa.Credential, r Request, out *Created) error {
 		return err
 	}
 	c.Expires, c.Scope, c.Why, c.Confirmed = c.Created.Add(lifetime), scope, r.Why, c.Created
+	if s.Settings().PassApproval {
+		c.Awaits, c.Issuer = true, issuer
+	}
 	code, kept, err := s.Passcodes.Pass(*c)
 	if err != nil {
 		return err

@@ -67,6 +67,9 @@ func (s *Service) view(c mfa.Credential, f mfa.Floor) Credential {
 	v := Credential{ID: c.ID, Method: c.Method, Label: c.Label, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period,
 		Drift: f.Drift, Uses: c.Uses, Scope: s.scopeNames(c), Disabled: c.Disabled, Created: c.Created,
 		Confirmed: moment(c.Confirmed), Expires: moment(c.Expires), By: c.By, Why: c.Why}
+	if c.Method == mfa.MethodTAP {
+		v.Awaits, v.Approver = c.Awaits, approver(c)
+	}
 	if c.Hold != mfa.ReasonNone {
 		v.Hold = c.Hold.String()
 	}

@@ -67,7 +67,7 @@ func (d Desk) Add(ctx context.Context, login string, r Request) (Created, error)
 	if r.Method == mfa.MethodTAP && (r.Seconds > int64(passLife.Seconds()) || r.Uses > 1) && !d.by.Can(mfa.MayChoosePassLife) {
 		return Created{}, fmt.Errorf("a pass for more than %s or more than one use: %w", passLife, d.by.Lacks(mfa.MayChoosePassLife))
 	}
-	return d.s.Add(ctx, d.by.By, string(u.ID), r)
+	return d.s.add(ctx, d.by, string(u.ID), r, mfa.ReasonNone)
 }
 
 // Send sends a code that proves a number or an address.

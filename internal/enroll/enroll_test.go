@@ -125,7 +125,7 @@ func TestSecretIsShownOnceAndOnlyIfMadeHere(t *testing.T) {
 		}
 	}
 	if last := r.trail.Recorded()[6]; last.Verb != "credential add" || last.Object != "alice" ||
-		!strings.HasSuffix(last.Detail, "2 uses until 2026-11-25T12:10:00Z, for VPN, mail: first day") {
+		!strings.HasSuffix(last.Detail, "2 uses until 2026-11-25T12:10:00Z, for VPN, mail, issued by root, approved by root: first day") {
 		t.Errorf("act %+v", last)
 	}
 }

@@ -46,12 +46,17 @@ type Invitation struct {
 	URL      string       `json:"url" doc:"of the page that it is for"`
 	Password bool         `json:"first_factor" doc:"the user is asked for their first factor besides"`
 	Expires  time.Time    `json:"expires"`
+	Awaits   bool         `json:"awaits_approval,omitempty" doc:"it lets nobody in until another administrator has approved it"`
 }
 
 // Invite makes an invitation. It is a pass for the portal, good once, and takes the place of
 // one before: so it is spent by one conditional write, wrong ones are counted and lock, and
 // each use has its record.
 func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest) (Invitation, error) {
+	return s.invite(ctx, mfa.Caller{By: by}, login, r)
+}
+
+func (s *Service) invite(ctx context.Context, by mfa.Caller, login string, r InviteRequest) (Invitation, error) {
 	if s.Portal == nil || s.Portal.PortalURL() == "" {
 		return Invitation{}, invalid("this server serves no portal: set listen.https in its node file and restart it, or ask a server that does")
 	}
@@ -77,15 +82,15 @@ func (s *Service) Invite(ctx context.Context, by, login string, r InviteRequest)
 	if len(why) > 256 {
 		return Invitation{}, invalid("why: too long")
 	}
-	made, err := s.Add(ctx, by, string(a.User.ID), Request{Method: mfa.MethodTAP, Seconds: int64(life.Seconds()), Scope: []string{entrance}, Why: why})
+	made, err := s.add(ctx, by, string(a.User.ID), Request{Method: mfa.MethodTAP, Seconds: int64(life.Seconds()), Scope: []string{entrance}, Why: why}, mfa.ReasonNone)
 	if err != nil {
 		return Invitation{}, err
 	}
-	if err := s.withdraw(ctx, by, a); err != nil { // those before: none is good beside this one
+	if err := s.withdraw(ctx, by.By, a); err != nil { // those before: none is good beside this one
 		return Invitation{}, err
 	}
 	page := s.Portal.PortalURL() + "/welcome"
-	out := Invitation{Login: a.User.Login, URL: page, Password: password, Expires: *made.Expires}
+	out := Invitation{Login: a.User.Login, URL: page, Password: password, Expires: *made.Expires, Awaits: made.Awaits}
 	if code := made.Codes[0]; r.Code {
 		out.Code = &code
 	} else {
@@ -113,5 +118,5 @@ func (d Desk) Invite(ctx context.Context, login string, r InviteRequest) (Invita
 	if err != nil {
 		return Invitation{}, err
 	}
-	return d.s.Invite(ctx, d.by.By, string(u.ID), r)
+	return d.s.invite(ctx, d.by, string(u.ID), r)
 }

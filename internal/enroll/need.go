@@ -25,6 +25,8 @@ type Store interface {
 	// written, returns nil.
 	RemoveCredentialIf(ctx context.Context, user mfa.UserID, id mfa.CredentialID, may func([]mfa.Credential) error) error
 	UpdateRecord(ctx context.Context, id mfa.UserID, change func(*settlement.Record) error) error
+	// AwaitingPasses returns the passes of all users that await their approval, the expired ones too.
+	AwaitingPasses(ctx context.Context) ([]mfa.Credential, error)
 }
 
 // Devices keeps devices that are still to come; package store does.

@@ -36,7 +36,7 @@ func (o Own) BeginNumber(ctx context.Context, r NumberRequest) (Created, error) 
 	if err := o.s.dropUnproven(ctx, o.by.By, o.by.User); err != nil {
 		return Created{}, err
 	}
-	return o.s.add(ctx, o.by.By, string(o.by.User), Request{Method: r.Method, To: r.To}, mfa.CredentialUnproven)
+	return o.s.add(ctx, o.by, string(o.by.User), Request{Method: r.Method, To: r.To}, mfa.CredentialUnproven)
 }
 
 // mayNumber refuses methods that are not by number or not the user's own business, and to replace

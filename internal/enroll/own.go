@@ -66,7 +66,7 @@ func (o Own) Begin(ctx context.Context, label string) (Created, error) {
 	if err := o.s.dropUnproven(ctx, o.by.By, o.by.User); err != nil {
 		return Created{}, err
 	}
-	return o.s.add(ctx, o.by.By, string(o.by.User), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
+	return o.s.add(ctx, o.by, string(o.by.User), Request{Method: mfa.MethodTOTP, Label: label}, mfa.CredentialUnproven)
 }
 
 // Prove has a token serve after one right code, which is spent by that; invitations have served

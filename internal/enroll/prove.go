@@ -45,6 +45,9 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 	if c.Method == mfa.MethodPush {
 		return Credential{}, invalid("%s %s of %s: a device proves itself when it is activated", c.Method, c.ID, a.User.Login)
 	}
+	if c.Awaits {
+		return Credential{}, invalid("%s %s of %s awaits its approval (credential approve)", c.Method, c.ID, a.User.Login)
+	}
 	var floor mfa.Floor
 	var wrong mfa.Reason
 	err = s.Store.UpdateRecord(ctx, a.User.ID, func(r *settlement.Record) error {

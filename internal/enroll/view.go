@@ -19,6 +19,8 @@ type Credential struct {
 	Uses      int              `json:"uses,omitempty" doc:"recovery: codes; tap: how often it may be used"`
 	Left      *int             `json:"left,omitempty" doc:"recovery, tap: how many of these are left"`
 	Scope     []string         `json:"scope,omitempty" doc:"tap: applications; empty: every application"`
+	Awaits    bool             `json:"awaits_approval,omitempty" doc:"tap: it serves nobody until another administrator has approved it"`
+	Approver  string           `json:"approved_by,omitempty" doc:"tap: who approved it; its issuer, where nobody else has to"`
 	Disabled  bool             `json:"disabled"`
 	Hold      string           `json:"hold,omitempty" doc:"why it serves nobody until it is resynchronised"`
 	Created   time.Time        `json:"created"`

@@ -12,7 +12,7 @@ var factors = map[string]map[string]string{
 }
 
 var acts = map[string]map[string]string{
-	"de": {"added": "hinzugefügt", "removed": "entfernt", "replaced": "ersetzt", "disabled": "abgeschaltet", "enabled": "eingeschaltet", "confirmed": "bestätigt", "changed": "geändert",
+	"de": {"added": "hinzugefügt", "removed": "entfernt", "replaced": "ersetzt", "disabled": "abgeschaltet", "enabled": "eingeschaltet", "confirmed": "bestätigt", "approved": "genehmigt", "changed": "geändert",
 		"phone number changed":                                     "Telefonnummer geändert",
 		"mail address changed":                                     "E-Mail-Adresse geändert",
 		"a passkey answered as if there were a copy of it":         "ein Passkey hat geantwortet, als gäbe es eine Kopie davon",

@@ -112,6 +112,7 @@ const (
 	PasskeyAlone                            // accept: a passkey stood for both factors, without a password
 	MessageUnconfirmed                      // the gateway took the message, nobody answered, and no receipt says that it arrived
 	AlreadyAsked                            // a question waits that the user could not tell from this one, and another conversation has it
+	PassNotApproved                         // the pass waits for somebody else to approve it
 	reasonEnd
 )
 
@@ -137,7 +138,7 @@ var reasonNames = [reasonEnd]string{
 	"call_busy", "call_no_answer", "call_rejected", "call_hung_up", "call_not_pressed", "call_wrong_key", "call_voicemail", "call_timed_out",
 	"refused_by_user", "wrong_number", "not_answered_in_time", "superseded", "prompt_too_soon",
 	"passkey_alone",
-	"message_unconfirmed", "already_asked",
+	"message_unconfirmed", "already_asked", "pass_not_approved",
 }
 
 // String returns the name used in trail, metrics and JSON.

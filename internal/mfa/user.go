@@ -101,6 +101,9 @@ type Credential struct {
 	Expires   time.Time // zero: never
 	By        string    // who made it
 	Why       string    // tap: the reason given
+	Awaits    bool      // tap: it serves nobody until somebody else than its issuer has approved it
+	Issuer    UserID    // tap that awaits or was approved: the administrator who issued it; empty: no person of ours
+	Approver  string    // tap: who approved it, as the trail names them
 
 	MustChange bool // pin: given by somebody else, to be changed at the portal before it serves elsewhere
 }

@@ -93,6 +93,8 @@ func SetAside(a *mfa.Application, c *mfa.Credential, now time.Time) mfa.Reason {
 		return c.Hold
 	case !c.Expires.IsZero() && !now.Before(c.Expires):
 		return mfa.CredentialExpired
+	case c.Awaits:
+		return mfa.PassNotApproved
 	case len(c.Scope) > 0 && !mfa.InScope(c.Scope, *a):
 		return mfa.WrongScope
 	}

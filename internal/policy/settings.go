@@ -36,6 +36,7 @@ type Settings struct {
 	PINWeak        bool              `json:"pin_weak" doc:"PINs that are easy to guess are taken: three equal digits in a row, three that follow each other, four that stand in the phone number"`
 	PINHistory     int               `json:"pin_history" doc:"how many PINs before cannot be taken again; 0: any can"`
 	PINDays        int               `json:"pin_days" doc:"after how many days a PIN has to be changed; 0: never"`
+	PassApproval   bool              `json:"pass_approval" doc:"a temporary pass, or an invitation, serves only after another administrator than its issuer has approved it; owners alone change this"`
 	FraudBlocks    bool              `json:"fraud_blocks" doc:"users who say that a sign-in was not theirs are kept out"`
 	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"for how long; at least as long as a challenge may be open"`
 	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin, push, call, sms; remove_last: take away their last second factor"`

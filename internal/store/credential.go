@@ -94,6 +94,8 @@ func changed(old, c mfa.Credential) string {
 		return "disabled"
 	case !c.Disabled && old.Disabled:
 		return "enabled"
+	case old.Awaits && !c.Awaits:
+		return "approved"
 	case old.Confirmed.IsZero() && !c.Confirmed.IsZero():
 		return "confirmed"
 	}

@@ -184,12 +184,16 @@ type credRecord struct {
 	Confirmed time.Time `json:"confirmed,omitzero"`
 	Expires   time.Time `json:"expires,omitzero"`
 	By        string    `json:"by,omitempty"`
+	Awaits    bool      `json:"awaits,omitempty"`
+	Issuer    string    `json:"issuer,omitempty"`
+	Approver  string    `json:"approver,omitempty"`
 	Sealed    []byte    `json:"sealed"`
 }
 
 func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 	r := credRecord{V: schema, Method: string(c.Method), Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period, Counter: c.Counter,
-		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Drawn: c.Drawn, Must: c.MustChange, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By}
+		Uses: c.Uses, Scope: c.Scope, Disabled: c.Disabled, Drawn: c.Drawn, Must: c.MustChange, Created: c.Created.UTC(), Confirmed: c.Confirmed.UTC(), Expires: c.Expires.UTC(), By: c.By,
+		Awaits: c.Awaits, Issuer: string(c.Issuer), Approver: c.Approver}
 	if c.Hold != mfa.ReasonNone {
 		r.Hold = c.Hold.String()
 	}
@@ -205,7 +209,8 @@ func sealCred(ring *keyring.Ring, c mfa.Credential) (credRecord, error) {
 // plain returns what is not sealed.
 func (r credRecord) plain(user mfa.UserID, id mfa.CredentialID) (mfa.Credential, error) {
 	c := mfa.Credential{ID: id, User: user, Method: mfa.MethodID(r.Method), Algorithm: r.Algorithm, Digits: r.Digits, Period: r.Period,
-		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Drawn: r.Drawn, MustChange: r.Must, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By}
+		Counter: r.Counter, Uses: r.Uses, Scope: r.Scope, Disabled: r.Disabled, Drawn: r.Drawn, MustChange: r.Must, Created: r.Created, Confirmed: r.Confirmed, Expires: r.Expires, By: r.By,
+		Awaits: r.Awaits, Issuer: mfa.UserID(r.Issuer), Approver: r.Approver}
 	if r.Hold != "" {
 		if err := c.Hold.UnmarshalText([]byte(r.Hold)); err != nil {
 			return mfa.Credential{}, fmt.Errorf("record %s: hold: %w", credKey(user, id), err)
@@ -247,6 +252,12 @@ func packCred(r credRecord) string {
 	if r.Must {
 		flags |= 4
 	}
+	if r.Awaits {
+		flags |= packedAwaits
+	}
+	if r.Issuer != "" || r.Approver != "" {
+		flags |= 16
+	}
 	p.uint(flags)
 	p.string(r.Method)
 	p.string(r.Algorithm)
@@ -260,15 +271,25 @@ func packCred(r credRecord) string {
 	p.time(r.Confirmed)
 	p.time(r.Expires)
 	p.string(r.By)
+	if flags&16 != 0 {
+		p.string(r.Issuer)
+		p.string(r.Approver)
+	}
 	p = append(p, r.Sealed...)
 	return string(p)
 }
 
+// packedAwaits is the flag of a pass that awaits its approval, in the first byte of what packCred returns.
+const packedAwaits = 8
+
 func unpackCred(s string) (r credRecord, err error) {
 	p := unpacker{s: s}
 	flags := p.uint()
-	r = credRecord{V: schema, Disabled: flags&1 != 0, Drawn: flags&2 != 0, Must: flags&4 != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
+	r = credRecord{V: schema, Disabled: flags&1 != 0, Drawn: flags&2 != 0, Must: flags&4 != 0, Awaits: flags&packedAwaits != 0, Method: p.string(), Algorithm: p.string(), Digits: int(p.uint()), Period: int(p.uint()),
 		Counter: p.uint(), Uses: int(p.uint()), Scope: p.strings(), Hold: p.string(), Created: p.time(), Confirmed: p.time(), Expires: p.time(), By: p.string()}
+	if flags&16 != 0 {
+		r.Issuer, r.Approver = p.string(), p.string()
+	}
 	if p.bad {
 		return credRecord{}, errPacked
 	}

@@ -359,6 +359,9 @@ func TestPackedRoundTrip(t *testing.T) {
 		if i%3 == 0 {
 			c.Scope = []string{"vpn"}
 		}
+		if i%4 == 0 {
+			c.Awaits, c.Issuer, c.Approver = i%8 == 0, "helen", "ida (console)"
+		}
 		gotC, err := unpackCred(packCred(c))
 		if err != nil || fmt.Sprintf("%+v", gotC) != fmt.Sprintf("%+v", c) {
 			t.Fatalf("credential %+v came back as %+v, %v", c, gotC, err)

@@ -295,6 +295,20 @@ func (m *Memory) UpdateCredential(_ context.Context, user mfa.UserID, id mfa.Cre
 	return out, err
 }
 
+// AwaitingPasses implements enroll.Store.
+func (m *Memory) AwaitingPasses(context.Context) (all []mfa.Credential, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.users {
+		for _, c := range a.Credentials {
+			if c.Awaits {
+				all = append(all, c)
+			}
+		}
+	}
+	return all, m.Fail
+}
+
 // RemoveCredential implements admin.Credentials.
 func (m *Memory) RemoveCredential(ctx context.Context, user mfa.UserID, id mfa.CredentialID) error {
 	return m.RemoveCredentialIf(ctx, user, id, func([]mfa.Credential) error { return nil })
