@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -82,6 +83,9 @@ func (s *Service) AddApplication(ctx context.Context, by string, c ApplicationCh
 // SetApplication changes an application. Its kind stays.
 func (s *Service) SetApplication(ctx context.Context, by, name string, c ApplicationChange) (Application, error) {
 	found, err := s.Applications.ApplicationByName(name)
+	if errors.Is(err, mfa.ErrNotFound) && reserved(name) { // its pages were never opened
+		found, err = s.BuiltIn(ctx, name)
+	}
 	if err != nil {
 		return Application{}, err
 	}

@@ -66,6 +66,8 @@ func (d Desk) mayOnApplication(name string) error {
 	}
 	a, err := d.s.Applications.ApplicationByName(name)
 	switch {
+	case errors.Is(err, mfa.ErrNotFound) && slices.Contains(pages, name): // it is made by being changed
+		return d.may(mfa.MayOwn)
 	case errors.Is(err, mfa.ErrNotFound): // said by what comes next
 	case err != nil:
 		return err

@@ -55,6 +55,31 @@ func TestBuiltInsKeepTheirFactors(t *testing.T) {
 	}
 }
 
+// The pages' applications can be set before anybody has opened a page, and by no other than may set
+// them afterwards.
+func TestBuiltInsAreSetBeforeTheirFirstUse(t *testing.T) {
+	r, ctx := staffed(t), t.Context()
+	low := r.As(mfa.Administrator{Role: mfa.RoleAdministrator}.Caller("adam (console)"))
+	for _, name := range []string{"console", "portal"} {
+		if _, err := low.SetApplication(ctx, name, admin.ApplicationChange{Methods: &[]string{"email"}}); !errors.Is(err, mfa.ErrForbidden) {
+			t.Errorf("an administrator sets %s: %v", name, err)
+		}
+		if _, err := r.Application(ctx, name); !errors.Is(err, mfa.ErrNotFound) {
+			t.Errorf("%s was made by who may not set it: %v", name, err)
+		}
+	}
+	a, err := r.SetApplication(ctx, "root", "console", admin.ApplicationChange{Methods: &[]string{"totp", "recovery"}})
+	if err != nil || a.Kind != mfa.KindWeb || len(a.Methods) != 2 {
+		t.Errorf("console: %+v, %v", a, err)
+	}
+	if a, err = r.SetApplication(ctx, "root", "portal", admin.ApplicationChange{Disabled: ptr(true)}); err != nil || !a.Disabled {
+		t.Errorf("portal: %+v, %v", a, err)
+	}
+	if _, err := r.SetApplication(ctx, "root", "shop", admin.ApplicationChange{Disabled: ptr(true)}); !errors.Is(err, mfa.ErrNotFound) {
+		t.Errorf("one that there is none of: %v", err)
+	}
+}
+
 // Before a group has them, nobody makes an application of such a name.
 func TestNobodyTakesABuiltInName(t *testing.T) {
 	r, ctx := newRig(t), t.Context()

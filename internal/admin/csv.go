@@ -16,8 +16,11 @@ import (
 const maxRow = 64 << 10
 
 // columns are the columns that an import knows.
-var columns = []string{"login", "name", "email", "phone", "alias", "state", "password", "password_hash", "pin",
+var columns = []string{"login", "name", "email", "phone", "alias", "tags", "directory", "language", "state", "password", "password_hash", "pin",
 	"totp_secret", "hotp_secret", "hotp_counter"}
+
+// ImportColumns are the names of the columns that an import knows.
+func ImportColumns() []string { return slices.Clone(columns) }
 
 // rowError is a row that cannot be used; the rows after it can.
 type rowError struct{ reason string }

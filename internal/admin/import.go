@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"countersign/internal/mfa"
 	"countersign/internal/oath"
@@ -203,13 +204,17 @@ func (im *importer) parse(row map[string]string) (mfa.NewUser, error) {
 	c := UserChange{}
 	login := row["login"]
 	c.Login = &login
-	for name, to := range map[string]**string{"name": &c.Name, "email": &c.Email, "phone": &c.Phone, "state": &c.State} {
+	for name, to := range map[string]**string{"name": &c.Name, "email": &c.Email, "phone": &c.Phone, "state": &c.State,
+		"directory": &c.Directory, "language": &c.Language} {
 		if v := row[name]; v != "" {
 			*to = &v
 		}
 	}
 	if aliases := strings.Fields(row["alias"]); len(aliases) > 0 {
 		c.Aliases = &aliases
+	}
+	if tags := strings.FieldsFunc(row["tags"], func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) }); len(tags) > 0 {
+		c.Tags = &tags
 	}
 	if p := row["password"]; p != "" {
 		c.Password = secret.NewWire(p)

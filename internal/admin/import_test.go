@@ -9,7 +9,9 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"countersign/internal/admin"
 	"countersign/internal/mfa"
+	"countersign/internal/secret"
 )
 
 func TestImport(t *testing.T) {
@@ -85,6 +87,27 @@ func TestImport(t *testing.T) {
 				t.Errorf("the second run: %+v, %v", again, err)
 			}
 		})
+	}
+}
+
+// What help desks are limited by comes with the users.
+func TestImportSetsReach(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	if _, err := r.AddDirectory(ctx, "root", admin.DirectoryChange{Name: ptr("corp"), URLs: &[]string{"ldaps://dc1.corp.example"}, BaseDN: ptr("DC=corp,DC=example"), BindDN: ptr("CN=x,DC=corp,DC=example"), BindPassword: secret.NewWire("x")}); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := r.ImportUsers(ctx, "root", strings.NewReader("login;tags;directory;language\nalice;\"east vip, nyc;lab\";corp;de\nbob;;;\ncarol;;nowhere;\ndave;;;xx\neve;a/b;;\n"), false)
+	if err != nil || rep.Created != 2 || rep.Failed != 3 {
+		t.Fatal(rep, err)
+	}
+	for i, want := range []string{"directory", "language", "tags"} {
+		if !strings.Contains(rep.Errors[i].Reason, want) {
+			t.Errorf("refused as %+v, want %s", rep.Errors[i], want)
+		}
+	}
+	u, err := r.Resolve(ctx, "alice")
+	if err != nil || strings.Join(u.Tags, " ") != "east lab nyc vip" && strings.Join(u.Tags, " ") != "east vip nyc lab" || u.Directory != "corp" || u.Language != "de" {
+		t.Errorf("%+v, %v", u, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package adminapi
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -110,5 +111,7 @@ func (a *API) imports() {
 		return d.ImportUsers(ctx, in.file, in.DryRun)
 	})
 	op := a.huma.OpenAPI().Paths["/import/users"].Post
+	op.Description = strings.TrimSpace(op.Description + " The first line names the columns: " + strings.Join(admin.ImportColumns(), ", ") +
+		"; login has to be there. Several aliases or tags stand in one field with spaces between them. Whoever is there already is left as they are.")
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": {}}}
 }

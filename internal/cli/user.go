@@ -203,7 +203,7 @@ func (v *userRemove) Run(ctx context.Context, e *env) error {
 
 type userImport struct {
 	File   string `arg:"" help:"The file; - is standard input."`
-	Format string `help:"csv: columns by header name (login, name, email, phone, alias, state, password, password_hash, pin, totp_secret, hotp_secret, hotp_counter)." default:"csv" enum:"csv"`
+	Format string `help:"csv: columns by header name (login, name, email, phone, alias, tags, directory, language, state, password, password_hash, pin, totp_secret, hotp_secret, hotp_counter); several aliases or tags in one field with spaces between them." default:"csv" enum:"csv"`
 	DryRun bool   `help:"Change nothing; say what would be done."`
 }
 
