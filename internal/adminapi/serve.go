@@ -63,11 +63,19 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 	return nil
 }
 
+// CheckSocket refuses a path that no socket can have.
+func CheckSocket(path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("admin socket %s: the path has %d bytes and the system allows %d; choose a shorter data_dir", path, len(path), maxSocketPath)
+	}
+	return nil
+}
+
 // ListenSocket opens the unix socket at path, for its owner only. The caller holds the
 // lock on the data folder, so a socket that lies there is a dead server's.
 func ListenSocket(path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("admin socket %s: the path has %d bytes and the system allows %d; choose a shorter data_dir", path, len(path), maxSocketPath)
+	if err := CheckSocket(path); err != nil {
+		return nil, err
 	}
 	if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSocket == 0 {
 		return nil, fmt.Errorf("admin socket %s: something that is no socket is there; move it away", path)

@@ -147,7 +147,7 @@ func readLine(r io.Reader) (string, error) {
 
 // Main runs one command and returns the exit code: 0 done, 1 refused or failed, 2 usage.
 func Main(args []string, d Deps) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a terminal that is closed asks no less politely
 	defer stop()
 	return Run(ctx, args, d)
 }

@@ -89,7 +89,7 @@ func refused(err error) bool {
 // vacate prepares the data folder for a machine that is admitted, and moves away what it had
 // where it was before. undo is that of claim.
 func (s *server) vacate() (undo func(keep ...string), err error) {
-	if err := s.Config.PrepareDataDir(); err != nil {
+	if err := prepareFolder(s.Config); err != nil {
 		return nil, err
 	}
 	if hasLeft(s.Config.DataDir) {

@@ -55,7 +55,7 @@ func InitCoordinator(ctx context.Context, o Options) (err error) {
 	if err := coordinatorConfig(o); err != nil {
 		return err
 	}
-	if err := o.Config.PrepareDataDir(); err != nil {
+	if err := prepareFolder(o.Config); err != nil {
 		return err
 	}
 	undo, err := c.claim()

@@ -10,7 +10,9 @@ import (
 	"regexp"
 	"slices"
 
+	"countersign/internal/adminapi"
 	"countersign/internal/cluster"
+	"countersign/internal/config"
 	"countersign/internal/keyring"
 	"countersign/internal/mfa"
 	"countersign/internal/store"
@@ -30,6 +32,14 @@ func Init(ctx context.Context, o Options, group string) error {
 	return s.init(ctx, group)
 }
 
+// prepareFolder makes the data folder, if a server can run in it.
+func prepareFolder(c config.Config) error {
+	if err := adminapi.CheckSocket(SocketPath(c.DataDir)); err != nil {
+		return err
+	}
+	return c.PrepareDataDir()
+}
+
 func (s *server) init(ctx context.Context, group string) (err error) {
 	if group == coordinatorGroup {
 		return fmt.Errorf("no group can be called %s: that is the name of a coordinator's database", group)
@@ -37,7 +47,7 @@ func (s *server) init(ctx context.Context, group string) (err error) {
 	if !groupName.MatchString(group) {
 		return fmt.Errorf("group name %q: must be 1 to 63 letters, digits, dots, hyphens and underscores", group)
 	}
-	if err := s.Config.PrepareDataDir(); err != nil {
+	if err := prepareFolder(s.Config); err != nil {
 		return err
 	}
 	undo, err := s.claim()

@@ -202,6 +202,10 @@ func TestInit(t *testing.T) {
 	if err := Init(t.Context(), o, "corp"); err != nil {
 		t.Fatal(err)
 	}
+	long := options(filepath.Join(dir, strings.Repeat("long", 30)))
+	if err := Init(t.Context(), long, "corp"); err == nil || !strings.Contains(err.Error(), "choose a shorter data_dir") {
+		t.Errorf("a folder whose socket has too long a path: %v", err)
+	}
 	before := listing(t, dir)
 	err := Init(t.Context(), o, "corp")
 	if err == nil || !strings.Contains(err.Error(), "countersign server") || strings.Contains(err.Error(), "\n") {

@@ -41,7 +41,7 @@ func restoreFolder(ctx context.Context, o Options, confirm string, read func(s *
 		return err
 	}
 	defer s.log.Close()
-	if err := o.Config.PrepareDataDir(); err != nil {
+	if err := prepareFolder(o.Config); err != nil {
 		return err
 	}
 	undo, err := s.claim(trailDir)

@@ -174,6 +174,31 @@ func TestDatagrams(t *testing.T) {
 	}
 }
 
+// A client whose unsigned passwords can be read has the right secret: what cannot be read then is what somebody typed, who is
+// refused. Silence would have the client take the server for dead.
+func TestUnreadableAfterReadable(t *testing.T) {
+	r := newRig()
+	r.engine.decide = func(_ context.Context, q mfa.Request) (mfa.Decision, error) {
+		if q.Refuse != 0 {
+			return mfa.Decision{Message: "no"}, nil
+		}
+		return mfa.Decision{Verdict: mfa.Accept}, nil
+	}
+	r.start(t)
+	p := dial(t, r.AuthAddrs()[0], "")
+	name := attr{radius.UserName, "alice"}
+	for _, one := range []struct {
+		password string
+		want     radius.Code
+	}{{"wonder", radius.AccessAccept}, {"w\xf6nder", radius.AccessReject}} {
+		raw := build(radius.AccessRequest, 1, random(), false, name, attr{radius.UserPassword, one.password})
+		p.send(raw)
+		if got := p.reply(raw); got.Code() != one.want {
+			t.Errorf("%q is answered with %s, want %s", one.password, got.Code(), one.want)
+		}
+	}
+}
+
 func plain(t *testing.T, r mfa.Request) {
 	if r.Login != "alice" || string(r.Password.Expose()) != "wonder" || r.Refuse != 0 {
 		t.Errorf("request = %+v", r)

@@ -33,6 +33,7 @@ type peer struct {
 
 	proven  atomic.Bool  // a signed request was seen, here or by the record
 	saved   atomic.Bool  // the record says so
+	legible atomic.Bool  // an unsigned password could be read: the secret is the one of its application
 	without atomic.Int64 // Unix hour of the last unsigned request that was let in
 	told    atomic.Int64 // Unix hour that the record knows of that
 	asked   atomic.Int64 // Unix seconds of the last challenge that was noted
