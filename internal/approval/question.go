@@ -167,6 +167,10 @@ func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer)
 			return Outcome{}, err
 		}
 	}
+	was := ""
+	if why == mfa.FraudReported {
+		was = s.verdict(ctx, d, w)
+	}
 	now, taken, err := s.Store.AnswerWait(ctx, d.user.ID, w.ID, w.Nonce, mfa.WaitAnswer{Reason: why, Credential: d.cred.ID, At: s.Now(), PIN: why == mfa.OK && w.PIN})
 	if errors.Is(err, mfa.ErrNotFound) {
 		return Outcome{Expired}, nil
@@ -174,7 +178,7 @@ func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("the answer could not be kept: %w", err)
 	}
-	if err := s.answered(ctx, d, signed, now, why, taken); err != nil {
+	if err := s.answered(ctx, d, signed, now, why, taken, was); err != nil {
 		return Outcome{}, err
 	}
 	switch {
@@ -184,6 +188,24 @@ func (s *Service) Answer(ctx context.Context, d Device, signed Signed, a Answer)
 		return Outcome{Answered}, nil
 	}
 	return Outcome{map[mfa.Reason]string{mfa.OK: Accepted, mfa.WrongNumber: WrongNumber, mfa.WrongPIN: WrongPIN}[why]}.or(Denied), nil
+}
+
+// verdict is what had become of a sign-in before its user says that it was not theirs; "": it has
+// none yet, or went on by another way, or nobody can say.
+func (s *Service) verdict(ctx context.Context, d Device, w mfa.Wait) string {
+	if now, err := s.Store.Wait(ctx, w.User, w.ID, true); err == nil && now.Nonce == w.Nonce {
+		w = now
+	}
+	if now, err := s.find(ctx, d.user.ID, d.cred.ID, true); err == nil {
+		d = now
+	}
+	switch was := w.Answer.Reason; {
+	case was == mfa.OK && d.spent(w): // what is approved is spent by what it let in
+		return mfa.Accept.String()
+	case was != mfa.OK && was != mfa.ReasonNone && was != mfa.FraudReported:
+		return mfa.Reject.String()
+	}
+	return ""
 }
 
 // judge says what a PIN that was typed on a device makes of its answer.
@@ -213,8 +235,9 @@ func (o Outcome) or(other string) Outcome {
 }
 
 // answered records an answer that has to be known also if no request comes for it any more, and
-// what was signed of a text. Fraud is reported also if it was too late to stop the sign-in.
-func (s *Service) answered(ctx context.Context, d Device, signed Signed, w mfa.Wait, why mfa.Reason, taken bool) error {
+// what was signed of a text. Fraud is reported also if it was too late to stop the sign-in: was is
+// what had become of that.
+func (s *Service) answered(ctx context.Context, d Device, signed Signed, w mfa.Wait, why mfa.Reason, taken bool, was string) error {
 	what := fmt.Sprintf("attempt %s, %s, from %q", w.Attempt, w.Application, w.Source)
 	if w.Text != "" && taken {
 		what += fmt.Sprintf(", text %q, signed: time %s, nonce %s, body %s, signature %s", w.Text, signed.Time, signed.Nonce, signed.Body, signed.Signature)
@@ -224,7 +247,7 @@ func (s *Service) answered(ctx context.Context, d Device, signed Signed, w mfa.W
 	}
 	if why == mfa.FraudReported {
 		return s.Fraud(ctx, mfa.Fraud{User: d.user.ID, Attempt: w.Attempt, Channel: mfa.FraudPush, Time: w.Asked, Server: w.Server, Application: w.Application,
-			Source: w.Source, Reason: mfa.FraudReported.String()})
+			Source: w.Source, Verdict: was, Reason: mfa.FraudReported.String()})
 	}
 	if !taken || why == mfa.OK && w.Text == "" {
 		return nil

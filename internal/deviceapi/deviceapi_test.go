@@ -447,3 +447,38 @@ func TestDeviceRemovesItself(t *testing.T) {
 	self(policy.SelfPush, policy.SelfRemoveLast)
 	remove(http.StatusNoContent, "")
 }
+
+// A report of fraud says what had become of the sign-in.
+func TestFraudAfterTheVerdict(t *testing.T) {
+	for act, want := range map[string]mfa.Verdict{"approve": mfa.Accept, "deny": mfa.Reject} {
+		t.Run(act, func(t *testing.T) {
+			r := newRig(t)
+			p := newPhone(r).activate("Phone")
+			s, q := r.all[0], r.leg("old", "10.1.1.1")
+			decided := make(chan mfa.Decision, 1)
+			go func() {
+				d, err := s.engine.Authenticate(context.WithoutCancel(t.Context()), q)
+				if err != nil {
+					t.Error(err)
+				}
+				decided <- d
+			}()
+			change, list := s.db.WaitChange(r.user), p.pending(s)
+			for len(list) == 0 {
+				<-change
+				change, list = s.db.WaitChange(r.user), p.pending(s)
+			}
+			p.answer(s, list[0], act, "")
+			if d := <-decided; d.Verdict != want {
+				t.Fatalf("%s %s, want %s", d.Verdict, d.Reason, want)
+			}
+			p.answer(r.all[1], list[0], "fraud", "") // at the other server, which may not have heard of it
+			if f := <-r.alarm; f.Verdict != want.String() || f.Channel != mfa.FraudPush {
+				t.Errorf("reported %+v, want %s", f, want)
+			}
+			if a, err := r.act(mfa.VerbFraud); err != nil || a.Fraud == nil || a.Fraud.Verdict != want.String() {
+				t.Errorf("the trail: %+v, %v", a, err)
+			}
+		})
+	}
+}
