@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -146,10 +147,11 @@ func CleanCode(typed string) string {
 }
 
 // Token is what a device brings back with an answer: it says which question it was shown, and by
-// a digest what stood in it. So a signed answer is one to these very words.
+// a digest what stood in it: application, source, place, text and the second in which it was asked.
+// So a signed answer is one to these very words.
 func Token(w mfa.Wait) string {
 	h := sha256.New()
-	for _, s := range []string{w.Application, w.Source, w.Place, w.Text} {
+	for _, s := range []string{w.Application, w.Source, w.Place, w.Text, strconv.FormatInt(w.Asked.Unix(), 10)} {
 		fmt.Fprintf(h, "%d %s\n", len(s), s)
 	}
 	return encoding.EncodeToString(h.Sum(w.Nonce[:len(w.Nonce):len(w.Nonce)])[:2*len(w.Nonce)])

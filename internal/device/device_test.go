@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"testing"
+	"time"
 
 	"countersign/internal/device"
 	"countersign/internal/mfa"
@@ -90,18 +91,23 @@ func TestParseKey(t *testing.T) {
 
 // The token that a device signs changes with every word that it was shown.
 func TestToken(t *testing.T) {
-	w := mfa.Wait{Nonce: [16]byte{1, 2, 3}, Application: "vpn", Source: "10.1.1.1", Place: "", Text: "Pay 10 EUR"}
+	w := mfa.Wait{Nonce: [16]byte{1, 2, 3}, Application: "vpn", Source: "10.1.1.1", Place: "", Text: "Pay 10 EUR", Asked: time.Unix(1796023362, 900)}
 	token := device.Token(w)
 	for i, change := range []func(*mfa.Wait){
 		func(w *mfa.Wait) { w.Nonce[15] = 9 }, func(w *mfa.Wait) { w.Application = "bank" }, func(w *mfa.Wait) { w.Source = "10.1.1.2" },
 		func(w *mfa.Wait) { w.Place = "DE" }, func(w *mfa.Wait) { w.Text = "Pay 100 EUR" },
-		func(w *mfa.Wait) { w.Source, w.Place = w.Place, w.Source },
+		func(w *mfa.Wait) { w.Source, w.Place = w.Place, w.Source }, func(w *mfa.Wait) { w.Asked = w.Asked.Add(time.Second) },
 	} {
 		other := w
 		change(&other)
 		if device.Token(other) == token {
 			t.Errorf("change %d leaves the token as it was", i)
 		}
+	}
+	kept := w
+	kept.Asked = time.Unix(w.Asked.Unix(), 0).UTC() // as a server keeps it
+	if device.Token(kept) != token {
+		t.Error("the same second is another one")
 	}
 	if w.Nonce != [16]byte{1, 2, 3} || len(token) != 43 {
 		t.Errorf("nonce %v, token %q", w.Nonce, token)
