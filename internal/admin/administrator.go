@@ -233,6 +233,18 @@ func (s *Service) roleOf(id mfa.UserID) (mfa.Role, error) {
 	return a.Role, nil
 }
 
+// Admits refuses (mfa.NoRole) at the console whoever holds no role, for authn.Config.
+func (s *Service) Admits(app mfa.Application, user mfa.UserID) error {
+	if app.Kind != mfa.KindWeb || app.Name != ConsoleApplication {
+		return nil
+	}
+	_, err := s.Administrators.Administrator(user)
+	if errors.Is(err, mfa.ErrNotFound) {
+		return mfa.NoRole
+	}
+	return err
+}
+
 // AdministratorCaller returns what a user who has signed in through frontEnd ("console") may
 // now. The error wraps mfa.ErrForbidden for who holds no role, is denied or blocked. It is
 // to be asked for each request: a role that is taken away ends at once.

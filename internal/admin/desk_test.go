@@ -487,3 +487,19 @@ func TestTokenUse(t *testing.T) {
 		}
 	}
 }
+
+// The console is for who holds a role; everything else asks for none.
+func TestAdmits(t *testing.T) {
+	r := newRig(t)
+	adam, none := r.add(t, "adam"), r.add(t, "nora")
+	if _, err := r.AddAdministrator(t.Context(), "test", admin.AdministratorChange{Login: ptr("adam"), Role: ptr("auditor")}); err != nil {
+		t.Fatal(err)
+	}
+	console, portal := mfa.Application{Kind: mfa.KindWeb, Name: "console"}, mfa.Application{Kind: mfa.KindWeb, Name: "portal"}
+	if err := errors.Join(r.Admits(console, adam.ID), r.Admits(portal, none.ID), r.Admits(mfa.Application{Kind: mfa.KindRADIUS, Name: "console"}, none.ID)); err != nil {
+		t.Error(err)
+	}
+	if err := r.Admits(console, none.ID); !errors.Is(err, mfa.NoRole) {
+		t.Errorf("without a role: %v", err)
+	}
+}

@@ -200,5 +200,6 @@ var reasonTexts = map[mfa.Reason]string{
 	mfa.WrongPIN:       "the code was right, and the PIN in front of it was wrong",
 	mfa.PINExpired:     "the PIN was right and too old: it has to be changed at the portal",
 	mfa.PINMustChange:  "the PIN was right and has to be changed at the portal first",
+	mfa.NoRole:         "both factors were right, and the user holds no role (administrator add gives one)",
 	mfa.NoPIN:          "the policy wants a PIN with each code, and the user has none",
 }

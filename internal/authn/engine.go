@@ -38,6 +38,9 @@ type Config struct {
 	// Replicated waits, at most that long and until ctx ends, until another server has on its
 	// disk what this one has settled, and reports whether it has; nil: there is nobody to wait for.
 	Replicated func(ctx context.Context, wait time.Duration) bool
+	// Admits says, once both factors are right, whether the user has any business at an application:
+	// the error is the mfa.Reason why not, or ours; nil: everybody has.
+	Admits func(app mfa.Application, user mfa.UserID) error
 	// PIN reports whether pin is the one that hash was made of; nil: who needs one is not let in.
 	PIN func(ctx context.Context, user mfa.UserID, hash, pin secret.Text) (bool, error)
 	// Digest is keyed, under a key that the group shares and never changes; nil: no success is

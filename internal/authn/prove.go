@@ -184,6 +184,21 @@ func weight(why mfa.Reason) int {
 	return 2
 }
 
+// admit makes of a success a refusal if the user has no business at the application: what was right
+// is spent, nothing is counted, and the record says why.
+func (e *Engine) admit(a *attempt, c *settlement.Change) error {
+	if e.Admits == nil {
+		return nil
+	}
+	err := e.Admits(a.app, a.acct.User.ID)
+	var why mfa.Reason
+	if errors.As(err, &why) {
+		c.Reason, c.Remember = why, settlement.Success{}
+		return nil
+	}
+	return err
+}
+
 // change says what the finding does to the record. A used code, a held one and a repeated
 // wrong one are no guesses and are not counted; but any answer spends its handle.
 func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlement.Change, []mfa.CredentialID, error) {
@@ -211,6 +226,9 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 		c.Clear, c.FirstClear, c.Credential, c.Floor, c.Remember = true, a.firstProven(), m.cred, m.floor, e.success(a, m)
 		if a.single {
 			c.Reason = mfa.PasskeyAlone
+		}
+		if err := e.admit(a, &c); err != nil {
+			return settlement.Change{}, nil, err
 		}
 	case mfa.WrongPIN: // a guess, and the code that was right is spent all the same
 		c.Fail, c.Credential, c.Floor = true, m.cred, m.floor

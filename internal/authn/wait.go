@@ -461,6 +461,9 @@ func (e *Engine) approved(a *attempt, w mfa.Wait, why mfa.Reason) (settlement.Ch
 				used = append(used, a.local)
 			}
 			c.Clear, c.FirstClear, c.Remember = true, a.firstProven(), e.success(a, matched{cred: u.ID, meth: u.Method})
+			if err := e.admit(a, &c); err != nil {
+				return settlement.Change{}, nil, err
+			}
 			return c, used, nil
 		}
 	}

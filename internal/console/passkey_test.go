@@ -116,6 +116,16 @@ func TestStopgapRemovesNoPasskey(t *testing.T) {
 	}
 }
 
+// Whom the engine refuses for want of a role reads it; they have proven both factors.
+func TestRefusedForWantOfARole(t *testing.T) {
+	r := newRig(t)
+	r.person("alice", mfa.RoleOwner)
+	r.eng.reason = mfa.NoRole
+	if p := r.signInAs("alice"); p.StatusCode != http.StatusForbidden || !strings.Contains(p.text(), "you hold no role here") || strings.Contains(p.body, `name="handle"`) {
+		t.Errorf("%s %s", p.Status, p.text())
+	}
+}
+
 // The page hands what the browser returned to the engine, and only where passkeys belong.
 func TestSignInWithPasskey(t *testing.T) {
 	r := newRig(t)

@@ -48,6 +48,9 @@ func (e *engine) Authenticate(ctx context.Context, r mfa.Request) (mfa.Decision,
 		if e.reason != mfa.ReasonNone {
 			why = e.reason
 		}
+		if !why.Accepts() {
+			return mfa.Decision{Verdict: mfa.Reject, Reason: why, Attempt: id}, nil
+		}
 		return mfa.Decision{Verdict: mfa.Accept, Reason: why, User: user, Attempt: id, Method: e.method()}, nil
 	}
 	return no, nil

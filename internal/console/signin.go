@@ -145,8 +145,10 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.D
 		c.askAgain(w, r, q, http.StatusOK, said)
 		return mfa.Decision{}, false
 	}
-	said := c.say(r, "signin.refused", d.Attempt)
+	said, status := c.say(r, "signin.refused", d.Attempt), http.StatusUnauthorized
 	switch {
+	case d.Reason == mfa.NoRole: // both factors were right
+		said, status = c.say(r, "signin.norole"), http.StatusForbidden
 	case d.Verdict == mfa.Accept:
 		said = c.say(r, "signin.onefactor", d.Attempt)
 	case d.Reason == mfa.PromptTooSoon: // this and the next come behind a right password
@@ -155,7 +157,7 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request, q question) (mfa.D
 		said = c.say(r, "signin.often", d.Attempt)
 	}
 	q.Handle = ""
-	c.askAgain(w, r, q, http.StatusUnauthorized, said)
+	c.askAgain(w, r, q, status, said)
 	return mfa.Decision{}, false
 }
 

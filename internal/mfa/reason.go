@@ -113,6 +113,7 @@ const (
 	MessageUnconfirmed                      // the gateway took the message, nobody answered, and no receipt says that it arrived
 	AlreadyAsked                            // a question waits that the user could not tell from this one, and another conversation has it
 	PassNotApproved                         // the pass waits for somebody else to approve it
+	NoRole                                  // both factors were right, and the user holds no role that the page asks for
 	reasonEnd
 )
 
@@ -138,7 +139,7 @@ var reasonNames = [reasonEnd]string{
 	"call_busy", "call_no_answer", "call_rejected", "call_hung_up", "call_not_pressed", "call_wrong_key", "call_voicemail", "call_timed_out",
 	"refused_by_user", "wrong_number", "not_answered_in_time", "superseded", "prompt_too_soon",
 	"passkey_alone",
-	"message_unconfirmed", "already_asked", "pass_not_approved",
+	"message_unconfirmed", "already_asked", "pass_not_approved", "no_role",
 }
 
 // String returns the name used in trail, metrics and JSON.

@@ -80,6 +80,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		Say:    func(language, said string) string { return prompts[language].Say(said) },
 		Server: s.Config.Name, Store: s.store, First: s.checker, Methods: all, Trail: s.ledger,
 		Handles: challenge.Sealer{Keys: s.ring}, Settings: s.store.Settings, CodeLength: otp.CodeLength, Now: s.Now, Waits: s.store,
+		Admits:  func(app mfa.Application, user mfa.UserID) error { return s.admin.Admits(app, user) },
 		Observe: s.observe, Fraud: s.actOnFraud, Digest: s.ring.DigestOf, PIN: s.checker.MatchPIN, Country: s.countries.Of, Replicated: s.node.Replicated, Log: s.log.Logger("authn"),
 	})
 	s.engine.Resume(s.ledger.open)

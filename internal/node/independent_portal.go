@@ -46,6 +46,7 @@ func (c *independent) assembleOperators() {
 	c.checker = directory.New(c.store, directory.Options{Upgrade: c.store.Rehash, Now: c.Now, Log: c.log.Logger("directory")})
 	c.engine = authn.New(authn.Config{Server: c.Config.Name, Store: c.store, First: c.checker, Methods: all, Trail: c.trail,
 		Handles: challenge.Sealer{Keys: c.ring}, Settings: c.store.Settings, CodeLength: otp.CodeLength, Now: c.Now, Log: c.log.Logger("authn"),
+		Admits:  func(app mfa.Application, user mfa.UserID) error { return c.admin.Admits(app, user) },
 		Observe: func(a *mfa.Attempt) { warnCopied(c.log.Logger("authn"), a) }})
 	c.sessions = &session.Keeper{Server: c.Config.Name, Store: c.store, Now: c.Now, Log: c.log.Logger("session")}
 	head := func(context.Context) (trail.Position, error) { return trail.Position{}, nil } // the database keeps none
