@@ -505,6 +505,7 @@ func TestBadDirectory(t *testing.T) {
 		"http":              func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"http://dc"}) },
 		"url with password": func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"ldap://u:p@dc"}) },
 		"url with a path":   func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"ldap://dc/dc=x"}) },
+		"in the clear":      func(c *admin.DirectoryChange) { c.URLs = ptr([]string{"ldaps://a.example", "ldap://dc1.corp.example"}) },
 		"no base":           func(c *admin.DirectoryChange) { c.BaseDN = nil },
 		"anonymous bind":    func(c *admin.DirectoryChange) { c.BindDN = ptr("cn=svc") },
 		"filter, no login":  func(c *admin.DirectoryChange) { c.UserFilter = ptr("(uid=alice)") },

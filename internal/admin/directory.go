@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -147,10 +148,21 @@ func applyDirectory(d *mfa.Directory, c DirectoryChange) error {
 	if len(d.URLs) == 0 || d.BaseDN == "" {
 		return invalid("an ldap directory needs at least one url and a base_dn")
 	}
+	for _, one := range d.URLs {
+		if u, err := url.Parse(one); err == nil && u.Scheme == "ldap" && !d.StartTLS && !loopback(u.Hostname()) {
+			return invalid("urls: passwords would cross the network to %s in the clear: write ldaps://, or set start_tls (--start-tls)", u.Host)
+		}
+	}
 	if d.BindDN != "" && d.BindPassword.Empty() {
 		return invalid("bind_dn without bind_password: that would be an anonymous bind")
 	}
 	return nil
+}
+
+// loopback reports whether what goes to host stays on this machine.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 func directoryName(s string) (string, error) {

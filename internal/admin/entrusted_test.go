@@ -87,7 +87,7 @@ func TestASecretGoesNowhereElse(t *testing.T) {
 	} {
 		t.Run("directory "+c.name, func(t *testing.T) {
 			r := newRig(t)
-			if _, err := r.AddDirectory(t.Context(), "root", admin.DirectoryChange{Name: ptr("corp"), URLs: ptr([]string{"ldap://dc1.corp.example"}), StartTLS: ptr(true),
+			if _, err := r.AddDirectory(t.Context(), "root", admin.DirectoryChange{Name: ptr("corp"), URLs: ptr([]string{"ldap://127.0.0.1"}), StartTLS: ptr(true),
 				BindDN: ptr("cn=svc"), BindPassword: secret.NewWire("pw"), BaseDN: ptr("dc=corp")}); err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 
 // SettingWarning is a warning about a setting, and where the setting is.
 type SettingWarning struct {
-	Kind, Name string // "application" or "directory", and its name; "": the group's defaults
+	Application string // its name; "": the group's defaults
 	policy.Warning
 }
 
@@ -17,7 +17,7 @@ type SettingWarning struct {
 // first. Applications that are switched off are passed over.
 func (s *Service) SettingWarnings() (all []SettingWarning) {
 	for _, w := range s.Settings.Settings().Warnings() {
-		all = append(all, SettingWarning{"", "", w})
+		all = append(all, SettingWarning{"", w})
 	}
 	now := s.Now()
 	for _, a := range s.Applications.Applications() {
@@ -25,12 +25,7 @@ func (s *Service) SettingWarnings() (all []SettingWarning) {
 			continue
 		}
 		for _, w := range policy.ApplicationWarnings(a, now) {
-			all = append(all, SettingWarning{"application", a.Name, w})
-		}
-	}
-	for _, d := range s.Directories.Directories() {
-		for _, w := range policy.DirectoryWarnings(d) {
-			all = append(all, SettingWarning{"directory", d.Name, w})
+			all = append(all, SettingWarning{a.Name, w})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b SettingWarning) int { return cmp.Compare(b.Weight, a.Weight) })
@@ -39,10 +34,10 @@ func (s *Service) SettingWarnings() (all []SettingWarning) {
 
 // String says it in one line.
 func (w SettingWarning) String() string {
-	if w.Kind == "" {
+	if w.Application == "" {
 		return "policy: " + w.Setting + ": " + w.Text
 	}
-	return w.Kind + " " + w.Name + ": " + w.Setting + ": " + w.Text
+	return "application " + w.Application + ": " + w.Setting + ": " + w.Text
 }
 
 // sentences returns warnings about one thing as the API shows them.

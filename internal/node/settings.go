@@ -73,8 +73,8 @@ func (s *server) checkSettings() []admin.Check {
 	for _, w := range s.admin.SettingWarnings() {
 		c := admin.Check{Name: "setting", Target: "policy", Layer: "policy", OK: w.Weight != policy.Open, Warning: w.Weight != policy.Open,
 			Detail: w.Setting + ": " + w.Text, NextStep: "countersign policy set"}
-		if w.Kind != "" {
-			c.Target, c.NextStep = w.Kind+" "+w.Name, fmt.Sprintf("countersign %s set %s", w.Kind, w.Name)
+		if w.Application != "" {
+			c.Target, c.NextStep = "application "+w.Application, fmt.Sprintf("countersign application set %s", w.Application)
 		}
 		all = append(all, c)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"countersign/internal/mfa"
@@ -128,19 +127,4 @@ func (s Settings) Warnings() (w []Warning) {
 // perDay is how many guesses a limit lets through in a day, if they take no time.
 func perDay(tries int, lock Seconds) float64 {
 	return float64(tries) * 24 * 60 * 60 / float64(max(lock, 1))
-}
-
-// DirectoryWarnings returns what is too open about a directory.
-func DirectoryWarnings(d mfa.Directory) (w []Warning) {
-	for _, one := range d.URLs {
-		u, err := url.Parse(one)
-		if err != nil || u.Scheme != "ldap" || d.StartTLS {
-			continue
-		}
-		if a, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && a.IsLoopback() {
-			continue
-		}
-		w = append(w, Warning{"urls", fmt.Sprintf("passwords go to %s as they are typed, and whoever is in between reads them; switch StartTLS on, or write ldaps://", u.Host), Open})
-	}
-	return w
 }

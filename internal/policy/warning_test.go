@@ -90,24 +90,3 @@ func TestSettingsWarnings(t *testing.T) {
 		}
 	}
 }
-
-// A password in the clear is warned about, unless it stays on the machine.
-func TestDirectoryWarnings(t *testing.T) {
-	for _, tt := range []struct {
-		url      string
-		startTLS bool
-		want     string
-	}{
-		{"ldap://dc1.corp.example", false, "urls!"},
-		{"ldap://10.0.0.5:3389", false, "urls!"},
-		{"ldap://dc1.corp.example", true, ""},
-		{"ldaps://dc1.corp.example", false, ""},
-		{"ldap://127.0.0.1:389", false, ""},
-		{"ldap://[::1]", false, ""},
-		{"ldap://localhost", false, ""},
-	} {
-		if got := named(DirectoryWarnings(mfa.Directory{URLs: []string{tt.url}, StartTLS: tt.startTLS})); got != tt.want {
-			t.Errorf("%s, StartTLS %v: warned about %q, want %q", tt.url, tt.startTLS, got, tt.want)
-		}
-	}
-}
