@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"errors"
+	"fmt"
 	"hash"
 	"sync"
 
@@ -48,6 +49,8 @@ var (
 	// ErrPassword: a hidden password whose length is no multiple of 16 up to 128, or
 	// that has a NUL before its end.
 	ErrPassword = errors.New("User-Password is not decodable")
+	// ErrPasswordNUL is the ErrPassword of one that holds a NUL, as what was hidden with another secret may.
+	ErrPasswordNUL = fmt.Errorf("%w: it holds a NUL", ErrPassword)
 )
 
 // authenticator computes MD5(code, identifier, length, auth, attributes, secret) of raw

@@ -56,7 +56,7 @@ func (k *Key) Reveal(dst, hidden []byte, auth [16]byte) ([]byte, error) {
 	}
 	dst = dst[:start+len(bytes.TrimRight(dst[start:], "\x00"))]
 	if bytes.IndexByte(dst[start:], 0) >= 0 {
-		return dst[:start], ErrPassword
+		return dst[:start], ErrPasswordNUL
 	}
 	return dst, nil
 }

@@ -3,6 +3,7 @@ package radiusd
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -176,7 +177,7 @@ func (s *Server) request(j *job) (r mfa.Request, proven bool) {
 	typed, err := j.client.key.Reveal(buf[:0], f.password, j.packet.Authenticator())
 	defer clear(buf[:])
 	switch {
-	case err == nil && !j.signed && !utf8.Valid(typed) && !j.peer.legible.Load(): // from one that was read before it is what somebody typed
+	case !j.signed && (errors.Is(err, radius.ErrPasswordNUL) || !utf8.Valid(typed)) && !j.peer.legible.Load(): // from one that was read before it is what somebody typed
 		return mfa.Request{}, false
 	case err != nil, f.passwords > 1, f.states > 1, f.stations > 1, !utf8.Valid(typed):
 		r.Refuse = mfa.MalformedRequest

@@ -86,9 +86,10 @@ func TestDatagrams(t *testing.T) {
 				t.Errorf("request = %+v, password of %d bytes", r, r.Password.Len())
 			}
 		}, ""},
-		{"NUL in the password", nulPassword(), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
+		{"NUL in the password", nulPassword(true), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
+		{"NUL in the password, unsigned", nulPassword(false), WrongSecret, 0, nil, "most likely the shared secret differs"},
 		{"broken UTF-8 in the password", access(true, name, attr{radius.UserPassword, "a\xff"}), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
-		{"other secret, unsigned", access(false, name, attr{0, "\xfe\x01garbage garbag"}), WrongSecret, 0, nil, "most likely the shared secret differs"},
+		{"other secret, unsigned", access(false, name, attr{radius.UserPassword, "\xfe\x01garbage"}), WrongSecret, 0, nil, "most likely the shared secret differs"},
 		{"two stations", access(true, name, password, attr{radius.CallingStationID, "192.0.2.7"}, attr{radius.CallingStationID, "10.0.0.1"}), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"two passwords", access(true, name, password, password), Rejected, radius.AccessReject, refuse(mfa.MalformedRequest), ""},
 		{"no User-Name", access(true, password), Rejected, radius.AccessReject, refuse(mfa.InvalidLogin), ""},
@@ -253,14 +254,14 @@ func signatureLast(b []byte) []byte {
 }
 
 // nulPassword is a request whose password is "a NUL b".
-func nulPassword() []byte {
+func nulPassword(signed bool) []byte {
 	auth := random()
 	block := make([]byte, 16)
 	copy(block, "a\x00b")
 	for i, x := range sumMD5([]byte(shared), auth[:]) {
 		block[i] ^= x
 	}
-	return build(radius.AccessRequest, 9, auth, true, attr{radius.UserName, "alice"}, attr{0, string(block)})
+	return build(radius.AccessRequest, 9, auth, signed, attr{radius.UserName, "alice"}, attr{0, string(block)})
 }
 
 func TestAnswers(t *testing.T) {

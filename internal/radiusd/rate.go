@@ -6,8 +6,9 @@ import (
 )
 
 // defaultRate is the limit in packets/s of one client address whose application names
-// none: far above what one NAS sends, so that it bounds nothing but runaways.
-const defaultRate = 50_000
+// none: far above what one NAS sends, and below what a server decides, so that one client that runs away
+// leaves room for the others.
+const defaultRate = 5_000
 
 // bucket limits a rate by GCRA. It holds the theoretical arrival time of the next packet
 // in Unix nanoseconds; the zero bucket is full.

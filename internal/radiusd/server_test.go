@@ -108,7 +108,7 @@ func TestRateLimit(t *testing.T) {
 		t.Errorf("rate 1: a full bucket gave %d, want 10", n)
 	}
 	b = bucket{}
-	if n := count(now.Add(time.Hour), 50_000); n != 50_000 || !b.allow(now.Add(2*time.Hour), 0) {
+	if n := count(now.Add(time.Hour), defaultRate); n != defaultRate || !b.allow(now.Add(2*time.Hour), 0) {
 		t.Errorf("default: %d", n)
 	}
 }
