@@ -26,11 +26,14 @@ type Users interface {
 	Account(ctx context.Context, id mfa.UserID, fresh bool) (settlement.Account, error)
 	ListUsers(ctx context.Context, after mfa.UserID, yield func(mfa.User) bool) error
 	// FindUsers is ListUsers of those in whose login, aliases, name or mail address text is
-	// found, whatever the case ("": everybody), and whom keep (nil: everybody) takes by what is
-	// not sealed of them. First come those of whom one of these begins with text.
-	FindUsers(ctx context.Context, text string, user func(mfa.User) bool, account func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error
+	// found, whatever the case ("": everybody), whom like takes by what Kinds tells of those who are
+	// alike, and user by what is not sealed of them (nil: everybody). First come those of whom one of
+	// these begins with text.
+	FindUsers(ctx context.Context, text string, user func(mfa.User) bool, like func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error
 	// Outlines yields everybody without what is sealed: no names, no secrets.
 	Outlines(ctx context.Context, yield func(settlement.Account) bool) error
+	// Restricted yields, as Outlines does, those who are blocked or locked at now.
+	Restricted(ctx context.Context, now time.Time, yield func(settlement.Account) bool) error
 	// Kinds yields one account, without id, for all users who are alike in directory, state, tags and
 	// what kind of credentials they have, and how many these are.
 	Kinds(ctx context.Context, yield func(like settlement.Account, n int) bool) error

@@ -275,7 +275,7 @@ func (s *Service) affected(ctx context.Context, r *Figures, reach mfa.Reach) err
 		return nil
 	}
 	r.Now = []ReportUser{}
-	if err := s.Users.Outlines(ctx, func(a settlement.Account) bool {
+	if err := s.Users.Restricted(ctx, now, func(a settlement.Account) bool {
 		if !reach.Includes(a.User) {
 			return true
 		}

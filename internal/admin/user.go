@@ -25,12 +25,12 @@ func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) 
 	if err != nil {
 		return UserList{}, err
 	}
-	account, err := s.hasFactorOf(q)
+	like, err := s.likeOf(q)
 	if err != nil {
 		return UserList{}, err
 	}
 	out := UserList{Users: []User{}}
-	err = s.Users.FindUsers(ctx, q.Search, q.takes(), account, mfa.UserID(q.After), func(u mfa.User) bool {
+	err = s.Users.FindUsers(ctx, q.Search, q.within, like, mfa.UserID(q.After), func(u mfa.User) bool {
 		if len(out.Users) == limit {
 			out.Next = string(out.Users[limit-1].ID)
 			return false
@@ -41,27 +41,19 @@ func (s *Service) ListUsers(ctx context.Context, q UserQuery) (UserList, error) 
 	return out, err
 }
 
-// takes returns what decides by the profile whether a query selects a user; nil if it selects
-// everybody.
-func (q UserQuery) takes() func(mfa.User) bool {
-	if q.within == nil && q.State == "" {
-		return nil
-	}
-	return func(u mfa.User) bool {
-		return (q.within == nil || q.within(u)) && (q.State == "" || q.State == u.State.String())
-	}
-}
-
-// hasFactorOf returns what decides by the credentials; nil if they do not matter.
-func (s *Service) hasFactorOf(q UserQuery) (func(settlement.Account) bool, error) {
-	if q.Factor == "" {
+// likeOf returns what decides by what users who are alike have; nil if a query selects everybody.
+func (s *Service) likeOf(q UserQuery) (func(settlement.Account) bool, error) {
+	if q.State == "" && q.Factor == "" && q.Tag == "" && q.Directory == "" {
 		return nil, nil
 	}
 	if q.Factor != "" && q.Factor != NoFactor && !slices.Contains(Factors(), q.Factor) {
 		return nil, invalid("factor %q: want %s or one of %s", q.Factor, NoFactor, strings.Join(Factors(), ", "))
 	}
 	now := s.Now()
-	return func(a settlement.Account) bool { return hasFactor(a.Credentials, q.Factor, now) }, nil
+	return func(a settlement.Account) bool {
+		return (q.State == "" || q.State == a.User.State.String()) && (q.Directory == "" || q.Directory == a.User.Directory) &&
+			(q.Tag == "" || slices.Contains(a.User.Tags, q.Tag)) && (q.Factor == "" || hasFactor(a.Credentials, q.Factor, now))
+	}, nil
 }
 
 func page(limit int) (int, error) {

@@ -53,12 +53,14 @@ type UserList struct {
 
 // UserQuery selects users. Search is looked for in login, aliases, name and mail address.
 type UserQuery struct {
-	After  string
-	Limit  int // 1 to MaxPage; 0 is MaxPage
-	State  string
-	Search string
-	Factor string              // second factor that serves them: a method, or NoFactor
-	within func(mfa.User) bool // nil: everybody
+	After     string
+	Limit     int // 1 to MaxPage; 0 is MaxPage
+	State     string
+	Search    string
+	Factor    string              // second factor that serves them: a method, or NoFactor
+	Tag       string              // that they have
+	Directory string              // that they have as their own
+	within    func(mfa.User) bool // nil: everybody
 }
 
 // MaxPage is the largest page of any list.

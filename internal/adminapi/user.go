@@ -29,12 +29,14 @@ func (p Paging) page() admin.Page { return admin.Page{After: p.After, Limit: p.L
 func (a *API) users() {
 	type listInput struct {
 		Paging
-		State  string `query:"state" enum:"protected,exempt,denied"`
-		Search string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address; who has it at the beginning of one comes first"`
-		Factor string `query:"factor" enum:"none,totp,hotp,sms,email,call,push,passkey,recovery,tap" doc:"only those whom such a second factor serves; none: none at all"`
+		State     string `query:"state" enum:"protected,exempt,denied"`
+		Search    string `query:"search" maxLength:"253" doc:"in login, aliases, name and mail address; who has it at the beginning of one comes first"`
+		Factor    string `query:"factor" enum:"none,totp,hotp,sms,email,call,push,passkey,recovery,tap" doc:"only those whom such a second factor serves; none: none at all"`
+		Tag       string `query:"tag" maxLength:"64" doc:"only those who have it"`
+		Directory string `query:"directory" maxLength:"64" doc:"only those whose own it is; local: whose password is the local one"`
 	}
 	route(a, readUsers, http.MethodGet, "/users", "List users", func(ctx context.Context, d desk, in *listInput) (admin.UserList, error) {
-		return d.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search, Factor: in.Factor})
+		return d.ListUsers(ctx, admin.UserQuery{After: in.After, Limit: in.Limit, State: in.State, Search: in.Search, Factor: in.Factor, Tag: in.Tag, Directory: in.Directory})
 	})
 	route(a, needs(mfa.MayAddUser), http.MethodPost, "/users", "Add a user", func(ctx context.Context, d desk, in *struct{ Body admin.UserChange }) (admin.User, error) {
 		return d.AddUser(ctx, in.Body)

@@ -131,8 +131,9 @@ func (v *visits) all(ctx context.Context, p population, r *Pages) error {
 		return errors.New("the list of users has no user")
 	}
 	for _, page := range []struct{ name, path string }{
-		{"console: status", "/"}, {"console: users", "/users"}, {"console: search, many found", "/users?q=user0"}, {"console: search, one found", "/users?q=user012345"},
-		{"console: search, none found", "/users?q=nobody"}, {"console: user", string(one[1])}, {"console: sign-ins", "/attempts"},
+		{"console: status", "/"}, {"console: users", "/users"}, {"console: search, many found", "/users?search=user0"}, {"console: search, one found", "/users?search=user012345"},
+		{"console: search, none found", "/users?search=nobody"}, {"console: users, denied", "/users?state=denied"}, {"console: search, exempt", "/users?search=user&state=exempt"},
+		{"console: users without a factor", "/users?factor=none"}, {"console: blocked", "/reports/blocked"}, {"console: locked", "/reports/locked"}, {"console: user", string(one[1])}, {"console: sign-ins", "/attempts"},
 		{"console: report", "/reports/sign-ins"}, {"console: enrolment", "/reports/enrolment"}, {"console: applications", "/applications"}, {"console: policy", "/policy"},
 		{"console: administrators", "/administrators"}, {"console: audit", "/audit"}, {"management portal: groups", "/groups"}, {"management portal: a group", "/groups/bench"},
 	} {

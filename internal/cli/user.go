@@ -84,16 +84,18 @@ func (v *userAdd) Run(ctx context.Context, e *env) error {
 }
 
 type userList struct {
-	State  string `help:"Only those in this state." values:"protected,exempt,denied"`
-	Search string `help:"Only those with this text in login, alias, name or mail address."`
-	Factor string `help:"Only those whom such a second factor serves; none: no second factor at all." values:"none,totp,hotp,sms,email,call,push,passkey,recovery,tap"`
-	Limit  int    `help:"At most so many; 0: all." default:"0"`
-	After  string `help:"Begin after this cursor (the next of the page before)."`
+	State     string `help:"Only those in this state." values:"protected,exempt,denied"`
+	Search    string `help:"Only those with this text in login, alias, name or mail address."`
+	Factor    string `help:"Only those whom such a second factor serves; none: no second factor at all." values:"none,totp,hotp,sms,email,call,push,passkey,recovery,tap"`
+	Tag       string `help:"Only those with this tag."`
+	Directory string `help:"Only those whose own directory this is."`
+	Limit     int    `help:"At most so many; 0: all." default:"0"`
+	After     string `help:"Begin after this cursor (the next of the page before)."`
 }
 
 func (v *userList) Run(ctx context.Context, e *env) error {
 	doc := admin.UserList{Users: []admin.User{}}
-	q := query("state", v.State, "search", v.Search, "factor", v.Factor)
+	q := query("state", v.State, "search", v.Search, "factor", v.Factor, "tag", v.Tag, "directory", v.Directory)
 	var err error
 	doc.Next, err = e.pages(ctx, "/users", q, v.After, v.Limit, func() (any, func() (int, string)) {
 		var page admin.UserList

@@ -107,6 +107,32 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.AppendUvarint(b, uint64(max(t.Unix(), 1)))
 }
 
+// Counts decodes of what MarshalBinary made the counts of wrong answers and of wrong passwords, and
+// looks at nothing else.
+func Counts(s string) (fails, first Count, err error) {
+	var room [1 + 2*countBytes]byte
+	d := decoder{b: room[:copy(room[:], s)]}
+	if v := d.byte(); v != version && v != versionPlain && v != versionRemembering {
+		return fails, first, fmt.Errorf("settlement record: unknown version (this program writes %d)", version)
+	}
+	for _, c := range []*Count{&fails, &first} {
+		c.read(&d)
+	}
+	if d.bad {
+		return Count{}, Count{}, errFormat
+	}
+	return fails, first, nil
+}
+
+// countBytes is the most that a Count takes: a number below 2^16 and two times.
+const countBytes = 3 + 2*binary.MaxVarintLen64
+
+func (c *Count) read(d *decoder) {
+	c.N = uint16(d.uint(1<<16 - 1))
+	c.Last = d.time()
+	c.Until = d.time()
+}
+
 // UnmarshalBinary decodes b strictly: no other version, no rest, no non-minimal number,
 // no credential twice, nothing over MaxSize.
 func (r *Record) UnmarshalBinary(b []byte) error {
@@ -119,9 +145,7 @@ func (r *Record) UnmarshalBinary(b []byte) error {
 	d := decoder{b: b[1:]}
 	var n Record
 	for _, c := range []*Count{&n.Fails, &n.First} {
-		c.N = uint16(d.uint(1<<16 - 1))
-		c.Last = d.time()
-		c.Until = d.time()
+		c.read(&d)
 	}
 	if k := d.count(); k > 0 {
 		n.Floors = make(Floors, 0, min(k, len(d.b)/floorBytes+1))

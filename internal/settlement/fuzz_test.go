@@ -27,6 +27,9 @@ func FuzzRejoin(f *testing.F) {
 		if base.UnmarshalBinary(b) != nil || here.UnmarshalBinary(h) != nil || other.UnmarshalBinary(o) != nil || at < 0 || at > 1<<40 {
 			return
 		}
+		if fails, first, err := Counts(string(h)); err != nil || fails != here.Fails || first != here.First {
+			t.Fatalf("counts %+v %+v %v of %+v", fails, first, err, here)
+		}
 		now := time.Unix(at, 0).UTC()
 		before := here.Clone()
 		got, changed := here.Rejoin(base, other, second, first, now)

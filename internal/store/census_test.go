@@ -125,4 +125,26 @@ func compareKinds(t *testing.T, s *store.Store) {
 	if !maps.Equal(got, want) {
 		t.Fatalf("counted %v, want %v", got, want)
 	}
+	for name, like := range map[string]func(settlement.Account) bool{
+		"state":     func(a settlement.Account) bool { return a.User.State == mfa.StateDenied },
+		"tag":       func(a settlement.Account) bool { return slices.Contains(a.User.Tags, "a") },
+		"directory": func(a settlement.Account) bool { return a.User.Directory == "corp" },
+		"factor":    func(a settlement.Account) bool { return len(a.Credentials) > 0 && !a.Credentials[0].Disabled },
+	} {
+		found, fit := map[mfa.UserID]bool{}, map[mfa.UserID]bool{}
+		if err := s.FindUsers(t.Context(), "", nil, like, "", func(u mfa.User) bool { found[u.ID] = true; return true }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Outlines(t.Context(), func(a settlement.Account) bool {
+			if like(a) {
+				fit[a.User.ID] = true
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(found, fit) {
+			t.Fatalf("by %s found %v, want %v", name, found, fit)
+		}
+	}
 }

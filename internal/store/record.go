@@ -151,6 +151,13 @@ func packUser(r userRecord) string {
 	return string(p)
 }
 
+// packedBlock reports whether packUser was given a block; true too for what it has not made.
+func packedBlock(s string) bool {
+	p := unpacker{s: s}
+	flags := p.uint()
+	return p.bad || flags&1 != 0
+}
+
 func unpackUser(s string) (r userRecord, err error) {
 	p := unpacker{s: s}
 	flags := p.uint()

@@ -11,11 +11,10 @@ import (
 )
 
 // FindUsers yields, as ListUsers does, those in whose login, aliases, name or mail address
-// text is found, whatever the case ("": everybody), and whom user and account (nil: everybody)
-// take by what is not sealed of them. Credentials and records are read of those only whom user
-// takes, and only for account. First come those of whom one of these begins with text. after
-// is the last user of the page before, of the same search.
-func (s *Store) FindUsers(ctx context.Context, text string, user func(mfa.User) bool, account func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
+// text is found, whatever the case ("": everybody), whom like takes by what users of their kind have
+// (see Kinds), and user by what is not sealed of them (nil: everybody). First come those of whom one
+// of these begins with text. after is the last user of the page before, of the same search.
+func (s *Store) FindUsers(ctx context.Context, text string, user func(mfa.User) bool, like func(settlement.Account) bool, after mfa.UserID, yield func(mfa.User) bool) error {
 	var behind rawID
 	if after != "" {
 		var ok bool
@@ -23,9 +22,13 @@ func (s *Store) FindUsers(ctx context.Context, text string, user func(mfa.User) 
 			return badID("user", string(after))
 		}
 	}
+	takes, err := s.alike(like)
+	if err != nil {
+		return err
+	}
 	var bad error
 	show := func(id rawID) bool {
-		u, ok, err := s.shown(id, user, account)
+		u, ok, err := s.shown(id, user, takes)
 		if bad == nil {
 			bad = err
 		}
@@ -34,15 +37,20 @@ func (s *Store) FindUsers(ctx context.Context, text string, user func(mfa.User) 
 	if strings.Contains(text, fieldEnd) { // names are of one line
 		return nil
 	}
-	err := s.walk(ctx, strings.ToLower(text), behind, after != "", show)
+	err = s.walk(ctx, strings.ToLower(text), behind, after != "", show)
 	if err == nil {
 		err = bad
 	}
 	return err
 }
 
-// shown opens a user whom user and account take; ok is false for the others.
-func (s *Store) shown(id rawID, user func(mfa.User) bool, account func(settlement.Account) bool) (u mfa.User, ok bool, err error) {
+// shown opens a user whom user and takes take; ok is false for the others.
+func (s *Store) shown(id rawID, user func(mfa.User) bool, takes func(rawID) (bool, error)) (u mfa.User, ok bool, err error) {
+	if takes != nil {
+		if ok, err := takes(id); !ok || err != nil {
+			return u, false, err
+		}
+	}
 	e, err := s.view.entryOf(id)
 	if err != nil || e.profile.rev == 0 {
 		return u, false, err // removed since
@@ -50,12 +58,6 @@ func (s *Store) shown(id rawID, user func(mfa.User) bool, account func(settlemen
 	if user != nil {
 		plain, err := s.plainUser(mfa.UserID(id.String()), e.profile.data)
 		if err != nil || !user(s.overlay.showUser(plain)) {
-			return u, false, err
-		}
-	}
-	if account != nil {
-		a, ok, err := s.outline(id)
-		if !ok || err != nil || !account(a) {
 			return u, false, err
 		}
 	}

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 	"countersign/internal/store"
 	"countersign/internal/store/storetest"
 )
@@ -163,4 +165,40 @@ func BenchmarkFindUsers(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkFilters are pages of the list of users that nobody fits, and the report of who is blocked
+// or locked, among 100 000 users.
+func BenchmarkFilters(b *testing.B) {
+	s := open(b, &storetest.Memory{}, newRing(b))
+	if _, err := s.CreateUsers(b.Context(), people(100_000)); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Kinds(b.Context(), func(settlement.Account, int) bool { return true }); err != nil {
+		b.Fatal(err)
+	}
+	denied := func(a settlement.Account) bool { return a.User.State == mfa.StateDenied }
+	for _, text := range []string{"", "u"} {
+		b.Run("denied "+text, func(b *testing.B) {
+			for b.Loop() {
+				if err := s.FindUsers(b.Context(), text, nil, denied, "", func(mfa.User) bool { return true }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("restricted", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.Restricted(b.Context(), time.Now(), func(settlement.Account) bool { return true }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("outlines", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.Outlines(b.Context(), func(settlement.Account) bool { return true }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -132,6 +132,13 @@ func (m *Memory) Outlines(ctx context.Context, yield func(settlement.Account) bo
 	})
 }
 
+// Restricted implements admin.Users.
+func (m *Memory) Restricted(ctx context.Context, now time.Time, yield func(settlement.Account) bool) error {
+	return m.Outlines(ctx, func(a settlement.Account) bool {
+		return !a.User.BlockedAt(now) && !a.Record.Fails.LockedAt(now) && !a.Record.First.LockedAt(now) || yield(a)
+	})
+}
+
 // Kinds implements admin.Users: each user is of a kind of their own.
 func (m *Memory) Kinds(ctx context.Context, yield func(like settlement.Account, n int) bool) error {
 	return m.Outlines(ctx, func(a settlement.Account) bool { return yield(a, 1) })

@@ -3,6 +3,7 @@ package storetest
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"countersign/internal/mfa"
 	"countersign/internal/settlement"
@@ -66,5 +67,35 @@ func search(t *testing.T, r *rig) {
 	is(t, "whom it does not", r.FindUsers(ctx, "b", nil, func(a settlement.Account) bool { return len(a.Credentials) > 1 }, "", func(mfa.User) bool { seen += 10; return true }), nil)
 	if seen != 2 {
 		t.Errorf("the filters took %d users, want one", seen-1)
+	}
+	restricted(t, r, bob)
+}
+
+// restricted yields who is blocked or locked, as long as that holds.
+func restricted(t *testing.T, r *rig, bob mfa.User) {
+	ctx, now := t.Context(), time.Now().Truncate(time.Second)
+	who := func(at time.Time) (ids []mfa.UserID) {
+		t.Helper()
+		is(t, "who is restricted", r.Restricted(ctx, at, func(a settlement.Account) bool { ids = append(ids, a.User.ID); return true }), nil)
+		return ids
+	}
+	same(t, "nobody", who(now), []mfa.UserID(nil))
+	_, err := r.UpdateUser(ctx, bob.ID, func(u *mfa.User) error { u.Block = &mfa.Block{Until: now.Add(time.Hour), By: "root"}; return nil })
+	is(t, "block", err, nil)
+	same(t, "who is blocked", who(now), []mfa.UserID{bob.ID})
+	same(t, "after that", who(now.Add(2*time.Hour)), []mfa.UserID(nil))
+	_, err = r.UpdateUser(ctx, bob.ID, func(u *mfa.User) error { u.Block = nil; return nil })
+	is(t, "unblock", err, nil)
+	for _, what := range []func(*settlement.Record) *settlement.Count{func(c *settlement.Record) *settlement.Count { return &c.Fails }, func(c *settlement.Record) *settlement.Count { return &c.First }} {
+		a, err := r.Account(ctx, bob.ID, true)
+		is(t, "account", err, nil)
+		next := a.Record.Clone()
+		next.Fails, next.First = settlement.Count{}, settlement.Count{}
+		*what(&next) = settlement.Count{N: 5, Last: now, Until: now.Add(time.Hour)}
+		_, ok, err := r.Settle(ctx, a, nil, next)
+		is(t, "settle", err, nil)
+		same(t, "settled", ok, true)
+		same(t, "who is locked", who(now), []mfa.UserID{bob.ID})
+		same(t, "when the lock is over", who(now.Add(time.Hour)), []mfa.UserID(nil))
 	}
 }
