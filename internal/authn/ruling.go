@@ -61,11 +61,16 @@ func (e *Engine) grouped(a *attempt, u mfa.User, groups []string) error {
 	return nil
 }
 
+// PromptQuota is what each time counts against that a user is asked by message, push or call.
+func PromptQuota(user mfa.UserID, most int) mfa.Quota {
+	return mfa.Quota{Name: "prompt/" + string(user), Window: time.Hour, Most: most, N: 1, Full: mfa.TooManyPrompts}
+}
+
 // prompt counts that the user is about to be reached for with a credential, and refuses it if
 // they were often enough.
 func (e *Engine) prompt(ctx context.Context, a *attempt) error {
 	most := a.ruling.Prompts
-	err := e.Store.Take(ctx, mfa.Quota{Name: "prompt/" + string(a.acct.User.ID), Window: time.Hour, Most: most, N: 1, Full: mfa.TooManyPrompts})
+	err := e.Store.Take(ctx, PromptQuota(a.acct.User.ID, most))
 	if err != nil {
 		return fmt.Errorf("prompts of user %s: %w", a.acct.User.ID, err)
 	}

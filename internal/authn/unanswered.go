@@ -3,6 +3,8 @@ package authn
 import (
 	"container/heap"
 	"context"
+	"errors"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -130,6 +132,9 @@ func (e *Engine) recordUnanswered(ctx context.Context, over []mfa.Asked) error {
 		v := a.Attempt
 		v.Time, v.Verdict, v.Reason = e.Now(), mfa.Reject, e.silence(ctx, a)
 		v.Duration += v.Time.Sub(a.Attempt.Time)
+		if v.Reason == mfa.WrongNumber {
+			records = append(records, e.countGuess(ctx, a)...)
+		}
 		records = append(records, mfa.Record{Attempt: &v})
 	}
 	if err := e.append(ctx, records); err != nil {
@@ -141,6 +146,29 @@ func (e *Engine) recordUnanswered(ctx context.Context, over []mfa.Asked) error {
 		}
 	}
 	return nil
+}
+
+// countGuess counts a number that was guessed, on a device or in a call, for a client that never
+// came back: no guess is free. It spends the challenge, so that it counts once. What cannot be
+// counted without a master is in the log.
+func (e *Engine) countGuess(ctx context.Context, asked mfa.Asked) []mfa.Record {
+	a := &attempt{id: asked.Attempt.ID, begun: asked.Attempt.Time, set: e.Settings(), method: asked.Attempt.Method}
+	_, err := io.ReadFull(e.Random, a.Leg[:])
+	if err == nil {
+		a.acct, err = e.Store.Standing(ctx, asked.Attempt.User, false)
+	}
+	if err == nil {
+		_, _, err = e.settle(ctx, a, func(acct settlement.Account) (settlement.Change, []mfa.CredentialID, error) {
+			if acct.Record.Spent(asked.Nonce) {
+				return settlement.Change{}, nil, mfa.ChallengeReplayed
+			}
+			return settlement.Change{Reason: mfa.WrongNumber, Nonce: settlement.Nonce{ID: asked.Nonce, Until: e.Now().Add(e.Settings().Wait.Duration())}, Fail: true}, nil, nil
+		})
+	}
+	if err != nil && !errors.Is(err, mfa.ChallengeReplayed) {
+		e.Log.Error("a wrong number that a user typed on a device or a telephone is not counted", "attempt", a.id, "user", asked.Attempt.User, "err", err)
+	}
+	return a.ledger
 }
 
 // silence is why nobody has answered, as far as that can be known.

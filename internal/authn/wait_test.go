@@ -552,7 +552,6 @@ func TestWaitTimesOut(t *testing.T) {
 	})
 }
 
-// Whom nobody can reach is asked in another way, and not by the same again.
 // A client that never comes back is no reason to forget what its user said.
 func TestWaitAnsweredAndNotFetched(t *testing.T) {
 	for _, c := range []struct{ said, want mfa.Reason }{
@@ -573,6 +572,10 @@ func TestWaitAnsweredAndNotFetched(t *testing.T) {
 			if v := g.trail.verdicts(); len(v) != 1 || v[0].Verdict != mfa.Reject || v[0].Reason != c.want {
 				t.Errorf("%s: got %+v, want %s", c.said, v, c.want)
 			}
+			acct, err := g.store.Standing(t.Context(), "alice", true)
+			if counted := c.said == mfa.WrongNumber; err != nil || (acct.Record.Fails.N == 1) != counted || acct.Record.Fails.N > 1 {
+				t.Errorf("%s: %d failures are counted, %v", c.said, acct.Record.Fails.N, err)
+			}
 			cancel()
 			if err := <-done; err != nil {
 				t.Error(err)
@@ -581,6 +584,7 @@ func TestWaitAnsweredAndNotFetched(t *testing.T) {
 	}
 }
 
+// Whom nobody can reach is asked in another way, and not by the same again.
 func TestWaitUnreached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, k := newKnock(t, mfa.WaitPrompt)
@@ -648,5 +652,35 @@ func TestWaitNeedsPrompt(t *testing.T) {
 		g.store.change("alice", func(a *settlement.Account) { a.User.State = mfa.StateDenied })
 		g.answer(t, mfa.OK)
 		want(t, "denied meanwhile", <-o, mfa.Reject, mfa.Denied)
+	})
+}
+
+// Who guesses numbers with a client that never comes back is locked as one is whose client does:
+// each counts once, whichever server looks first and whatever the client sends later.
+func TestWaitGuessesOfASilentClientLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := newKnock(t, mfa.WaitPrompt)
+		e := g.engine()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- e.Run(ctx) }()
+		for n := range g.settings.Tries {
+			d := ask(t, e, station(byte(n+1)))
+			if d.Awaits == nil || !g.answer(t, mfa.WrongNumber) {
+				t.Fatalf("try %d: %+v", n+1, d)
+			}
+			if n == 0 { // this one comes back
+				want(t, "at once", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, "")), mfa.Reject, mfa.WrongNumber)
+			}
+			time.Sleep(3 * time.Minute)
+			want(t, "too late", <-later(t.Context(), g.engine(), answerTo("vpn", "alice", d, "")), mfa.Reject, mfa.ChallengeExpired)
+		}
+		if d := ask(t, e, station(99)); d.Reason != mfa.Locked {
+			t.Errorf("after %d guesses: %s %s", g.settings.Tries, d.Verdict, d.Reason)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

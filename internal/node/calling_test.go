@@ -303,7 +303,7 @@ func TestCallsThatReachNobody(t *testing.T) {
 }
 
 // A help desk verifies a caller by their telephone: a real call asks for the number that the help
-// desk tells them. Another number verifies nobody, and counts as a guess.
+// desk tells them. Another number verifies nobody, and counts as a guess. Both are times that the user was asked.
 func TestCallerByTelephone(t *testing.T) {
 	t.Parallel()
 	x := newCalls(t)
@@ -330,6 +330,10 @@ func TestCallerByTelephone(t *testing.T) {
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
+	}
+	must(t, x.s.store.UpdateSettings(ctx, func(p *policy.Settings) error { p.Prompts = 2; return nil }))
+	if _, err := x.s.enroll.VerifyCaller(ctx, "helen", "alice", enroll.CallerRequest{Method: mfa.MethodCall}); !errors.Is(err, mfa.TooManyPrompts) {
+		t.Errorf("asked more often than anybody may be: %v", err)
 	}
 	u, err := x.s.admin.User(ctx, "alice")
 	must(t, err)

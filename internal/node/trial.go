@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"countersign/internal/authn"
 	"countersign/internal/mfa"
 )
 
@@ -25,6 +26,10 @@ func (p trials) Ask(ctx context.Context, w mfa.Wait, creds []mfa.Credential) err
 	w.Epoch = p.s.store.Epoch()
 	if err := by.Admit(ctx, w); err != nil {
 		return err
+	}
+	// It is one more time that they are asked: who is asked often enough says yes in the end.
+	if err := p.s.store.Take(ctx, authn.PromptQuota(w.User, p.s.store.Settings().Prompts)); err != nil {
+		return fmt.Errorf("prompts of user %s: %w", w.User, err)
 	}
 	if _, _, err := p.s.store.OpenWait(ctx, w, func(there mfa.Wait) (mfa.Wait, bool) { return there, false }); err != nil {
 		return err
