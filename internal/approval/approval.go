@@ -52,7 +52,7 @@ type Service struct {
 	// TakeAway removes a credential of by.User's own, by the rules of the portal. The error wraps
 	// mfa.ErrForbidden where these are against it.
 	TakeAway func(ctx context.Context, by mfa.Caller, id mfa.CredentialID) error
-	// PIN counts a try of the user's PIN and then judges it: nil, or mfa.WrongPIN, mfa.Locked, or a
+	// PIN judges a try of the user's PIN, and counts it before it tells: nil, or mfa.WrongPIN, mfa.Locked, or a
 	// fault of ours.
 	PIN func(ctx context.Context, user mfa.UserID, typed secret.Text) error
 	// Guessed counts a wrong number as a wrong second factor, where no sign-in does.

@@ -68,7 +68,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.follows.Store(s.carrier)
 	s.pushes = webpush.New(webpush.Options{Key: pushing{s}.private, Subject: func() string { return s.siteURL("portal") }, Now: s.Now})
 	s.push = push.New(push.Options{Sender: pushing{s}, Store: s.store, Settings: s.store.Settings, Now: s.Now, Log: s.log.Logger("push")})
-	s.calls = &phonecall.Method{Caller: calling{s}, Answers: s.store, PINs: pinned{s}, Guesses: pinned{s}, Fraud: s.actOnFraud, Mask: phone.Mask, Now: s.Now, Log: s.log.Logger("call")}
+	s.calls = &phonecall.Method{Caller: calling{s}, Answers: s.store, PINs: s.pinned(), Guesses: s.pinned(), Fraud: s.actOnFraud, Mask: phone.Mask, Now: s.Now, Log: s.log.Logger("call")}
 	all := append(methods(s.Now, s.store.Settings), sending{s}.method(mfa.MethodSMS), sending{s}.method(mfa.MethodEmail), s.push, s.calls)
 	keys := passkeys(s.node.Group(), s.store.Settings, s.ring, s.store.Epoch, s.Now)
 	all = append(all, keys.Method)
@@ -94,7 +94,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.enroll = &enroll.Service{Server: s.Config.Name, Issuer: s.node.Group(), Store: s.store, Applications: s.store, Resolve: s.admin.Resolve,
 		Settings: s.store.Settings, Passcodes: passcodes{all}, Prover: sending{s}, Passkeys: keys, Trail: s.ledger, Now: s.Now,
 		Devices: s.store, DevicePage: s.devicePage, Asker: trials{s}}
-	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, PIN: pinned{s}.CheckPIN, Guessed: pinned{s}.Guessed, Settings: s.store.Settings,
+	s.approval = &approval.Service{Server: s.Config.Name, Group: s.node.Group(), Store: s.store, Trail: s.ledger, Fraud: s.actOnFraud, PIN: s.pinned().CheckPIN, Guessed: s.pinned().Guessed, Settings: s.store.Settings,
 		VAPID: pushing{s}.public, Judge: pushing{s}.judge, Now: s.Now,
 		TakeAway: func(ctx context.Context, by mfa.Caller, id mfa.CredentialID) error {
 			return s.enroll.Own(by).Remove(ctx, string(id))

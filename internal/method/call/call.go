@@ -337,7 +337,7 @@ func (m *Method) judge(ctx context.Context, w mfa.Wait, asks Asked, keys string)
 	return Wrong
 }
 
-// pin judges a PIN that ends in #. It is counted as a try before it is looked at.
+// pin judges a PIN that ends in #. It is counted before anybody learns what came of it.
 func (m *Method) pin(ctx context.Context, w mfa.Wait, keys string) Answer {
 	typed, ended := strings.CutSuffix(keys, "#")
 	switch {

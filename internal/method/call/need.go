@@ -33,7 +33,7 @@ type Guesses interface {
 
 // PINs know users' PINs.
 type PINs interface {
-	// CheckPIN counts a try of the user's PIN and then judges it: nil for the right one, else the
+	// CheckPIN judges a try of the user's PIN, and counts it before it tells: nil for the right one, else the
 	// mfa.Reason, or a fault of ours.
 	CheckPIN(ctx context.Context, user mfa.UserID, pin secret.Text) error
 }
