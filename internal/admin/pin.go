@@ -39,6 +39,13 @@ type PINState struct {
 
 // pinOf returns the user's PIN.
 func pinOf(a settlement.Account) (mfa.Credential, bool) {
+	c, there := keptPIN(a)
+	return c, there && !c.Disabled
+}
+
+// keptPIN returns the user's PIN or, disabled, the one that was taken away: it and those before it
+// are not chosen again.
+func keptPIN(a settlement.Account) (mfa.Credential, bool) {
 	i := slices.IndexFunc(a.Credentials, func(c mfa.Credential) bool { return c.Method == mfa.MethodPIN })
 	if i < 0 {
 		return mfa.Credential{}, false
@@ -110,7 +117,11 @@ func (s *Service) removePIN(ctx context.Context, by string, a settlement.Account
 	if !has {
 		return invalid("%s has no PIN", a.User.Login)
 	}
-	if err := s.Credentials.RemoveCredential(ctx, a.User.ID, c.ID); err != nil {
+	if s.Settings.Settings().PINHistory == 0 {
+		if err := s.Credentials.RemoveCredential(ctx, a.User.ID, c.ID); err != nil {
+			return err
+		}
+	} else if _, err := s.Credentials.UpdateCredential(ctx, a.User.ID, c.ID, func(c *mfa.Credential) error { c.Disabled, c.By = true, by; return nil }); err != nil {
 		return err
 	}
 	return s.record(ctx, by, "user pin remove", a.User.Login, "")
@@ -122,7 +133,7 @@ func (s *Service) writePIN(ctx context.Context, by, verb string, a settlement.Ac
 	if err := policy.CheckPIN(pin, set, numbersOf(a)...); err != nil {
 		return fmt.Errorf("%w: %w", mfa.ErrInvalid, err)
 	}
-	old, has := pinOf(a)
+	old, kept := keptPIN(a)
 	before := splitPINs(old.Secret)
 	for _, hash := range before[:min(len(before), max(set.PINHistory, min(len(before), 1)))] { // the present one never again
 		same, err := s.PINs.MatchPIN(ctx, a.User.ID, hash, pin)
@@ -137,14 +148,16 @@ func (s *Service) writePIN(ctx context.Context, by, verb string, a settlement.Ac
 	if err != nil {
 		return fmt.Errorf("PIN: %w", err)
 	}
-	kept := append([]secret.Text{hash}, before...)
-	made := mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: a.User.ID, Method: mfa.MethodPIN, Secret: joinPINs(kept[:min(len(kept), set.PINHistory+1)]),
+	all := append([]secret.Text{hash}, before...)
+	made := mfa.Credential{ID: mfa.CredentialID(mfa.NewID(nil)), User: a.User.ID, Method: mfa.MethodPIN, Secret: joinPINs(all[:min(len(all), set.PINHistory+1)]),
 		Digits: pin.Len(), MustChange: must, Created: s.Now(), Confirmed: s.Now(), By: by}
 	did := "set"
-	if !has {
+	if !kept {
 		err = s.Credentials.AddCredential(ctx, made)
 	} else {
-		did = "replaced"
+		if !old.Disabled {
+			did = "replaced"
+		}
 		_, err = s.Credentials.UpdateCredential(ctx, a.User.ID, old.ID, func(c *mfa.Credential) error {
 			if !c.Secret.Equal(old.Secret) {
 				return fmt.Errorf("PIN of %s: %w", a.User.Login, mfa.ErrConflict)

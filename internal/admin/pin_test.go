@@ -78,6 +78,9 @@ func TestPINs(t *testing.T) {
 	if v, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire("")}); err != nil || v.Set {
 		t.Errorf("removed: %+v, %v", v, err)
 	}
+	if u, err := r.User(ctx, "alice"); err != nil || u.HasPIN {
+		t.Errorf("after that: %+v, %v", u, err)
+	}
 	for _, c := range []admin.PINChange{{}, {MustChange: ptr(true)}, {PIN: secret.NewWire("")}} {
 		if _, err := r.SetPIN(ctx, "root", "alice", c); !errors.Is(err, mfa.ErrInvalid) {
 			t.Errorf("%+v of nobody's PIN: %v", c, err)
@@ -133,5 +136,42 @@ func TestFraudWithoutABlock(t *testing.T) {
 	}
 	if rows := f.Tables(time.UTC)[0]; rows.Name != "reported" || len(rows.Rows) != 2 {
 		t.Errorf("table %+v", rows)
+	}
+}
+
+// Who has a PIN taken away does not choose it again, nor one before it.
+func TestPINsAreRememberedWithoutOne(t *testing.T) {
+	r, alice, _, _, _, _ := portal(t)
+	ctx := t.Context()
+	if err := r.db.UpdateSettings(ctx, func(s *policy.Settings) error { s.SelfService = []string{policy.SelfPIN}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, pin := range []string{"2468", "8642"} {
+		if err := alice.SetPIN(ctx, secret.FromString(pin)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire("")}); err != nil || v.Set {
+		t.Fatalf("removed: %+v, %v", v, err)
+	}
+	for _, pin := range []string{"8642", "2468"} {
+		if err := alice.SetPIN(ctx, secret.FromString(pin)); !errors.Is(err, policy.ErrPINUsed) {
+			t.Errorf("%s again: %v", pin, err)
+		}
+	}
+	if err := alice.SetPIN(ctx, secret.FromString("9753")); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := alice.PIN(ctx); err != nil || !v.Set {
+		t.Errorf("set anew: %+v, %v", v, err)
+	}
+	if err := r.db.UpdateSettings(ctx, func(s *policy.Settings) error { s.PINHistory = 0; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SetPIN(ctx, "root", "alice", admin.PINChange{PIN: secret.NewWire("")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.SetPIN(ctx, secret.FromString("8642")); err != nil {
+		t.Errorf("nothing is kept: %v", err)
 	}
 }

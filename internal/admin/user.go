@@ -78,7 +78,7 @@ func (s *Service) User(ctx context.Context, typed string) (User, error) {
 		case mfa.MethodPassword:
 			v.HasPassword = true
 		case mfa.MethodPIN:
-			v.HasPIN = true
+			v.HasPIN = !c.Disabled
 		default:
 			v.Credentials++
 		}

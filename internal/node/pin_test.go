@@ -24,7 +24,9 @@ func newPins(t *testing.T) (*sides, [2]pinned) {
 	for i, s := range g.all {
 		s.meet()
 		all[i] = pinned{server: s.name, store: s.store, trail: s.ledger, now: g.now,
-			match: func(_ context.Context, _ mfa.UserID, hash, typed secret.Text) (bool, error) { return hash.Equal(typed), nil }}
+			match: func(_ context.Context, _ mfa.UserID, hash, typed secret.Text) (bool, error) {
+				return hash.Equal(typed), nil
+			}}
 	}
 	return g, all
 }
