@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 
 	"countersign/internal/mfa"
 	"countersign/internal/secret"
@@ -136,6 +137,9 @@ func (d Desk) AddUser(ctx context.Context, c UserChange) (User, error) {
 	if err := d.may(mfa.MayAddUser); err != nil {
 		return User{}, err
 	}
+	if err := d.longEnough(c); err != nil {
+		return User{}, err
+	}
 	needs := userFields(c) &^ mfa.SetOf(mfa.MayChangeInfo)
 	if !d.by.Can(mfa.MayChangeScope) {
 		var u mfa.User
@@ -168,6 +172,15 @@ func within(some, all []string) bool {
 	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
+// longEnough asks of a local password that somebody gives another what users need for their own;
+// root, who may have a machine to give one, knows what they do.
+func (d Desk) longEnough(c UserChange) error {
+	if c.Password == nil || c.Password.Empty() || d.by.Root || utf8.RuneCount(c.Password.Expose()) >= MinOwnPassword {
+		return nil
+	}
+	return invalid("password: want %d characters or more", MinOwnPassword)
+}
+
 // SetUser changes a user. Each field asks for its own permission.
 func (d Desk) SetUser(ctx context.Context, login string, c UserChange) (User, error) {
 	u, err := d.Allowed(ctx, login, UserChangers...)
@@ -178,6 +191,9 @@ func (d Desk) SetUser(ctx context.Context, login string, c UserChange) (User, er
 		if err := d.may(p); err != nil {
 			return User{}, err
 		}
+	}
+	if err := d.longEnough(c); err != nil {
+		return User{}, err
 	}
 	if c.IfMatch == "" {
 		c.IfMatch = d.seen

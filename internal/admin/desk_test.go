@@ -54,7 +54,7 @@ var onUsers = []struct {
 	{"aliases", mfa.MayChangeInfo, set(admin.UserChange{Aliases: &[]string{}})},
 	{"phone", mfa.MayChangePhone, set(admin.UserChange{Phone: ptr("+491701234567")})},
 	{"language", mfa.MayChangeLanguage, set(admin.UserChange{Language: ptr("de")})},
-	{"password", mfa.MayChangePassword, set(admin.UserChange{Password: secret.NewWire("pass word")})},
+	{"password", mfa.MayChangePassword, set(admin.UserChange{Password: secret.NewWire("a pass word")})},
 	{"state", mfa.MayChangeState, set(admin.UserChange{State: ptr("denied")})},
 	{"tags", mfa.MayChangeScope, set(admin.UserChange{Tags: &[]string{"staff", "x"}})},
 	{"directory", mfa.MayChangeScope, set(admin.UserChange{Directory: ptr("local")})},
@@ -273,7 +273,7 @@ func TestDeskAdds(t *testing.T) {
 		"another tag":       {admin.UserChange{Login: ptr("a3"), Tags: &[]string{"board"}}, mfa.ErrForbidden},
 		"one more tag":      {admin.UserChange{Login: ptr("a4"), Tags: &[]string{"staff", "board"}}, mfa.ErrForbidden},
 		"another directory": {admin.UserChange{Login: ptr("a5"), Tags: &[]string{"staff"}, Directory: ptr("local")}, mfa.ErrForbidden},
-		"a password":        {admin.UserChange{Login: ptr("a6"), Tags: &[]string{"staff"}, Password: secret.NewWire("pass word")}, mfa.ErrForbidden},
+		"a password":        {admin.UserChange{Login: ptr("a6"), Tags: &[]string{"staff"}, Password: secret.NewWire("a pass word")}, mfa.ErrForbidden},
 		"exempt":            {admin.UserChange{Login: ptr("a7"), Tags: &[]string{"staff"}, State: ptr("exempt")}, mfa.ErrForbidden},
 	} {
 		if _, err := d.AddUser(ctx, tt.c); !errors.Is(err, tt.want) {

@@ -8,7 +8,7 @@ const (
 	ScopeWrite        = "write"        // change everything that an administrator may
 	ScopeUsersRead    = "users:read"   // see users and their credentials
 	ScopeUsersWrite   = "users:write"  // see and change users and their credentials
-	ScopeEnrol        = "enrol"        // see users; give them tokens and recovery codes
+	ScopeEnrol        = "enrol"        // see users; give them tokens and recovery codes, and take none away
 	ScopeAudit        = "audit:read"   // see attempts and acts
 	ScopeStatus       = "status:read"  // see servers and what works
 	ScopeAuthenticate = "authenticate" // ask for sign-ins as one application of kind api
@@ -33,7 +33,7 @@ func ScopePermissions(scope string) mfa.Permissions {
 	case ScopeUsersWrite:
 		return known | helpDesk | mfa.SetOf(mfa.MayReadUsers, mfa.MayChangeScope)
 	case ScopeEnrol:
-		return known | mfa.SetOf(mfa.MayReadUsers, mfa.MayManageToken, mfa.MayChangeMethod)
+		return known | mfa.SetOf(mfa.MayReadUsers, mfa.MayGiveToken)
 	case ScopeAudit:
 		return known | mfa.SetOf(mfa.MayReadAudit)
 	case ScopeStatus:

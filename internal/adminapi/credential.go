@@ -3,6 +3,7 @@ package adminapi
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
@@ -24,6 +25,7 @@ func (a *API) credentials() {
 	route(a, needs(mfa.MayIssuePass), http.MethodPost, "/users/{login}/invitation", "Invite a user into the portal", func(ctx context.Context, d desk, in *invite) (enroll.Invitation, error) {
 		return d.enroll.Invite(ctx, in.Login, in.Body)
 	})
+	give := needs(append(slices.Clone(enroll.Givers), mfa.MayGiveToken)...)
 	const all, one = "/users/{login}/credentials", "/users/{login}/credentials/{id}"
 	route(a, readUsers, http.MethodGet, all, "List a user's credentials", func(ctx context.Context, d desk, in *UserPath) (enroll.CredentialList, error) {
 		return d.enroll.List(ctx, in.Login)
@@ -32,7 +34,7 @@ func (a *API) credentials() {
 		UserPath
 		Body enroll.Request
 	}
-	route(a, needs(enroll.Givers...), http.MethodPost, all, "Give a user a credential", func(ctx context.Context, d desk, in *add) (enroll.Created, error) {
+	route(a, give, http.MethodPost, all, "Give a user a credential", func(ctx context.Context, d desk, in *add) (enroll.Created, error) {
 		return d.enroll.Add(ctx, in.Login, in.Body)
 	})
 	route(a, needs(enroll.Givers...), http.MethodPost, one+"/send", "Send a code that proves a number or an address", func(ctx context.Context, d desk, in *CredentialPath) (enroll.Sent, error) {
@@ -42,10 +44,10 @@ func (a *API) credentials() {
 		CredentialPath
 		Body enroll.Codes
 	}
-	route(a, needs(enroll.Givers...), http.MethodPost, one+"/confirm", "Prove a credential with one code", func(ctx context.Context, d desk, in *codes) (enroll.Credential, error) {
+	route(a, give, http.MethodPost, one+"/confirm", "Prove a credential with one code", func(ctx context.Context, d desk, in *codes) (enroll.Credential, error) {
 		return d.enroll.Confirm(ctx, in.Login, in.ID, in.Body)
 	})
-	route(a, needs(enroll.Givers...), http.MethodPost, one+"/resync", "Resynchronise a token with two consecutive codes", func(ctx context.Context, d desk, in *codes) (enroll.Credential, error) {
+	route(a, give, http.MethodPost, one+"/resync", "Resynchronise a token with two consecutive codes", func(ctx context.Context, d desk, in *codes) (enroll.Credential, error) {
 		return d.enroll.Resync(ctx, in.Login, in.ID, in.Body)
 	})
 	route(a, needs(enroll.Givers...), http.MethodPost, one+"/disable", "Switch a credential off", func(ctx context.Context, d desk, in *CredentialPath) (enroll.Credential, error) {

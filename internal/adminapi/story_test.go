@@ -181,6 +181,9 @@ func TestExamples(t *testing.T) {
 		if path == "/users" && method == "POST" { // the example sets fields that ask for more
 			who.Permissions |= mfa.SetOf(admin.UserChangers...)
 		}
+		if strings.HasSuffix(path, "/invitation") { // and this one a time of its own
+			who.Permissions |= mfa.SetOf(mfa.MayChoosePassLife)
+		}
 		if strings.HasSuffix(path, "/approve") {
 			who.User = r.awaits(t, "alice")
 		}

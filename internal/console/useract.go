@@ -65,7 +65,11 @@ func changeState(c *Console, w http.ResponseWriter, r *http.Request, v *visitor)
 }
 
 func changePassword(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
-	_, err := c.desk(v).SetUser(r.Context(), r.PathValue("id"), admin.UserChange{Password: secret.NewWire(r.PostFormValue("password"))})
+	password := r.PostFormValue("password")
+	if (password == "") != (r.PostFormValue("remove") != "") { // nothing is removed by a field that was left empty
+		return c.showUser(w, r, v, http.StatusUnprocessableEntity, c.say(r, "user.password.none"))
+	}
+	_, err := c.desk(v).SetUser(r.Context(), r.PathValue("id"), admin.UserChange{Password: secret.NewWire(password)})
 	return c.after(w, r, v, err, "done.password")
 }
 

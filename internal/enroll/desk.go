@@ -3,6 +3,7 @@ package enroll
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"countersign/internal/mfa"
 )
@@ -40,6 +41,11 @@ func needs(m mfa.MethodID) mfa.Permission {
 	return mfa.MayChangeMethod
 }
 
+// gives reports whether who may give tokens and no more gives those of a method.
+func gives(m mfa.MethodID) bool {
+	return needs(m) == mfa.MayManageToken || m == mfa.MethodRecovery
+}
+
 // touches are the permissions of which one is enough to change a credential that is there.
 func touches(m mfa.MethodID) []mfa.Permission {
 	if m == mfa.MethodPush {
@@ -60,7 +66,11 @@ func (d Desk) List(ctx context.Context, login string) (CredentialList, error) {
 // Add gives a user a credential. A pass that lives longer, or serves more often, than by
 // default asks for a permission of its own.
 func (d Desk) Add(ctx context.Context, login string, r Request) (Created, error) {
-	u, err := d.allowed(ctx, login, needs(r.Method))
+	enough := []mfa.Permission{needs(r.Method)}
+	if gives(r.Method) {
+		enough = append(enough, mfa.MayGiveToken)
+	}
+	u, err := d.allowed(ctx, login, enough...)
 	if err != nil {
 		return Created{}, err
 	}
@@ -81,7 +91,7 @@ func (d Desk) Send(ctx context.Context, login, id string) (Sent, error) {
 
 // Confirm proves a credential with one code.
 func (d Desk) Confirm(ctx context.Context, login, id string, r Codes) (Credential, error) {
-	u, id, err := d.find(ctx, login, id)
+	u, id, err := d.find(ctx, login, id, mfa.MayGiveToken)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -90,7 +100,7 @@ func (d Desk) Confirm(ctx context.Context, login, id string, r Codes) (Credentia
 
 // Resync brings a token back into step.
 func (d Desk) Resync(ctx context.Context, login, id string, r Codes) (Credential, error) {
-	u, id, err := d.find(ctx, login, id)
+	u, id, err := d.find(ctx, login, id, mfa.MayGiveToken)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -132,9 +142,10 @@ func (d Desk) signOut(ctx context.Context, user string) error {
 }
 
 // find returns the ids of a user and of one of their credentials, if the caller may change
-// it. Whoever may not touch any is told nothing of them.
-func (d Desk) find(ctx context.Context, login, id string) (user, credential string, err error) {
-	u, err := d.allowed(ctx, login, Givers...)
+// it, or holds also, which is enough for those that are given (gives). Whoever may not touch any
+// is told nothing of them.
+func (d Desk) find(ctx context.Context, login, id string, also ...mfa.Permission) (user, credential string, err error) {
+	u, err := d.allowed(ctx, login, slices.Concat(Givers, also)...)
 	if err != nil {
 		return "", "", err
 	}
@@ -142,6 +153,10 @@ func (d Desk) find(ctx context.Context, login, id string) (user, credential stri
 	if err != nil {
 		return "", "", err
 	}
-	_, err = d.allowed(ctx, string(u.ID), touches(c.Method)...)
+	enough := touches(c.Method)
+	if gives(c.Method) {
+		enough = append(enough, also...)
+	}
+	_, err = d.allowed(ctx, string(u.ID), enough...)
 	return string(u.ID), string(c.ID), err
 }

@@ -118,5 +118,13 @@ func (d Desk) Invite(ctx context.Context, login string, r InviteRequest) (Invita
 	if err != nil {
 		return Invitation{}, err
 	}
+	if !d.by.Can(mfa.MayChoosePassLife) {
+		if r.Seconds > int64(passLife.Seconds()) {
+			return Invitation{}, fmt.Errorf("an invitation for more than %s: %w", passLife, d.by.Lacks(mfa.MayChoosePassLife))
+		}
+		if r.Seconds == 0 && !r.Code {
+			r.Seconds = int64(passLife.Seconds())
+		}
+	}
 	return d.s.invite(ctx, d.by, string(u.ID), r)
 }

@@ -45,6 +45,7 @@ const (
 	MayOwn            // servers, backups, new tokens, administrators
 	MayAuthenticate   // ask for sign-ins as an application of kind api
 	MayKnow           // what everybody may who is known: the description of the API
+	MayGiveToken      // totp, hotp, passkey, recovery codes: add, prove, resynchronise; not switch, not remove
 
 	permissionEnd
 )
@@ -53,7 +54,7 @@ var permissionNames = [permissionEnd]string{
 	"none", "user.add", "pass.issue", "pass.lifetime", "method.change", "method.mode", "user.phone", "user.password",
 	"user.language", "user.info", "token.manage", "user.state", "user.block", "user.remove", "user.test", "app.activate",
 	"app.deactivate", "questions.verify", "notices.receive", "caller.verify", "user.read", "audit.read", "status.read", "settings.read",
-	"user.scope", "settings.change", "own", "authenticate", "known",
+	"user.scope", "settings.change", "own", "authenticate", "known", "token.give",
 }
 
 // String returns the name used in CLI, API and trail: "user.block".
