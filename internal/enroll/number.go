@@ -19,10 +19,15 @@ func (o Own) Numbers() (list []mfa.MethodID) {
 	return list
 }
 
+// Mail reports whether users may have codes sent to their own mail address here.
+func (o Own) Mail() bool {
+	return o.s.Prover != nil && o.s.Settings().Self(policy.SelfEmail) && o.s.Prover.Carries(mfa.MethodEmail)
+}
+
 // NumberRequest asks for a number that calls or text messages reach.
 type NumberRequest struct {
-	Method   mfa.MethodID // MethodCall, MethodSMS
-	To       string       // as it was typed; for calls with an extension if there is one
+	Method   mfa.MethodID // MethodCall, MethodSMS, or MethodEmail for the address in the profile
+	To       string       // as it was typed; for calls with an extension if there is one; not for MethodEmail
 	Replaces string       // id of the number that the new one takes the place of, once it is proven; "": none
 }
 
@@ -33,6 +38,9 @@ func (o Own) BeginNumber(ctx context.Context, r NumberRequest) (Created, error) 
 	if err := o.mayNumber(ctx, r.Method, r.Replaces); err != nil {
 		return Created{}, err
 	}
+	if r.Method == mfa.MethodEmail { // which address is theirs others say
+		r.To = ""
+	}
 	if err := o.s.dropUnproven(ctx, o.by.By, o.by.User); err != nil {
 		return Created{}, err
 	}
@@ -42,7 +50,10 @@ func (o Own) BeginNumber(ctx context.Context, r NumberRequest) (Created, error) 
 // mayNumber refuses methods that are not by number or not the user's own business, and to replace
 // what is not a number of theirs.
 func (o Own) mayNumber(ctx context.Context, m mfa.MethodID, replaces string) error {
-	if m != mfa.MethodCall && m != mfa.MethodSMS {
+	switch {
+	case m == mfa.MethodEmail && replaces == "":
+		return o.may(policy.SelfEmail)
+	case m != mfa.MethodCall && m != mfa.MethodSMS:
 		return invalid("method %q: want call or sms", m)
 	}
 	if err := o.may(selfService(m)); err != nil || replaces == "" {

@@ -39,7 +39,7 @@ type Settings struct {
 	PassApproval   bool              `json:"pass_approval" doc:"a temporary pass, or an invitation, serves only after another administrator than its issuer has approved it; owners alone change this"`
 	FraudBlocks    bool              `json:"fraud_blocks" doc:"users who say that a sign-in was not theirs are kept out"`
 	FraudBlock     Seconds           `json:"fraud_block_seconds" doc:"for how long; at least as long as a challenge may be open"`
-	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin, push, call, sms; remove_last: take away their last second factor"`
+	SelfService    []string          `json:"self_service" doc:"what users may do for themselves in the portal: totp, passkey, recovery, password, phone, pin, push, call, sms; email: get codes by mail to the address in their profile; remove_last: take away their last second factor"`
 	PerUser        int               `json:"messages_per_user_hour" doc:"codes sent to one user in an hour"`
 	PerNumber      int               `json:"messages_per_number_hour" doc:"codes sent to one number or address in an hour"`
 	PerCountry     int               `json:"messages_per_country_hour" doc:"text messages sent to numbers of one country in an hour"`
@@ -127,10 +127,11 @@ const (
 	SelfPush       = "push"        // activate and remove devices
 	SelfCall       = "call"        // add, change and remove numbers that are called
 	SelfSMS        = "sms"         // and those that get codes by text message
+	SelfEmail      = "email"       // get codes by mail to the address in the profile; not in a new group
 	SelfRemoveLast = "remove_last" // remove the last second factor
 )
 
-var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfCall, SelfSMS, SelfRemoveLast}
+var selfService = []string{SelfTOTP, SelfPasskey, SelfRecovery, SelfPassword, SelfPhone, SelfPIN, SelfPush, SelfCall, SelfSMS, SelfEmail, SelfRemoveLast}
 
 // WantsPIN reports whether somebody, somewhere, is asked for a PIN though they have none.
 func (s Settings) WantsPIN() bool {

@@ -55,11 +55,12 @@ func homePage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) err
 		Passkeys bool // can be used on this page, and be added
 		Devices  bool // can be added
 		Numbers  bool // can be added
+		Mail     bool // can be added: the address in the profile
 		Local    bool // the password is kept here, and may be changed here
 		Recent   shownSignIns
 		PIN      admin.PINState
 		Choice   []mfa.MethodID // of which one can come first
-	}{shown, stands, p.passkeys(r), p.devices(), len(v.numbers()) > 0, local, signIns(recent, whole), pin, preferable(own)}})
+	}{shown, stands, p.passkeys(r), p.devices(), len(v.numbers()) > 0, v.mayMail() && !slices.Contains(own, mfa.MethodEmail), local, signIns(recent, whole), pin, preferable(own)}})
 	return nil
 }
 

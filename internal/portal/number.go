@@ -27,9 +27,19 @@ type newNumber struct {
 // numbers are the methods by which a visitor may have a number reached.
 func (v *visitor) numbers() []mfa.MethodID { return v.factors.Numbers() }
 
-// numberPage asks for the number of a new one.
+// mayMail reports whether a visitor may have codes sent to the mail address in their profile.
+func (v *visitor) mayMail() bool { return v.factors.Mail() && v.Person.Email != "" }
+
+// Mail reports whether the number is a mail address.
+func (n newNumber) Mail() bool { return n.Method == mfa.MethodEmail }
+
+// numberPage asks for the number of a new one, or whether codes are to go to the address in the profile.
 func numberPage(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) error {
-	p.askNumber(w, r, v, http.StatusOK, newNumber{To: v.Person.Phone}, "")
+	n := newNumber{To: v.Person.Phone}
+	if r.URL.Query().Get("method") == string(mfa.MethodEmail) {
+		n.Method = mfa.MethodEmail
+	}
+	p.askNumber(w, r, v, http.StatusOK, n, "")
 	return nil
 }
 
@@ -49,13 +59,26 @@ func otherNumberPage(p *Portal, w http.ResponseWriter, r *http.Request, v *visit
 // askNumber shows the form that a number is typed into.
 func (p *Portal) askNumber(w http.ResponseWriter, r *http.Request, v *visitor, status int, n newNumber, said string) {
 	n.Ways, n.Credential = v.numbers(), ""
+	if n.Mail() {
+		if n.Ways = nil; v.mayMail() {
+			n.Ways, n.Masked = []mfa.MethodID{mfa.MethodEmail}, v.Person.Email
+		}
+	}
 	if n.Method == "" && len(n.Ways) > 0 {
 		n.Method = n.Ways[0]
 	}
 	if len(n.Ways) == 0 && said == "" {
 		status, said = http.StatusForbidden, p.say(r, "number.none")
 	}
-	p.show(w, r, status, "number", view{Who: v, Error: said, Data: n})
+	p.showNumber(w, r, v, status, n, said)
+}
+
+func (p *Portal) showNumber(w http.ResponseWriter, r *http.Request, v *visitor, status int, n newNumber, said string) {
+	page := view{Who: v, Error: said, Data: n}
+	if n.Mail() {
+		page.Title = "title.mail"
+	}
+	p.show(w, r, status, "number", page)
 }
 
 // beginNumber has a number called, or sent a code.
@@ -69,7 +92,7 @@ func beginNumber(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) 
 		return err
 	}
 	n.Credential, n.Challenge, n.Masked = string(made.ID), made.Challenge, made.Label
-	p.show(w, r, http.StatusOK, "number", view{Who: v, Data: n})
+	p.showNumber(w, r, v, http.StatusOK, n, "")
 	return nil
 }
 
@@ -81,13 +104,13 @@ func numberAgain(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) 
 	}
 	sent, err := v.factors.SendNumber(r.Context(), n.Credential)
 	if said := p.notCalled(r, n.Method, err); said != "" {
-		p.show(w, r, http.StatusUnprocessableEntity, "number", view{Who: v, Error: said, Data: n})
+		p.showNumber(w, r, v, http.StatusUnprocessableEntity, n, said)
 		return nil
 	} else if err != nil {
 		return err
 	}
 	n.Challenge = sent.Challenge
-	p.show(w, r, http.StatusOK, "number", view{Who: v, Data: n})
+	p.showNumber(w, r, v, http.StatusOK, n, "")
 	return nil
 }
 
@@ -111,7 +134,7 @@ func proveNumber(p *Portal, w http.ResponseWriter, r *http.Request, v *visitor) 
 		done(w, r, home, "done.number."+string(n.Method))
 		return nil
 	}
-	p.show(w, r, http.StatusUnprocessableEntity, "number", view{Who: v, Error: said, Data: n})
+	p.showNumber(w, r, v, http.StatusUnprocessableEntity, n, said)
 	return nil
 }
 
@@ -140,7 +163,9 @@ func (p *Portal) notCalled(r *http.Request, m mfa.MethodID, err error) string {
 	case mfa.ReasonNone:
 		switch {
 		case errors.Is(err, mfa.ErrExists):
-			key = "number.exists"
+			if key = "number.exists"; m == mfa.MethodEmail {
+				key = "number.exists.email"
+			}
 		case errors.Is(err, mfa.ErrInvalid):
 			key = "number.bad"
 		}

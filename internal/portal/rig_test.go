@@ -224,7 +224,7 @@ func (p *telephone) CheckProof(_ context.Context, _ mfa.Credential, _, challenge
 	return settlement.Nonce{ID: rand.Uint64() | 1}, nil // each code is another
 }
 
-func (p *telephone) Carries(m mfa.MethodID) bool { return m == mfa.MethodCall }
+func (p *telephone) Carries(m mfa.MethodID) bool { return m == mfa.MethodCall || m == mfa.MethodEmail }
 
 func (p *telephone) Ask(_ context.Context, w mfa.Wait, creds []mfa.Credential) error {
 	p.wait, p.came.Credential = w, creds[0].ID
