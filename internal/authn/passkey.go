@@ -117,5 +117,5 @@ func (e *Engine) beside(ctx context.Context, a *attempt, q mfa.Ask) []byte {
 // passkeyAgain reports whether a refused passkey may be followed by another prompt. One whose
 // counter went back is not asked twice: somebody should look at it.
 func passkeyAgain(why mfa.Reason) bool {
-	return slices.Contains([]mfa.Reason{mfa.PasskeyUnknown, mfa.PasskeyInvalid, mfa.PasskeyOtherChallenge, mfa.PasskeyWrongSite, mfa.PasskeyUnverified}, why)
+	return slices.Contains([]mfa.Reason{mfa.PasskeyUnknown, mfa.PasskeyInvalid, mfa.PasskeyOtherChallenge, mfa.PasskeyWrongSite, mfa.PasskeyUnverified, mfa.PasskeyModelRefused}, why)
 }

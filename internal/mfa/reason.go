@@ -84,7 +84,7 @@ const (
 	PasskeyWrongSite                        // the passkey was used on a page of another name, or made for one
 	PasskeyUnverified                       // the passkey did not ask its user for PIN, finger or face, which the policy wants
 	PasskeyCounterBack                      // the passkey's counter went back or stood still: there may be a copy of it
-	PasskeyModelRefused                     // the policy does not allow passkeys of that model
+	PasskeyModelRefused                     // the policy does not allow passkeys of that model (any more)
 	PasskeyNotAlone                         // the policy does not take a passkey in place of the password here
 	PasskeyNoSite                           // the policy names no site that passkeys belong to
 	FraudReported                           // the user says that it was not them who asks

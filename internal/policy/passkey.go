@@ -173,10 +173,15 @@ func (m Model) String() string {
 // PasskeyModel reports whether passkeys of a model may be enrolled. A list of what is allowed
 // leaves out those that do not tell what they are.
 func (s Settings) PasskeyModel(m Model) bool {
-	among := func(list []string) bool {
-		return slices.ContainsFunc(list, func(one string) bool { return strings.EqualFold(one, m.String()) })
-	}
-	return !among(s.PasskeyDeny) && (len(s.PasskeyAllow) == 0 || among(s.PasskeyAllow))
+	return !s.PasskeyDenied(m.String()) && (len(s.PasskeyAllow) == 0 || among(s.PasskeyAllow, m.String()))
+}
+
+// PasskeyDenied reports whether passkeys of a model serve nobody, whenever they were enrolled. What
+// is allowed is asked at enrolment alone: who narrows that keeps the passkeys that there are.
+func (s Settings) PasskeyDenied(model string) bool { return among(s.PasskeyDeny, model) }
+
+func among(models []string, model string) bool {
+	return slices.ContainsFunc(models, func(one string) bool { return strings.EqualFold(one, model) })
 }
 
 // PasskeyModels reports whether it matters which model a passkey is.

@@ -121,6 +121,9 @@ func (s Settings) Warnings() (w []Warning) {
 	if s.Attempt <= s.Directory {
 		warn(Care, "attempt_seconds", "an attempt ends after %s, before a directory that does not answer is given up after %s (directory_seconds): its second server is never asked", s.Attempt.Duration(), s.Directory.Duration())
 	}
+	if len(s.PasskeyAllow) > 0 {
+		warn(Care, "passkey_models_allow", "which model a passkey is, the authenticator says of itself, and its maker's signature for that is not checked: this keeps out what is honest, not a program that says that it is an allowed model")
+	}
 	return w
 }
 

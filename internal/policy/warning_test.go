@@ -76,6 +76,8 @@ func TestSettingsWarnings(t *testing.T) {
 		{"passwords", func(s *Settings) { s.FirstLock = 1 }, "first_factor_tries, first_factor_lock_seconds"},
 		{"no throttle", func(s *Settings) { s.SourceFailures = 100000 }, "source_failures_per_minute"},
 		{"attempt ends first", func(s *Settings) { s.Attempt = 3 }, "attempt_seconds"},
+		{"models by name", func(s *Settings) { s.PasskeyAllow = []string{"ee882879-721c-4913-9775-3dfcce97072a"} }, "passkey_models_allow"},
+		{"models denied", func(s *Settings) { s.PasskeyDeny = []string{"ee882879-721c-4913-9775-3dfcce97072a"} }, ""},
 		{"both at once", func(s *Settings) { s.Attempt = s.Directory }, "attempt_seconds"},
 	} {
 		s := Defaults()

@@ -135,6 +135,9 @@ func (m Method) Finish(_ context.Context, c mfa.Credential, f mfa.Floor, s mfa.S
 	if !flags.HasUserVerified() && (s.Alone || set.PasskeyVerify == policy.VerifyRequired) {
 		return mfa.Proof{}, mfa.PasskeyUnverified
 	}
+	if set.PasskeyDenied(k.Model) {
+		return mfa.Proof{}, fmt.Errorf("%w: %s is in passkey_models_deny", mfa.PasskeyModelRefused, k.Model)
+	}
 	return counted(k, f, p.Response.AuthenticatorData.Counter)
 }
 

@@ -149,6 +149,18 @@ func TestWrongAnswers(t *testing.T) {
 			a.Origin, r.set.PasskeyOrigins = "https://nyc1.mfa.corp.example:8443", []string{"https://nyc1.mfa.corp.example:8443"}
 		}, true, mfa.OK},
 		"another port": {func(_ *rig, a *passkeytest.Authenticator) { a.Origin = "https://mfa.corp.example:8443" }, true, mfa.OK},
+		"a model that is denied since": {func(r *rig, _ *passkeytest.Authenticator) {
+			r.set.PasskeyDeny = []string{"00000000-0000-0000-0000-000000000000"}
+		}, false, mfa.PasskeyModelRefused},
+		"denied, and a wrong signature": {func(r *rig, a *passkeytest.Authenticator) {
+			r.set.PasskeyDeny, a.Damaged = []string{"00000000-0000-0000-0000-000000000000"}, true
+		}, false, mfa.PasskeyInvalid},
+		"another model is denied": {func(r *rig, _ *passkeytest.Authenticator) {
+			r.set.PasskeyDeny = []string{"ee882879-721c-4913-9775-3dfcce97072a"}
+		}, false, mfa.OK},
+		"a model that is not among the allowed ones": {func(r *rig, _ *passkeytest.Authenticator) {
+			r.set.PasskeyAllow = []string{"ee882879-721c-4913-9775-3dfcce97072a"}
+		}, false, mfa.OK},
 	} {
 		r, a := newRig(t), key()
 		c := r.enrolled(a)
