@@ -104,6 +104,9 @@ type bulk struct {
 	Made    bool
 	Done    int
 	Refused []string // a line for each that was not done
+
+	Slice bool              // more fit than are taken at once
+	Rest  map[string]string // fields of the form that goes on with the others; empty: there are none
 }
 
 // name names users, as far as a receipt does.
@@ -113,28 +116,33 @@ func (b *bulk) name(logins []string) {
 	b.More = len(logins) - len(b.Named)
 }
 
-// chosen are the users that a form is for: those that were marked, or all that fit a search.
-func (c *Console) chosen(r *http.Request, v *visitor) (all []admin.User, err error) {
+// chosen are the users that a form is for: those that were marked, or those that fit a search, of
+// whom bulkMost are taken at once. next is where the others begin; "": there are none.
+func (c *Console) chosen(r *http.Request, v *visitor) (all []admin.User, next string, err error) {
 	if r.PostFormValue("whom") == "fit" {
-		q := admin.UserQuery{Search: strings.TrimSpace(r.PostFormValue("search")), State: r.PostFormValue("state"), Limit: bulkMost}
-		l, err := c.desk(v).ListUsers(r.Context(), q)
-		if err == nil && l.Next != "" {
-			return nil, fmt.Errorf("%w: %s", mfa.ErrInvalid, c.say(r, "bulk.most", bulkMost))
-		}
-		return l.Users, err
+		l, err := c.desk(v).ListUsers(r.Context(), readFilter(r.PostFormValue).query(r.PostFormValue("after"), bulkMost))
+		return l.Users, l.Next, err
 	}
 	ids := r.PostForm["id"]
 	if len(ids) > bulkMost {
-		return nil, fmt.Errorf("%w: %s", mfa.ErrInvalid, c.say(r, "bulk.most", bulkMost))
+		return nil, "", fmt.Errorf("%w: %s", mfa.ErrInvalid, c.say(r, "bulk.most", bulkMost))
 	}
 	for _, id := range ids {
 		u, err := c.desk(v).User(r.Context(), id)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		all = append(all, u)
 	}
-	return all, nil
+	return all, "", nil
+}
+
+// rest is the form that goes on with those who fit and were not taken yet: the fields of the one
+// before, and where they begin.
+func rest(form url.Values, next string) map[string]string {
+	all := readFilter(form.Get).Fields()
+	all["whom"], all["act"], all["word"], all["after"] = "fit", form.Get("act"), form.Get("word"), next
+	return all
 }
 
 // actOf finds the act that a form asks for.
@@ -155,8 +163,9 @@ func lookBulk(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) er
 	b := bulk{Act: r.PostFormValue("act"), Word: strings.TrimSpace(r.PostFormValue("word"))}
 	_, err := c.actOf(r, v, b.Act, b.Word)
 	var users []admin.User
+	var next string
 	if err == nil {
-		users, err = c.chosen(r, v)
+		users, next, err = c.chosen(r, v)
 	}
 	if err == nil && len(users) == 0 {
 		err = fmt.Errorf("%w: %s", mfa.ErrInvalid, c.say(r, "bulk.nobody"))
@@ -165,6 +174,12 @@ func lookBulk(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) er
 		return err
 	}
 	form := url.Values{"act": {b.Act}, "word": {b.Word}}
+	if b.Slice = next != ""; b.Slice {
+		form["next"] = []string{next}
+		for name, value := range readFilter(r.PostFormValue).Fields() {
+			form.Set(name, value)
+		}
+	}
 	var logins []string
 	for _, u := range users {
 		logins = append(logins, u.Login)
@@ -189,6 +204,9 @@ func doBulk(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) erro
 	act, err := c.actOf(r, v, b.Act, b.Word)
 	if err != nil {
 		return err
+	}
+	if next := k.Form.Get("next"); next != "" {
+		b.Rest = rest(k.Form, next)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), bulkTime)
 	defer cancel()

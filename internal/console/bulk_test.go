@@ -108,11 +108,36 @@ func TestEveryActOnMany(t *testing.T) {
 	}
 	r.status(r.post("/users/bulk/look", "act", "block", "id", "bbbbbbbbbbbbbbbb"), http.StatusNotFound)
 	r.status(r.post("/users/bulk/do", "list", "made up"), http.StatusUnprocessableEntity)
-	for i := range bulkMost {
+	for i := range bulkMost + 4 {
 		r.person(fmt.Sprintf("more%04d", i), mfa.RoleNone)
 	}
-	if p := r.post("/users/bulk/look", "act", "block", "whom", "fit"); p.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(p.text(), "more than 1000") {
+	many := url.Values{"act": {"block"}}
+	for i := range bulkMost + 1 {
+		many.Add("id", fmt.Sprint(i))
+	}
+	if p := r.postForm("/users/bulk/look", many); p.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(p.text(), "more than 1000") {
 		t.Errorf("%s %s", p.Status, p.text())
+	}
+	// More than that fit a search: they come in slices, each with its receipt, to the last.
+	p := r.post("/users/bulk/look", "act", "disable", "whom", "fit", "search", "more", "state", "protected")
+	if r.status(p, http.StatusOK); !strings.Contains(p.text(), "1000 users are concerned") || !strings.Contains(p.text(), "More fit than can be done at once") {
+		t.Fatal(p.text())
+	}
+	p = r.post("/users/bulk/do", "list", p.field(t, "list"))
+	if r.status(p, http.StatusOK); !strings.Contains(p.text(), "Done to 1000 users.") || !strings.Contains(p.text(), "More fit the search.") {
+		t.Fatal(p.text())
+	}
+	next := p.forms()[0]
+	p = r.postForm("/users/bulk/look", next.fields)
+	if r.status(p, http.StatusOK); !strings.Contains(p.text(), "4 users are concerned") || strings.Contains(p.text(), "More fit") {
+		t.Fatal(p.text())
+	}
+	p = r.post("/users/bulk/do", "list", p.field(t, "list"))
+	if !strings.Contains(p.text(), "Done to 4 users.") || strings.Contains(p.text(), "More fit") {
+		t.Error(p.text())
+	}
+	if l, err := r.Admin.ListUsers(t.Context(), admin.UserQuery{Search: "more", State: "protected"}); err != nil || len(l.Users) > 0 {
+		t.Errorf("%d are left, %v", len(l.Users), err)
 	}
 }
 

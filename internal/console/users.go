@@ -16,28 +16,23 @@ const usersShown = 50
 
 // userList is what the list of users shows.
 type userList struct {
-	Search string
-	State  string
+	userFilter
 	admin.UserList
-	Total int
-	Acts  []bulkAct // that the visitor may do to many at once
+	Total       int
+	Acts        []bulkAct // that the visitor may do to many at once
+	Directories []string  // that users can be shown by; none: there are none, or the visitor does not see them
 
 	Passes bool // temporary passes take two, here
 }
 
 func usersPage(c *Console, w http.ResponseWriter, r *http.Request, v *visitor) error {
 	q := r.URL.Query()
-	l := userList{Search: q.Get("search"), State: q.Get("state"), Total: c.Admin.Users.CountUsers(), Acts: bulkOf(v), Passes: c.Admin.Settings.Settings().PassApproval}
-	switch l.State {
-	case "", mfa.StateProtected.String(), mfa.StateExempt.String(), mfa.StateDenied.String():
-	default:
-		l.State = ""
-	}
-	if len(l.Search) > 253 {
-		l.Search = ""
+	l := userList{userFilter: readFilter(q.Get), Total: c.Admin.Users.CountUsers(), Acts: bulkOf(v), Passes: c.Admin.Settings.Settings().PassApproval}
+	if l.Directories = c.directories(r, v); len(l.Directories) > 0 {
+		l.Directories = append([]string{mfa.FirstFactorLocal}, l.Directories...)
 	}
 	var err error
-	l.UserList, err = c.desk(v).ListUsers(r.Context(), admin.UserQuery{Search: strings.TrimSpace(l.Search), State: l.State, After: q.Get("after"), Limit: usersShown})
+	l.UserList, err = c.desk(v).ListUsers(r.Context(), l.query(q.Get("after"), usersShown))
 	if err != nil {
 		return err
 	}

@@ -223,6 +223,21 @@ func TestSearch(t *testing.T) {
 	if p = r.get("/users?search=nobody+of+that+name"); !strings.Contains(p.text(), "Nobody fits that.") {
 		t.Error(p.text())
 	}
+	tags := []string{"east"}
+	if _, err := r.Admin.SetUser(t.Context(), "test", "user003", admin.UserChange{Tags: &tags}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]int{"tag=east": 1, "tag=west": 0, "factor=none&search=user": usersShown, "factor=totp": 0, "tag=east&factor=none&state=protected&search=3": 1, "tag=east&state=denied": 0,
+		"directory=local": 0, "factor=bogus&search=user": usersShown} {
+		p = r.get("/users?" + query)
+		if n := strings.Count(p.body, `href="/users/`); p.StatusCode != http.StatusOK || n != want {
+			t.Errorf("%s: %d users, want %d", query, n, want)
+		}
+		r.innocent(query, p)
+	}
+	if p = r.get("/users?factor=none&search=user"); !strings.Contains(p.body, `<option value="none" selected>`) || !strings.Contains(p.body, "factor=none&amp;search=user") {
+		t.Errorf("the next page is of another search: %s", p.body)
+	}
 	for _, act := range []string{"/users/new/create", "/protect/generic/create"} { // an auditor changes nothing
 		r.status(r.post(act, "login", "eve"), http.StatusForbidden)
 	}

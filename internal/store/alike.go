@@ -6,10 +6,10 @@ import "countersign/internal/settlement"
 // asked of each kind once, it costs a search among a hundred thousand users some milliseconds, where
 // reading their accounts costs a second. Users who are not counted are read: those whose accounts
 // cannot be, and all of them right after a start, or while this server has restricted some alone.
-// nil: like is nil, and takes everybody.
-func (s *Store) alike(like func(settlement.Account) bool) (func(rawID) (bool, error), error) {
+// nil: like is nil, and takes everybody. nobody says that it takes nobody, which needs no walk.
+func (s *Store) alike(like func(settlement.Account) bool) (takes func(rawID) (bool, error), nobody bool, err error) {
 	if like == nil {
-		return nil, nil
+		return nil, false, nil
 	}
 	read := func(id rawID) (bool, error) {
 		a, ok, err := s.outline(id)
@@ -17,15 +17,19 @@ func (s *Store) alike(like func(settlement.Account) bool) (func(rawID) (bool, er
 	}
 	c := &s.census
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	more, err := c.count(s, 8*censusChunk)
-	c.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if more || s.overlay.some.Load() {
-		return read, nil
+		return read, false, nil
 	}
-	taken := map[*kind]bool{}
+	taken, nobody := make(map[*kind]bool, len(c.kinds)), len(c.bad) == 0
+	for _, k := range c.kinds {
+		taken[k] = like(k.like)
+		nobody = nobody && !taken[k]
+	}
 	return func(id rawID) (bool, error) {
 		c.mu.Lock()
 		k := c.known[id]
@@ -34,10 +38,10 @@ func (s *Store) alike(like func(settlement.Account) bool) (func(rawID) (bool, er
 			return read(id)
 		}
 		takes, asked := taken[k]
-		if !asked {
+		if !asked { // it came up since
 			takes = like(k.like)
 			taken[k] = takes
 		}
 		return takes, nil
-	}, nil
+	}, nobody, nil
 }

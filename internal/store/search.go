@@ -22,8 +22,8 @@ func (s *Store) FindUsers(ctx context.Context, text string, user func(mfa.User) 
 			return badID("user", string(after))
 		}
 	}
-	takes, err := s.alike(like)
-	if err != nil {
+	takes, nobody, err := s.alike(like)
+	if err != nil || nobody {
 		return err
 	}
 	var bad error

@@ -17,6 +17,8 @@ type state struct {
 	count int             // users with a profile
 	order []rawID         // ids of these in order; nil: not sorted since the last change
 
+	marked map[rawID]struct{} // users who have a block or a lock, if only one that is over; see Restricted
+
 	touched map[rawID]struct{} // profiles that changed since somebody searched; nil: nobody has
 	recount map[rawID]struct{} // accounts that changed since the census took them; nil: it has taken none
 }
@@ -48,7 +50,7 @@ type item struct {
 }
 
 func newState() *state {
-	return &state{users: map[rawID]*entry{}, forms: map[rawDigest]form{}, waits: map[mfa.UserID][]waitItem{}, small: map[string]item{}}
+	return &state{users: map[rawID]*entry{}, forms: map[rawDigest]form{}, waits: map[mfa.UserID][]waitItem{}, small: map[string]item{}, marked: map[rawID]struct{}{}}
 }
 
 // set applies c if it is newer than what s has of that key. Keys of kinds that the view
@@ -137,8 +139,13 @@ func (s *state) entry(id rawID) *entry {
 	return e
 }
 
-// sweep drops an entry without anything in it.
+// sweep ends a change of an entry: it drops one without anything in it, and marks who is restricted.
 func (s *state) sweep(id rawID, e *entry) {
+	if e.mayBeRestricted() {
+		s.marked[id] = struct{}{}
+	} else {
+		delete(s.marked, id)
+	}
 	if e.profile.rev == 0 && e.record.rev == 0 && len(e.creds) == 0 {
 		delete(s.users, id)
 	}
