@@ -65,7 +65,17 @@ func TestUserFromFirstToLast(t *testing.T) {
 		r.status(r.post(page+act), http.StatusSeeOther)
 	}
 	r.status(r.post(page+"/drop", "credential", credential), http.StatusSeeOther)
+	r.status(r.post(page+"/password", "password", "too short"), http.StatusUnprocessableEntity)
 	r.status(r.post(page+"/password", "password", "another password"), http.StatusSeeOther)
+	r.status(r.post(page+"/password", "password", ""), http.StatusUnprocessableEntity) // a field left empty removes nothing
+	if u, err := r.Admin.User(t.Context(), "bob"); err != nil || !u.HasPassword || !strings.Contains(r.get(page).text(), "Remove the local password") {
+		t.Errorf("%+v, %v", u, err)
+	}
+	r.status(r.post(page+"/password", "password", "a typed one", "remove", "1"), http.StatusUnprocessableEntity)
+	r.status(r.post(page+"/password", "remove", "1"), http.StatusSeeOther)
+	if u, err := r.Admin.User(t.Context(), "bob"); err != nil || u.HasPassword || strings.Contains(r.get(page).text(), "Remove the local password") {
+		t.Errorf("removed: %+v, %v", u, err)
+	}
 	r.status(r.post(page+"/state", "state", "exempt", "etag", r.get(page).field(t, "etag")), http.StatusSeeOther)
 	r.status(r.post(page+"/remove", "login", "alice"), http.StatusUnprocessableEntity)
 	r.status(r.post(page+"/remove", "login", "bob"), http.StatusSeeOther)
