@@ -17,7 +17,7 @@ type visits struct {
 // lead elsewhere.
 func visitsOf(patterns []string, but ...string) *visits {
 	v := &visits{http.NewServeMux(), map[string]bool{}}
-	for _, p := range patterns {
+	for _, p := range slices.Compact(slices.Sorted(slices.Values(patterns))) {
 		v.mux.Handle(p, http.NotFoundHandler())
 		v.left[p] = !slices.Contains(but, p)
 	}

@@ -13,14 +13,38 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"countersign/internal/console"
+	"countersign/internal/portal"
 )
 
 // pictureQuality is that of the pictures, of 100: text can be read, and a page is some 20 kB.
 const pictureQuality = 40
 
+// pictured are the paths of the pages that pictures were taken of, and albums how many tests took some.
+var (
+	pictured = map[string]bool{}
+	albums   int
+)
+
+// complete fails for every page that no picture was taken of, if all of the tests that take some have.
+func complete(t *testing.T) {
+	t.Helper()
+	if albums < 5 || os.Getenv("SCREENSHOTS_ONLY") != "" {
+		return
+	}
+	pages := visitsOf(slices.Concat(console.Pages(false), console.Pages(true), portal.Pages()), "GET /live", "GET /offer", "GET /attempts.csv", "GET /reports", "GET /reports/{name}/{file}", "GET /users/bulk",
+		"GET /portal/device/{id}/tried/{trial}") // one page as the other kind of trial
+	for path := range pictured {
+		pages.see(path)
+	}
+	pages.done(t)
+}
+
 // album returns the folder that pictures go into.
 func album(t *testing.T) string {
 	t.Helper()
+	albums++
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		t.Fatal("set SCREENSHOTS to a folder, or run `make screenshots`")
@@ -69,6 +93,7 @@ func (b *tab) pictures(dir, name, url string) {
 				b.t.Errorf("%s is wider than %d", name, width)
 			}
 			b.accessible(name)
+			pictured[b.eval("location.pathname")] = true
 			file := filepath.Join(dir, fmt.Sprintf("%s-%s-%s.%s", name, map[int64]string{1280: "desktop", 390: "phone"}[width], scheme, format))
 			if err := os.WriteFile(file, shot.Data, 0o644); err != nil {
 				b.t.Fatal(err)

@@ -72,4 +72,7 @@ func TestScreenshotsDevice(t *testing.T) {
 	own.open(base + "/users/" + ada.ID)
 	own.fill("/users/" + ada.ID + "/device")
 	own.pictures(dir, "user-device-code", "")
+	own.open(base + "/users/" + ada.ID)
+	own.fill("/users/"+ada.ID+"/number", "method", "sms", "to", "+491701234567")
+	own.pictures(dir, "user-number", "")
 }

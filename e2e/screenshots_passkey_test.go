@@ -3,7 +3,6 @@
 package e2e_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -13,13 +12,7 @@ import (
 
 // TestScreenshotsPasskey takes those of the pages about passkeys.
 func TestScreenshotsPasskey(t *testing.T) {
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
-		t.Fatal("set SCREENSHOTS to a folder, or run `make screenshots`")
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := album(t)
 	b := newTab(t)
 	s := newServer(t)
 	const password = "adas password"

@@ -16,7 +16,8 @@ func TestScreenshotsPortal(t *testing.T) {
 	s := newServer(t)
 	const password = "adas password"
 	s.cliIn(password, "user", "add", "ada", "--name", "Ada Lovelace", "--email", "ada@corp.example", "--phone", "+491701234501", "--password-stdin")
-	provider := httptest.NewServer(&handset{})
+	phone := &handset{}
+	provider := httptest.NewServer(phone)
 	t.Cleanup(provider.Close)
 	s.cliIn("provider token\n", "gateway", "add", "provider", "--kind", "sms", "--profile", "json", "--address", provider.URL+"/send", "--private-addresses", "--password-stdin", "--from", "Corp", "--country", "DE")
 	s.application("vpn", "127.0.0.1/32", "--passcode", "append")
@@ -49,7 +50,20 @@ func TestScreenshotsPortal(t *testing.T) {
 	b.fill("/portal/number", "to", "+49 170 1234567")
 	b.reads("67")
 	b.pictures(dir, "portal-number-code", "")
-	b.open(base + "/")
-	b.fill("/portal/sign-out")
+	_, sent := phone.last()
+	b.fill(b.eval(`document.querySelector('main form:has([name=code])').getAttribute('action')`), "code", sent)
+	b.reads("It works")
+	number := b.eval(`[...document.querySelectorAll('a[href^="/portal/factor/"]')].map(a => a.getAttribute('href')).find(p => p !== ` + fmt.Sprintf("%q", factor) + `)`)
+	b.pictures(dir, "portal-factor-number", "https://"+s.https+number)
+	b.pictures(dir, "portal-number-change", "https://"+s.https+number+"/number")
+	s.cli("gateway", "add", "trunk", "--kind", "call", "--address", "127.0.0.1:9", "--from", "+4930123456", "--country", "DE", "--transport", "udp")
+	var telephone struct{ ID string }
+	s.json(&telephone, "credential", "add", "ada", "--method", "call", "--to", "+49 170 1234567", "--trusted")
+	b.open(base + "/factor/" + telephone.ID)
+	b.fill("/portal/number/" + telephone.ID + "/try")
+	b.pictures(dir, "portal-number-tried", "")
+	b.open("https://" + s.https + attempt)
+	b.fill(b.eval("document.querySelector('main form').getAttribute('action')"))
+	b.pictures(dir, "portal-disowned", "")
 	b.pictures(dir, "portal-sign-in", base+"/sign-in")
 }

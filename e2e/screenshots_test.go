@@ -67,14 +67,24 @@ func TestScreenshots(t *testing.T) {
 		"confirm": "/confirm?back=/users", "policy": "/policy", "gateways": "/gateways", "gateway": "/gateways/trunk", "gateway-new": "/new-gateway/http", "texts": "/texts", "rules": "/rules", "rule": "/rules/guests", "application-callback": "/applications/intranet", "text": "/texts/mail.de", "directories": "/directories", "directory": "/directories/corp", "administrators": "/administrators",
 		"administrator": "/administrators/" + grace.ID, "tokens": "/tokens", "backup": "/backup", "keys": "/keys", "parked": "/parked", "promotion": "/promotion", "users-import": "/users/import",
 		"report-no-second-factor": "/reports/no-second-factor", "report-blocked": "/reports/blocked", "report-blastradius": "/reports/blastradius",
-		"attempts-filtered": "/attempts?application=vpn&verdict=reject&reason=wrong_code", "attempts-none": "/attempts?user=nobody", "new-directory": "/new-directory", "administrator-new": "/administrators/new",
+		"attempts-filtered": "/attempts?application=vpn&verdict=reject&reason=wrong_code", "attempts-none": "/attempts?user=nobody", "new-directory": "/new-directory", "administrator-new": "/administrators/new", "passes": "/passes", "new-rule": "/new-rule", "groups": "/groups", "account": "/account",
 		"group": "/groups/" + first.status().Group, "error": "/nowhere", "user-blocked": "/users/" + tony.ID, "nobody": "/users?search=nobody-has-this-name"} {
 		b.pictures(dir, name, base+path)
 	}
+	first.cliIn("a password to bind with", "directory", "set", "corp", "--url", "ldaps://127.0.0.1:9", "--bind-password-stdin") // no name server's address in a picture
 	b.answerPages(dir, base, ada.ID)
+	all[1].kill9()
+	all[2].kill9()
+	await(t, "that there is no master", func() bool {
+		b.open(base + "/promotion/disaster")
+		return strings.Contains(b.text(), "Changes are refused for now.")
+	})
+	b.pictures(dir, "promotion-disaster", "")
+	b.pictures(dir, "status-no-master", base+"/")
 	b.open(base)
 	b.fill("/sign-out")
 	b.pictures(dir, "sign-in", base+"/sign-in")
+	complete(t) // this test is the last of them
 }
 
 // answerPages takes those of pages that are the answer to a form, for the user of that id.
