@@ -9,6 +9,7 @@ import (
 
 	"countersign/internal/admin"
 	"countersign/internal/enroll"
+	"countersign/internal/group"
 	"countersign/internal/mfa"
 	"countersign/internal/web"
 )
@@ -105,13 +106,17 @@ func (c *Console) banner(r *http.Request) *banner {
 	}
 	b := &banner{Since: st.Since}
 	for _, a := range st.Alarms {
-		if a.Name == "no_master" || b.Detail == "" {
+		if a.Name == group.AlarmNoMaster {
 			b.Detail, b.NextStep = a.Detail, a.NextStep
+			return b
 		}
 	}
-	if b.Detail == "" && len(st.Warnings) > 0 {
+	if st.Role != "master" && st.Role != "replica" && len(st.Warnings) > 0 { // it says itself what it waits for
 		b.Detail = st.Warnings[0]
+		return b
 	}
+	a := group.NoMaster(st.Name, st.Since, "") // an alarm comes a moment later
+	b.Detail, b.NextStep = a.Detail, a.NextStep
 	return b
 }
 

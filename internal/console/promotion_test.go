@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"countersign/internal/admin"
 	"countersign/internal/mfa"
 	"countersign/internal/parking"
 	"countersign/internal/session"
@@ -153,4 +154,23 @@ func TestParkedCopies(t *testing.T) {
 		t.Errorf("recorded %s", verbs)
 	}
 	r.status(r.post("/parked/release"), http.StatusNotFound)
+}
+
+// What is in the way of changes is said by itself, whatever else is wrong at that server, and before an alarm says it.
+func TestWhyNothingCanBeChanged(t *testing.T) {
+	r := signedInAs(t, mfa.RoleOwner)
+	r.node.Alarms = []admin.Alarm{{Name: "clock", Server: "nyc1", Detail: "clock is not synchronised", NextStep: "start chrony"}}
+	for _, early := range []bool{false, true} {
+		r.node.Lost, r.node.Early = true, early
+		said := r.get("/promotion").text()
+		_, banner, _ := strings.Cut(said, "Changes are refused for now.")
+		banner, _, _ = strings.Cut(banner, "Sign-ins go on; blocking works.")
+		want := "nyc2 does not answer"
+		if early {
+			want = "no master answers since"
+		}
+		if !strings.Contains(banner, want) || strings.Contains(banner, "clock") {
+			t.Errorf("an alarm of it yet: %v; the banner says %q", !early, banner)
+		}
+	}
 }

@@ -97,19 +97,25 @@ func Alarms(s Situation) []Alarm {
 	return all
 }
 
+// NoMaster is the alarm of a server that no master has answered since last; zero: since it was started. idle says why
+// nobody signs in there even from its copy.
+func NoMaster(server string, last time.Time, idle string) Alarm {
+	since := "the start"
+	if !last.IsZero() {
+		since = stamp(last)
+	}
+	detail := fmt.Sprintf("no master answers since %s: sign-ins go on from the local copy, changes are refused", since)
+	if idle != "" {
+		detail = fmt.Sprintf("no master answers since %s: %s; changes are refused", since, idle)
+	}
+	return Alarm{Name: AlarmNoMaster, Server: server, NextStep: "run `countersign doctor` here: it says which server fails at which layer", Detail: detail}
+}
+
 func (s *Situation) master() []Alarm {
 	if s.Contact || !s.Grouped {
 		return nil
 	}
-	since := "the start"
-	if !s.LastContact.IsZero() {
-		since = stamp(s.LastContact)
-	}
-	detail := fmt.Sprintf("no master answers since %s: sign-ins go on from the local copy, changes are refused", since)
-	if s.Idle != "" {
-		detail = fmt.Sprintf("no master answers since %s: %s; changes are refused", since, s.Idle)
-	}
-	return []Alarm{{Name: AlarmNoMaster, Server: s.Self.Name, NextStep: "run `countersign doctor` here: it says which server fails at which layer", Detail: detail}}
+	return []Alarm{NoMaster(s.Self.Name, s.LastContact, s.Idle)}
 }
 
 func (s *Situation) answers() (all []Alarm) {

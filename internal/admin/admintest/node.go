@@ -164,6 +164,7 @@ type Node struct {
 	Break  bool          // Backup ends in the middle
 	Stuck  bool          // the old master keeps its vote after a promotion
 	Lost   bool          // no master answers
+	Early  bool          // and no alarm says so yet
 	Alone  bool          // there is no other server
 	Behind bool          // another server is fresher, so that only force begins an epoch here
 
@@ -174,13 +175,21 @@ type Node struct {
 	forced   bool   // it left by force
 }
 
+// lost is the alarm of a master that does not answer; none while Early.
+func (n *Node) lost() []admin.Alarm {
+	if n.Early {
+		return nil
+	}
+	return []admin.Alarm{{Name: "no_master", Server: "nyc2", Detail: "nyc2 does not answer", NextStep: "start nyc2", Since: n.Now()}}
+}
+
 // Status implements admin.Node.
 func (n *Node) Status(context.Context) (admin.Status, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.Lost {
 		return admin.Status{Name: "nyc1", Group: "acme", Role: "replica", Epoch: 1 + n.epochs, Degraded: true, Since: n.Now(), Revision: 7, Version: "1.0",
-			Alarms:  []admin.Alarm{{Name: "no_master", Server: "nyc2", Detail: "nyc2 does not answer", NextStep: "start nyc2", Since: n.Now()}},
+			Alarms:  append(slices.Clone(n.Alarms), n.lost()...),
 			Members: []admin.Member{{Name: "nyc1", Role: "replica", Reachable: true, Revision: 7, Version: "1.0"}, {Name: "nyc2", Role: "master", Voter: true}}}, nil
 	}
 	return admin.Status{Name: "nyc1", Group: "acme", Role: "master", Epoch: 1 + n.epochs, Master: "nyc1", Since: n.Now(), Revision: 7, Version: "1.0",
