@@ -167,11 +167,18 @@ func BenchmarkFindUsers(b *testing.B) {
 	}
 }
 
-// BenchmarkFilters are pages of the list of users that nobody fits, and the report of who is blocked
+// BenchmarkFilters are pages of the list of users that one fits, and the report of who is blocked
 // or locked, among 100 000 users.
 func BenchmarkFilters(b *testing.B) {
 	s := open(b, &storetest.Memory{}, newRing(b))
 	if _, err := s.CreateUsers(b.Context(), people(100_000)); err != nil {
+		b.Fatal(err)
+	}
+	var last mfa.UserID
+	if err := s.Outlines(b.Context(), func(a settlement.Account) bool { last = a.User.ID; return true }); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.UpdateUser(b.Context(), last, func(u *mfa.User) error { u.State = mfa.StateDenied; return nil }); err != nil {
 		b.Fatal(err)
 	}
 	if err := s.Kinds(b.Context(), func(settlement.Account, int) bool { return true }); err != nil {
