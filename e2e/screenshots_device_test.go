@@ -72,7 +72,10 @@ func TestScreenshotsDevice(t *testing.T) {
 	own.open(base + "/users/" + ada.ID)
 	own.fill("/users/" + ada.ID + "/device")
 	own.pictures(dir, "user-device-code", "")
-	own.open(base + "/users/" + ada.ID)
-	own.fill("/users/"+ada.ID+"/number", "method", "sms", "to", "+491701234567")
+	s.user("grace", "graces password", "--name", "Grace Hopper")
+	var grace struct{ ID string }
+	s.json(&grace, "user", "show", "grace")
+	own.open(base + "/users/" + grace.ID)
+	own.fill("/users/"+grace.ID+"/number", "method", "sms", "to", "+491701234567")
 	own.pictures(dir, "user-number", "")
 }
