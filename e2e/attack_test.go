@@ -170,12 +170,17 @@ func TestPagesUnderAttack(t *testing.T) {
 	}
 	b.open(base)
 	b.fill("/sign-out")
+	const planted = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	b.eval("document.cookie = '__Host-console=" + planted + "; Secure; Path=/'") // as another program at this host could
 	b.open(base + "/sign-in?back=" + url.QueryEscape(elsewhere[1]))
 	b.fill("/sign-in", "login", "alice", "password", ownerPassword)
 	b.fill("/sign-in", "code", device.after(used))
 	b.reads("alice · owner")
 	if at := b.eval("location.href"); at != base+"/" {
 		t.Errorf("the sign-in ends at %s", at)
+	}
+	if now, hidden := b.cookie("__Host-console"); now == planted || now == "" || !hidden {
+		t.Errorf("after the sign-in the session is %q, which was planted before it", now)
 	}
 	t.Logf("%d forms, %d answers that show what was typed", forms, shown)
 

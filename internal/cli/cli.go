@@ -178,7 +178,7 @@ func Run(ctx context.Context, args []string, d Deps) (code int) {
 		if p := (*kong.ParseError)(nil); errors.As(err, &p) && p.Context != nil {
 			at = strings.TrimSpace("countersign " + verb(p.Context))
 		}
-		fmt.Fprintf(d.Stderr, "countersign: %s (see `%s --help`)\n", line(err), at)
+		fmt.Fprintf(d.Stderr, "countersign: %s (see `%s --help`)\n", mistake(err, args), at)
 		return exitUsage
 	}
 	e := &env{Deps: d, Globals: g.Globals, in: bufio.NewReader(d.Stdin), parser: parser}
@@ -204,6 +204,24 @@ func customary(args []string) []string {
 		return []string{"version"}
 	}
 	return args
+}
+
+// asking are switches that people take for flags with a value, which is a secret.
+var asking = []string{"--password", "--bind-password", "--secret", "--password-stdin", "--bind-password-stdin", "--secret-stdin", "--pin-stdin", "--code-stdin"}
+
+// mistake says what was wrong about args, and no secret that somebody typed into them.
+func mistake(err error, args []string) string {
+	said := line(err)
+	for i, arg := range args {
+		name, _, given := strings.Cut(arg, "=")
+		if !slices.Contains(asking, name) {
+			continue
+		}
+		if given || i+1 < len(args) && strings.HasSuffix(said, "unexpected argument "+args[i+1]) {
+			return name + " takes no value, which others could read: it is asked for, or read from standard input by the flag of that name with -stdin"
+		}
+	}
+	return said
 }
 
 // verb is the path of commands that were understood.

@@ -65,6 +65,9 @@ func TestExitCodes(t *testing.T) {
 		{"user add a --frob", 2, "unknown flag --frob"},
 		{"user add a --password-file x --password-stdin", 2, "not from both"},
 		{"user add a --password", 2, "no terminal"},
+		{"user add a --password=hunter2", 2, "--password takes no value"},
+		{"user add a --password hunter2", 2, "--password takes no value"},
+		{"user add a --password-stdin hunter2", 2, "--password-stdin takes no value"},
 		{"user remove a", 2, "--yes"},
 		{"user list --limit=-1", 2, "--limit -1"},
 		{"user block a --for ever", 2, "7d"},
@@ -84,6 +87,9 @@ func TestExitCodes(t *testing.T) {
 			got := r.run(nil, strings.Fields(tt.args)...)
 			if got.code != tt.code {
 				t.Errorf("exit %d, want %d: %s", got.code, tt.code, got.err)
+			}
+			if strings.Contains(got.err, "hunter2") {
+				t.Errorf("a secret is said again: %s", got.err)
 			}
 			if tt.want != "" {
 				oneLine(t, got.err, tt.want)
