@@ -386,6 +386,7 @@ func TestRightCodeOfWhatDoesNotServe(t *testing.T) {
 		{func(c *mfa.Credential) { c.Expires = t0 }, mfa.CredentialExpired},
 		{func(c *mfa.Credential) { c.Disabled = true }, mfa.CredentialDisabled},
 		{func(c *mfa.Credential) { c.Hold = mfa.ResyncRequired }, mfa.ResyncRequired},
+		{func(c *mfa.Credential) { c.Awaits = true }, mfa.PassNotApproved},
 		{func(c *mfa.Credential) { c.Method = mfa.MethodTOTP }, mfa.WrongCode}, // one that the application does not take
 	} {
 		g := newRig(t)

@@ -188,18 +188,6 @@ func (s *memStore) change(id mfa.UserID, f func(*settlement.Account)) {
 	s.accts[id] = a
 }
 
-// changeCredential edits a user's first credential, which alone gets a new revision.
-func (s *memStore) changeCredential(id mfa.UserID, f func(*mfa.Credential)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.accts[id]
-	a.Credentials, a.CredRevs = slices.Clone(a.Credentials), slices.Clone(a.CredRevs)
-	f(&a.Credentials[0])
-	s.rev++
-	a.CredRevs[0].Rev = s.rev
-	s.accts[id] = a
-}
-
 func (s *memStore) record(id mfa.UserID) settlement.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -235,7 +235,7 @@ func (e *Engine) change(a *attempt, m matched, usable []mfa.Credential) (settlem
 	case mfa.PINExpired, mfa.PINMustChange: // no guess: both were right
 		c.Credential, c.Floor = m.cred, m.floor
 	case mfa.FraudReported: // no guess, but an end: a request that comes again gets the same
-	case mfa.CredentialDisabled, mfa.CredentialExpired, mfa.CredentialUnproven, mfa.ResyncRequired, mfa.WrongScope, mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated, mfa.BeforePromotion, mfa.HeldAfterPromotion, mfa.PasskeyModelRefused:
+	case mfa.PassNotApproved, mfa.CredentialDisabled, mfa.CredentialExpired, mfa.CredentialUnproven, mfa.ResyncRequired, mfa.WrongScope, mfa.ReplayedCode, mfa.RepeatedWrongCode, mfa.HeldWhileIsolated, mfa.BeforePromotion, mfa.HeldAfterPromotion, mfa.PasskeyModelRefused:
 		if a.handle == nil {
 			return settlement.Change{}, nil, m.why
 		}

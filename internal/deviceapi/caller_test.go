@@ -77,6 +77,10 @@ func TestCallerByDevice(t *testing.T) {
 		t.Errorf("the right number: %v, %d failures", err, fails())
 	}
 
+	if err := check(q); !errors.Is(err, mfa.ChallengeReplayed) {
+		t.Errorf("heard once more: %v", err)
+	}
+
 	tries := desk.db.Settings().Tries
 	var last enroll.CallerCheck
 	for n := range tries {

@@ -128,7 +128,7 @@ func (s *Service) CheckCaller(ctx context.Context, by, login string, r CallerAns
 			return mfa.Locked
 		}
 		if err := s.checkProof(ctx, rec, c, "", r.Challenge, r.Code.Text); errors.As(err, &wrong) {
-			if wrong != mfa.ChallengeReplayed { // which is no guess
+			if wrong == mfa.WrongCode { // a code was compared; what is no challenge, or is over, is no guess
 				*rec = rec.Miss(s.Now(), s.Settings().Second())
 			}
 			return nil

@@ -187,7 +187,7 @@ func (o Own) Remove(ctx context.Context, id string) error {
 			return nil
 		}
 		for _, other := range all {
-			if other.ID != c.ID && stands(other) {
+			if other.ID != c.ID && stands(other) && o.instead(c, other) {
 				return nil
 			}
 		}
@@ -204,6 +204,19 @@ func (o Own) Remove(ctx context.Context, id string) error {
 		return err
 	}
 	return o.s.signOut(ctx, o.by.By, u, o.by.Session)
+}
+
+// instead reports whether other may be what is left when c is gone: a mailbox alone is a way back and no second
+// factor where it is not named as one, and a passkey of a model that is denied signs nobody in.
+func (o Own) instead(c, other mfa.Credential) bool {
+	switch other.Method {
+	case mfa.MethodEmail:
+		return c.Method == mfa.MethodEmail
+	case mfa.MethodPasskey:
+		k, err := mfa.ParsePasskey(other)
+		return err == nil && !o.s.Settings().PasskeyDenied(k.Model)
+	}
+	return true
 }
 
 // stands reports whether somebody can sign in with a credential for good.

@@ -173,6 +173,23 @@ func TestLastFactorStays(t *testing.T) {
 	if err := r.own().Remove(t.Context(), string(phone.ID)); !errors.Is(err, enroll.ErrLast) || !errors.Is(err, mfa.ErrForbidden) {
 		t.Errorf("the last but for recovery codes and one that is not proven: %v", err)
 	}
+	const denied = "00000000-0000-0000-0000-00000000beef"
+	if err := r.db.UpdateSettings(t.Context(), func(s *policy.Settings) error { s.PasskeyDeny = []string{denied}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := mfa.Passkey{ID: []byte("id"), Key: []byte("key"), Model: denied}.Kept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []mfa.Credential{{ID: "mailbox", Method: mfa.MethodEmail}, {ID: "passkey", Method: mfa.MethodPasskey, Secret: kept}} {
+		c.User, c.Confirmed = r.user, noon
+		if err := r.db.AddCredential(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.own().Remove(t.Context(), string(phone.ID)); !errors.Is(err, enroll.ErrLast) {
+			t.Errorf("the last but for a %s that signs nobody in alone: %v", c.Method, err)
+		}
+	}
 	if _, err := r.own().Prove(t.Context(), string(begun.ID), shows(t, begun)); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,9 @@ func (s *Service) prove(ctx context.Context, by, verb, login, id string, release
 		}
 		f, err := check(c, r)
 		if errors.As(err, &wrong) {
-			if wrong != mfa.ReplayedCode && wrong != mfa.ChallengeReplayed { // which are no guesses
+			switch wrong {
+			case mfa.ReplayedCode, mfa.ChallengeReplayed, mfa.ChallengeInvalid, mfa.ChallengeExpired: // no guesses: no code was compared, or it was right
+			default:
 				*r = r.Miss(s.Now(), s.Settings().Second())
 			}
 			return nil

@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/message"
 	"countersign/internal/mfa"
+	"countersign/internal/settlement"
 )
 
 // callerName is what a device or a telephone says who asks.
@@ -76,10 +77,13 @@ func (s *Service) callerAnswered(ctx context.Context, by, login string, id mfa.W
 	case why == mfa.ReasonNone:
 		why = mfa.NotAnsweredInTime
 	}
-	what := string(w.Method)
+	if err := s.hear(ctx, a.User, w); err != nil {
+		return CallerVerified{}, err
+	}
+	what, to := string(w.Method), ""
 	for _, c := range a.Credentials {
 		if c.ID == w.Answer.Credential {
-			what = s.describe(c)
+			what, to = s.describe(c), c.Label
 			if why == mfa.OK && !proven(c, s.Now()) {
 				why = mfa.CredentialDisabled
 			}
@@ -96,5 +100,20 @@ func (s *Service) callerAnswered(ctx context.Context, by, login string, id mfa.W
 		return CallerVerified{}, errors.Join(fmt.Errorf("%w: %s of %s: %w", mfa.ErrInvalid, w.Method, a.User.Login, why),
 			s.record(ctx, by, "user verify", a.User, what+", not verified: "+why.String()))
 	}
-	return CallerVerified{Login: a.User.Login, Method: w.Method, To: what, Verified: w.Answer.At}, s.record(ctx, by, "user verify", a.User, what+", verified")
+	return CallerVerified{Login: a.User.Login, Method: w.Method, To: to, Verified: w.Answer.At}, s.record(ctx, by, "user verify", a.User, what+", verified")
+}
+
+// hear takes the answer to a question, which verifies a caller once: whoever asks again for what was heard gets nothing.
+func (s *Service) hear(ctx context.Context, u mfa.User, w mfa.Wait) error {
+	err := s.Store.UpdateRecord(ctx, u.ID, func(r *settlement.Record) error {
+		if r.Spent(w.Token()) {
+			return mfa.ChallengeReplayed
+		}
+		*r = r.Spend(settlement.Nonce{ID: w.Token(), Until: w.Until}, s.Now())
+		return nil
+	})
+	if errors.Is(err, mfa.ChallengeReplayed) {
+		return fmt.Errorf("%w: %s of %s: %w", mfa.ErrInvalid, w.Method, u.Login, mfa.ChallengeReplayed)
+	}
+	return err
 }
