@@ -34,7 +34,7 @@ func complete(t *testing.T) {
 		return
 	}
 	pages := visitsOf(slices.Concat(console.Pages(false), console.Pages(true), portal.Pages()), "GET /live", "GET /offer", "GET /attempts.csv", "GET /reports", "GET /reports/{name}/{file}", "GET /users/bulk",
-		"GET /portal/device/{id}/tried/{trial}") // one page as the other kind of trial
+		"GET /groups", "GET /portal/device/{id}", "GET /portal/device/{id}/tried/{trial}", "GET /portal/number/{id}/tried/{trial}") // lead on, or are shown as the answer to a form
 	for path := range pictured {
 		pages.see(path)
 	}
