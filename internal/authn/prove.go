@@ -88,7 +88,7 @@ func (e *Engine) aside(ctx context.Context, a *attempt, wrong matched, answer se
 	for i := range a.acct.Credentials {
 		c := &a.acct.Credentials[i]
 		m, why := e.methods[c.Method], policy.SetAside(&a.app, c, e.Now())
-		if m == nil || why == mfa.ReasonNone || why == mfa.NoCredential || c.Method.Waits() || c.Method.Bound() {
+		if m == nil || why == mfa.ReasonNone || why == mfa.NoCredential || c.Method.Bound() {
 			continue
 		}
 		if _, err := m.Finish(ctx, *c, a.acct.Record.Floors.Of(c.ID), step, answer); err == nil {

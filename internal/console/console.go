@@ -91,7 +91,6 @@ type route struct {
 // visited serves a route to those who may use it. What is dangerous sends to a proof first.
 func (c *Console) visited(one route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm() // whole, before it is looked at who sends it: who is kept out while it comes is out
 		v, err := c.visitor(r)
 		switch {
 		case errors.Is(err, session.ErrNone):

@@ -132,7 +132,6 @@ var routes = map[string]route{
 // visited serves a route to somebody who is signed in.
 func (p *Portal) visited(one route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm() // whole, before it is looked at who sends it: who is kept out while it comes is out
 		v, err := p.visitor(r)
 		switch {
 		case errors.Is(err, session.ErrNone):

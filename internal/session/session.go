@@ -318,15 +318,18 @@ func (k *Keeper) owe(user mfa.UserID, but mfa.SessionID) {
 // pay tells them, if the master is back.
 func (k *Keeper) pay(ctx context.Context) error {
 	k.mu.Lock()
-	owed := maps.Clone(k.owed)
+	owed := k.owed
+	k.owed = nil // what ends while they are told is owed anew
 	k.mu.Unlock()
 	for user, but := range owed {
 		if err := k.Store.EndSessions(ctx, mfa.SessionsEnd{User: user, ID: mfa.NewID(rand.Reader), But: but, Time: k.Now()}); err != nil {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			maps.Copy(owed, k.owed) // the later word stands
+			k.owed = owed
 			return err
 		}
-		k.mu.Lock()
-		delete(k.owed, user)
-		k.mu.Unlock()
+		delete(owed, user)
 	}
 	return nil
 }
